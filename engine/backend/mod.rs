@@ -1,0 +1,116 @@
+//! Backends: what opens an artifact on a device and runs it.
+//!
+//! A backend *tries* a device; compiled in is not available. Tasks see only the traits below, so
+//! the same prompts and the same judging serve every backend. Deliberately absent: timing (the
+//! cell's business) and optimization (the passes' business).
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Kind;
+
+pub mod candle;
+mod candle_quantize;
+mod candle_weights;
+
+pub use candle_quantize::{QuantizeError, quantize_rows};
+
+/// Every backend, in the order of preference.
+pub static BACKENDS: &[&dyn Backend] = &[&candle::Candle];
+
+/// The backend named `id`.
+pub fn backend(id: &str) -> Option<&'static dyn Backend> {
+    BACKENDS.iter().copied().find(|b| b.id() == id)
+}
+
+pub trait Backend: Sync {
+    /// Name in specs.
+    fn id(&self) -> &'static str;
+
+    /// One line for `engine list`.
+    fn about(&self) -> &'static str;
+
+    /// Library versions that decide what comes out; part of every key.
+    fn version(&self) -> String;
+
+    /// Artifact kinds it opens.
+    fn opens(&self) -> &'static [Kind];
+
+    /// Opens an artifact for generation.
+    ///
+    /// `artifact` is a checkpoint folder or a GGUF file. Headers have been checked by the model
+    /// room's bounded readers before any weight is read.
+    fn open(
+        &self,
+        artifact: &Path,
+        kind: Kind,
+        how: &OpenOptions,
+    ) -> Result<Box<dyn Generator>, BackendError>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenOptions {
+    /// Positions one sequence may hold, prompt and generated tokens together.
+    pub capacity: usize,
+}
+
+/// A model with a KV cache that continues token sequences.
+pub trait Generator {
+    /// Number of logits per position.
+    fn vocab(&self) -> usize;
+
+    /// Forgets everything, runs `batch` prompts of equal length (row by row in `tokens`) and
+    /// returns the logits of their last positions.
+    fn prefill(&mut self, tokens: &[u32], batch: usize) -> Result<Logits, BackendError>;
+
+    /// Appends one token to each sequence and returns the next logits.
+    fn decode(&mut self, tokens: &[u32]) -> Result<Logits, BackendError>;
+
+    /// Forgets everything, runs one sequence and returns the logits of every position.
+    fn score(&mut self, tokens: &[u32]) -> Result<Logits, BackendError>;
+}
+
+/// Logits row by row; all rows have the length of the vocabulary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logits {
+    pub values: Vec<f32>,
+    pub vocab: usize,
+}
+
+impl Logits {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.vocab)
+    }
+
+    /// The most likely token of each row; the lowest id wins a tie.
+    pub fn argmax(&self) -> Vec<u32> {
+        self.rows().map(argmax).collect()
+    }
+}
+
+/// Index of the largest value; the first of equals.
+pub fn argmax(row: &[f32]) -> u32 {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (i, &value) in row.iter().enumerate() {
+        if value > best.1 {
+            best = (i, value);
+        }
+    }
+    best.0 as u32
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    #[error("backend `{backend}` cannot open `{path}`: {why}")]
+    Open { backend: &'static str, path: String, why: String },
+    #[error("backend `{backend}` failed while running: {why}")]
+    Run { backend: &'static str, why: String },
+    #[error("{needed} positions are needed, the session was opened for {capacity}")]
+    Capacity { needed: usize, capacity: usize },
+    #[error("token {token} is outside the vocabulary of {vocab}")]
+    Token { token: u32, vocab: usize },
+}

@@ -1,0 +1,54 @@
+//! Everything that is registered, in one place: lookup, listing, and the schema of the language.
+
+use serde_json::Value;
+
+use crate::backend::BACKENDS;
+use crate::measure::METRICS;
+use crate::model::ARCHITECTURES;
+use crate::pass::PASSES;
+use crate::scenario::SCENARIOS;
+use crate::{spec, task};
+
+/// One line of `engine list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub id: String,
+    pub about: String,
+}
+
+/// What `engine list` can show.
+pub const KINDS: &[&str] =
+    &["passes", "backends", "models", "tasks", "scenarios", "metrics", "random-models"];
+
+/// Everything of one kind; `None` for an unknown kind.
+pub fn list(kind: &str) -> Option<Vec<Listed>> {
+    let line = |id: &str, about: &str| Listed { id: id.into(), about: about.into() };
+    Some(match kind {
+        "passes" => PASSES
+            .iter()
+            .map(|pass| {
+                let method = pass.method().map(|m| format!(" (method: {m})")).unwrap_or_default();
+                line(&format!("{}{method}", pass.id()), pass.about())
+            })
+            .collect(),
+        "backends" => BACKENDS.iter().map(|b| line(b.id(), b.about())).collect(),
+        "models" => ARCHITECTURES
+            .iter()
+            .map(|id| line(id, "checkpoints in the Hugging Face layout, and GGUF files"))
+            .collect(),
+        "tasks" => task::TASKS.iter().map(|t| line(t.id, t.about)).collect(),
+        "scenarios" => SCENARIOS.iter().map(|s| line(s.id, s.about)).collect(),
+        "metrics" => METRICS.iter().map(|m| line(m.id, m.definition)).collect(),
+        "random-models" => crate::model::random::names()
+            .map(|name| line(&format!("random://{name}"), "true architecture, seeded weights"))
+            .collect(),
+        _ => return None,
+    })
+}
+
+/// The JSON schema of the spec language, with the parameters of every stage and metric.
+pub fn spec_schema() -> Value {
+    let stages: Vec<_> = PASSES.iter().map(|p| (p.id(), p.params(), p.about())).collect();
+    let metrics: Vec<_> = task::METRICS.iter().map(|m| (m.id, m.params(), m.about)).collect();
+    spec::schema(&stages, &metrics)
+}

@@ -1,0 +1,159 @@
+//! What several subcommands do the same way: finding specs, parsing them, opening the store.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::Shared;
+use super::exit::Failure;
+use crate::base::Problems;
+use crate::base::suggest::closest;
+use crate::catalog;
+use crate::machine::Cpu;
+use crate::plan::{Plan, Surroundings, expand};
+use crate::spec::{self, Loaded, Overrides};
+use crate::store::{Store, default_root};
+
+/// Options that change a spec before it is validated.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Changes {
+    /// Apply one of the spec's profiles.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Change a value, such as `--set bench.design.blocks.max=5`.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Wider intervals, fewer blocks, at most two minutes per setting.
+    #[arg(long, conflicts_with = "strict")]
+    pub quick: bool,
+    /// Narrower intervals, twenty blocks at least.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+impl Changes {
+    fn overrides(&self, has_bench: bool) -> Overrides {
+        let extra = match (self.quick && has_bench, self.strict && has_bench) {
+            (true, _) => vec![
+                ("bench.design.stop.half_width".to_owned(), json!("5%")),
+                ("bench.design.blocks.min".to_owned(), json!(6)),
+                ("bench.design.blocks.max".to_owned(), json!(15)),
+                ("bench.design.max_time".to_owned(), json!("2m")),
+            ],
+            (_, true) => vec![
+                ("bench.design.stop.half_width".to_owned(), json!("1%")),
+                ("bench.design.blocks.min".to_owned(), json!(20)),
+                ("bench.design.blocks.max".to_owned(), json!(60)),
+            ],
+            _ => Vec::new(),
+        };
+        Overrides { profile: self.profile.clone(), set: self.set.clone(), extra }
+    }
+}
+
+/// The spec files that `paths` name; a folder means all specs directly in it.
+pub fn spec_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).map_err(|error| {
+            Failure::invalid(format!("cannot read `{}`: {error}", path.display()))
+        })?;
+        let mut found: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|p| p.extension().is_some_and(|e| e == "yaml" || e == "yml"))
+            .collect();
+        if found.is_empty() {
+            let text = format!("there is no .yaml file in `{}`", path.display());
+            return Err(Failure::invalid(text));
+        }
+        found.sort();
+        files.append(&mut found);
+    }
+    Ok(files)
+}
+
+/// Reads and checks one spec.
+pub fn load(file: &Path, changes: &Changes) -> Result<Loaded, Problems> {
+    let text = spec::read(file)?;
+    // `--quick` on a spec that times nothing changes nothing; whether it does is seen in its text.
+    let has_bench = text.lines().any(|line| line.starts_with("bench:"));
+    spec::parse(&text, file, &catalog::spec_schema(), &changes.overrides(has_bench))
+}
+
+/// The plan of a spec in `file`, on this machine.
+pub fn plan(file: &Path, loaded: &Loaded) -> Result<(Plan, Vec<PathBuf>), Problems> {
+    let roots = roots(file);
+    let plan = expand(loaded, &surroundings(roots.clone()))?;
+    Ok((plan, roots))
+}
+
+pub fn surroundings(roots: Vec<PathBuf>) -> Surroundings {
+    let cpu = Cpu::read();
+    Surroundings { roots, physical_cores: cpu.physical, logical_cores: cpu.logical }
+}
+
+/// Folders that relative paths of a spec start from: the working directory, the spec's folder and
+/// the folders above it, so that a spec works from wherever it is called.
+fn roots(file: &Path) -> Vec<PathBuf> {
+    let mut roots = Vec::new();
+    if let Ok(here) = std::env::current_dir() {
+        roots.push(here);
+    }
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    for folder in absolute.ancestors().skip(1).take(4) {
+        if !roots.iter().any(|root| root == folder) {
+            roots.push(folder.to_owned());
+        }
+    }
+    roots
+}
+
+/// Opens the store that the options and the environment name.
+pub fn open_store(shared: &Shared) -> Result<Store, Failure> {
+    let root = match &shared.store {
+        Some(root) => std::path::absolute(root)?,
+        None => default_root()?,
+    };
+    Ok(Store::open(&root)?)
+}
+
+/// Leaves only the variants named in `only`, those they start from, the baseline and the
+/// reference. Gates and post-conditions on the others go with them.
+pub fn keep_only(loaded: &mut Loaded, only: &[String]) -> Result<(), Failure> {
+    if only.is_empty() {
+        return Ok(());
+    }
+    let spec = &mut loaded.spec;
+    let known: Vec<&str> = spec.variants.keys().map(String::as_str).collect();
+    for name in only {
+        if !spec.variants.contains_key(name) {
+            let failure = Failure::invalid(format!("`--only {name}`: there is no such variant"));
+            return Err(failure.hint(match closest(name, known.iter().copied()) {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => format!("variants: {}", known.join(", ")),
+            }));
+        }
+    }
+    let baseline = spec.compare.baseline.clone().or_else(|| spec.variants.keys().next().cloned());
+    let reference = spec.quality.as_ref().and_then(|quality| quality.reference.clone());
+    let mut wanted: Vec<String> = only.iter().cloned().chain(baseline).chain(reference).collect();
+    let mut at = 0;
+    while at < wanted.len() {
+        let variant = &spec.variants[&wanted[at]];
+        let size = variant.expect.as_ref().and_then(|e| e.size_vs.as_ref());
+        let more: Vec<String> =
+            variant.from.iter().chain(size.map(|s| &s.variant)).cloned().collect();
+        wanted.extend(more.into_iter().filter(|name| !wanted.contains(name)).collect::<Vec<_>>());
+        at += 1;
+    }
+    spec.variants.retain(|name, _| wanted.contains(name));
+    spec.gates.retain(|gate| wanted.contains(&gate.on.variant));
+    loaded.resolved = serde_json::to_value(&loaded.spec).map_err(std::io::Error::from)?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! The command line: one file per subcommand. The only room that prints results and chooses exit
+//! codes. Data goes to stdout, progress and messages to stderr.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+mod cell;
+mod common;
+mod doctor;
+mod exit;
+mod init;
+mod list;
+mod plan;
+mod report;
+mod run;
+mod schema;
+mod store;
+mod validate;
+mod why;
+
+pub use exit::Exit;
+
+/// Declarative pipelines for ML inference optimization, and benchmarks that say when they do not know.
+#[derive(Debug, Parser)]
+#[command(name = "engine", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Examples:
+  engine run specs/llama_int8.yaml          validate, plan, measure, report
+  engine plan specs/llama_int8.yaml         what would run, and why
+  engine validate specs/                    every mistake, nothing executed
+  engine init path/to/model > my.yaml       a first spec for a model
+  engine report results/llama_int8/RUN      render a run again
+
+Exit codes: 0 done · 1 engine or machine failed · 2 spec or command line invalid
+  3 a stage or cell failed · 4 a gate failed · 5 a gate could not be decided · 130 interrupted")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// More log messages on stderr: -v info, -vv debug, -vvv trace; `RUST_LOG` wins.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// How log messages look.
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    pub log_format: LogFormat,
+    /// When to use colour. `NO_COLOR` is honoured.
+    #[arg(long, value_enum, default_value = "auto", global = true)]
+    color: Color,
+    /// Folder of the store; `ENGINE_STORE`, else the user's cache folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Validate, plan, execute, judge and report.
+    Run(run::Run),
+    /// Show every mistake in specs; execute nothing.
+    Validate(validate::Validate),
+    /// Show the steps of a spec, what the store already has, and why the rest would run.
+    Plan(plan::Plan),
+    /// Render stored runs again, one or several side by side.
+    Report(report::Report),
+    /// Go on with an interrupted run.
+    Resume(run::Resume),
+    /// Explain which fact of a step's key made it run in a run.
+    Why(why::Why),
+    /// Write a first spec for a model from its detected signature.
+    Init(init::Init),
+    /// Print the JSON schema of the spec language.
+    Schema(schema::SchemaCommand),
+    /// List what is registered: passes, backends, models, tasks, scenarios, metrics.
+    List(list::List),
+    /// Show the machine, what can run on it, and the health of the store.
+    Doctor(doctor::Doctor),
+    /// Verify, prune or measure the store.
+    Store(store::StoreCommand),
+    /// Carry out one job of a run in this process.
+    #[command(hide = true)]
+    Cell(cell::Cell),
+}
+
+/// What every subcommand may need from the options that all share.
+struct Shared {
+    store: Option<PathBuf>,
+    /// For stdout.
+    colour: bool,
+    /// For stderr.
+    colour_errors: bool,
+}
+
+impl Cli {
+    /// Runs the command and gives the process's exit code.
+    pub fn execute(self) -> u8 {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colour = |terminal: bool| match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !plain,
+        };
+        let shared = Shared {
+            store: self.store,
+            colour: colour(std::io::stdout().is_terminal()),
+            colour_errors: colour(std::io::stderr().is_terminal()),
+        };
+        let result = match self.command {
+            Command::Run(command) => command.execute(&shared),
+            Command::Validate(command) => command.execute(&shared),
+            Command::Plan(command) => command.execute(&shared),
+            Command::Report(command) => command.execute(&shared),
+            Command::Resume(command) => command.execute(&shared),
+            Command::Why(command) => command.execute(&shared),
+            Command::Init(command) => command.execute(),
+            Command::Schema(command) => command.execute(),
+            Command::List(command) => command.execute(),
+            Command::Doctor(command) => command.execute(&shared),
+            Command::Store(command) => command.execute(&shared),
+            Command::Cell(command) => return command.execute(),
+        };
+        match result {
+            Ok(exit) => exit.code(),
+            Err(failure) => failure.report(shared.colour_errors),
+        }
+    }
+}

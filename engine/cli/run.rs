@@ -1,0 +1,215 @@
+//! `engine run` and `engine resume`: from specs to reports.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use time::OffsetDateTime;
+
+use super::Shared;
+use super::common::{self, Changes};
+use super::exit::{Exit, Failure};
+use super::report::width;
+use crate::base::files::{create_folder, replace_file};
+use crate::catalog;
+use crate::machine::Fingerprint;
+use crate::plan::{Plan, expand};
+use crate::record::{self, Record, StepState};
+use crate::report::{self, EXPORTERS, Options, Report};
+use crate::run::{Begun, Conditions, Interrupt, Launcher, Progress, Session, execute, run_id};
+use crate::spec::{self, Loaded, Overrides};
+use crate::store::Store;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  engine run specs/llama_int8.yaml
+  engine run specs/llama_int8.yaml --quick --only q8
+  engine run specs/ --profile ci --out /tmp/results
+  engine run specs/llama_int8.yaml --set bench.matrix.prompt_tokens=[64]")]
+pub struct Run {
+    /// Spec files, or folders of them.
+    #[arg(required = true, value_name = "SPEC")]
+    specs: Vec<PathBuf>,
+    #[command(flatten)]
+    changes: Changes,
+    /// Folder that gets `<name>/<run id>/`.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    /// Run this variant, the baseline and the reference only.
+    #[arg(long, value_name = "VARIANT")]
+    only: Vec<String>,
+    /// Make every artifact again although the store has it.
+    #[arg(long)]
+    fresh: bool,
+    /// No progress on stderr.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Id of an interrupted run, or its result folder.
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// No progress on stderr.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Run {
+    pub fn execute(self, shared: &Shared) -> Result<Exit, Failure> {
+        let files = common::spec_files(&self.specs)?;
+        // Every spec is checked before the first one runs.
+        let mut prepared = Vec::new();
+        for file in &files {
+            let mut loaded = common::load(file, &self.changes)?;
+            common::keep_only(&mut loaded, &self.only)?;
+            let (plan, roots) = common::plan(file, &loaded)?;
+            prepared.push((file, loaded, plan, roots));
+        }
+        let store = common::open_store(shared)?;
+        let interrupt = Interrupt::listen()?;
+        let fingerprint = Fingerprint::read();
+        let out = std::path::absolute(&self.out)?;
+        let mut worst = Exit::Done;
+        for (file, loaded, plan, roots) in prepared {
+            let begun = Begun {
+                id: run_id(&loaded.resolved, OffsetDateTime::now_utc()),
+                resolved: loaded.resolved.clone(),
+                spec_file: file.display().to_string(),
+                roots,
+                out: out.clone(),
+                started: crate::run::now_text(),
+                engine: env!("CARGO_PKG_VERSION").to_owned(),
+                machine: fingerprint.digest,
+            };
+            let session = Session::begin(&store, begun).map_err(crate::run::RunError::from)?;
+            let work = Work {
+                store: &store,
+                interrupt: &interrupt,
+                fingerprint: &fingerprint,
+                fresh: self.fresh,
+                quiet: self.quiet,
+            };
+            let exit = work.carry_out(shared, &loaded, &plan, session)?;
+            worst = worst.max(exit);
+            if matches!(exit, Exit::Interrupted(_)) {
+                break;
+            }
+        }
+        Ok(worst)
+    }
+}
+
+impl Resume {
+    pub fn execute(self, shared: &Shared) -> Result<Exit, Failure> {
+        let store = common::open_store(shared)?;
+        let interrupt = Interrupt::listen()?;
+        let fingerprint = Fingerprint::read();
+        let id = self.run.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let session = Session::resume(&store, id, fingerprint.digest)
+            .map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
+        // JSON is YAML: the resolved spec goes the same way as any other.
+        let text = session.begun.resolved.to_string();
+        let file = PathBuf::from(&session.begun.spec_file);
+        let loaded = spec::parse(&text, &file, &catalog::spec_schema(), &Overrides::default())?;
+        let plan = expand(&loaded, &common::surroundings(session.begun.roots.clone()))?;
+        let work = Work {
+            store: &store,
+            interrupt: &interrupt,
+            fingerprint: &fingerprint,
+            fresh: false,
+            quiet: self.quiet,
+        };
+        work.carry_out(shared, &loaded, &plan, session)
+    }
+}
+
+struct Work<'a> {
+    store: &'a Store,
+    interrupt: &'a Interrupt,
+    fingerprint: &'a Fingerprint,
+    fresh: bool,
+    quiet: bool,
+}
+
+impl Work<'_> {
+    fn carry_out(
+        &self,
+        shared: &Shared,
+        loaded: &Loaded,
+        plan: &Plan,
+        session: Session,
+    ) -> Result<Exit, Failure> {
+        let launcher =
+            Launcher { program: std::env::current_exe()?, interrupt: self.interrupt.clone() };
+        let progress = Progress::stderr(self.quiet);
+        let begun = session.begun.clone();
+        progress.line(&format!("{}  {}", loaded.spec.name, begun.id));
+        let conditions = Conditions {
+            store: self.store,
+            launcher: &launcher,
+            progress: &progress,
+            spec_name: &loaded.spec.name,
+            fresh: self.fresh,
+            fingerprint: self.fingerprint,
+            begin: Instant::now(),
+        };
+        let record = execute(&loaded.spec, plan, session, &conditions)?;
+        let folder = begun.out.join(&loaded.spec.name).join(&begun.id);
+        let records = [record];
+        let report = report::build(&records);
+        write(&folder, &records[0], &report)?;
+        print!("{}", report::terminal(&report, shared.colour, width()));
+        println!("\nreport: {}", shown(&folder.join("report.html")));
+        let exit = if records[0].run.interrupted {
+            eprintln!("interrupted; go on with: engine resume {}", begun.id);
+            Exit::Interrupted(self.interrupt.exit_code())
+        } else {
+            verdict(&records[0], &report)
+        };
+        Ok(exit)
+    }
+}
+
+/// `path` from the working directory where it lies below it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+/// Writes the record first and then everything that is made from it.
+fn write(folder: &Path, record: &Record, report: &Report<'_>) -> Result<(), Failure> {
+    create_folder(folder, 0o755)?;
+    let text = format!("{:#}\n", serde_json::to_value(record).map_err(std::io::Error::from)?);
+    replace_file(&folder.join("record.json"), text.as_bytes())?;
+    let formats = record.spec["report"]["formats"].as_array().cloned().unwrap_or_default();
+    for exporter in EXPORTERS {
+        let wanted = exporter.id == "machine" || formats.iter().any(|f| f == exporter.id);
+        if wanted {
+            let text = (exporter.export)(report, &Options::default())?;
+            replace_file(&folder.join(exporter.file), text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// The exit code of a run that came to its end.
+fn verdict(record: &Record, report: &Report<'_>) -> Exit {
+    let stage_failed = record.steps.iter().any(|step| step.state == StepState::Failed)
+        || record.variants.values().any(|variant| variant.failed.is_some());
+    let launches = record.cells.iter().flat_map(|cell| &cell.launches);
+    let cell_failed =
+        launches.into_iter().any(|launch| matches!(launch.outcome, record::Outcome::Failed(_)));
+    if stage_failed || cell_failed {
+        return Exit::StageFailed;
+    }
+    let outcomes: Vec<report::Outcome> = report.gates().map(|gate| gate.outcome).collect();
+    if outcomes.contains(&report::Outcome::Failed) {
+        Exit::GateFailed
+    } else if outcomes.iter().any(|outcome| *outcome != report::Outcome::Passed) {
+        Exit::Undecided
+    } else {
+        Exit::Done
+    }
+}

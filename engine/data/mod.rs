@@ -1,0 +1,9 @@
+//! Data sets: items in, one file per kind.
+//!
+//! A data set is named in the spec, has a digest that joins the key of everything judged on it,
+//! and reports every item it cannot use. Deliberately absent: tokens and tensors, which depend on
+//! a model, and any network.
+
+mod text;
+
+pub use text::{DataError, Document, Texts};

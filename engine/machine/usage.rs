@@ -1,0 +1,58 @@
+//! What this process has used so far, as the kernel counts it.
+
+/// Highest resident set size of this process since its start or the last reset, in bytes.
+pub fn peak_memory() -> Option<u64> {
+    let status = procfs::process::Process::myself().ok()?.status().ok()?;
+    status.vmhwm.map(|kib| kib * 1024)
+}
+
+/// Clears the high-water mark of the resident set; false where the kernel does not allow it.
+pub fn reset_peak_memory() -> bool {
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+/// Processor time of this process, user and system, in nanoseconds.
+pub fn cpu_time() -> Option<u64> {
+    // SAFETY: `rusage` is plain data that the call fills in completely on success.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        if libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) != 0 {
+            return None;
+        }
+        usage
+    };
+    let nanos = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
+    Some(nanos(usage.ru_utime) + nanos(usage.ru_stime))
+}
+
+/// Memory of the machine, or of the control group where that is less, in bytes.
+pub fn total_memory() -> Option<u64> {
+    use procfs::Current;
+    let machine = procfs::Meminfo::current().ok()?.mem_total;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    Some(group.map_or(machine, |limit| limit.min(machine)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filled_buffer_raises_the_peak_by_its_size() {
+        let size = 64 << 20;
+        let before = peak_memory().unwrap();
+        let buffer = vec![1_u8; size];
+        std::hint::black_box(&buffer);
+        let grown = peak_memory().unwrap().saturating_sub(before);
+        // Other tests run beside this one in the same process, so only the lower side is sure.
+        assert!(grown >= size as u64 * 9 / 10 || before > size as u64, "{grown}");
+    }
+
+    #[test]
+    fn the_machine_has_memory() {
+        assert!(total_memory().unwrap() > 64 << 20);
+        assert!(cpu_time().is_some());
+    }
+}

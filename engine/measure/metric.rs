@@ -1,0 +1,143 @@
+//! The metrics and what each of them means: one thing, in one unit, with one good direction.
+
+use serde::{Deserialize, Serialize};
+
+/// Which movement of a metric is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    Lower,
+    Higher,
+}
+
+/// The unit of a metric's numbers as they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    Seconds,
+    TokensPerSecond,
+    Bytes,
+    /// A number without a unit, such as a perplexity.
+    Plain,
+    /// Natural logarithm units.
+    Nats,
+    /// A fraction between 0 and 1.
+    Share,
+}
+
+/// What a metric is about, which decides where its numbers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Derived from the timelines of measured launches: differs between launches.
+    Timing,
+    /// Read from the operating system once per launch.
+    Process,
+    /// A property of the artifact: the same in every launch.
+    Artifact,
+    /// Judged on held-out data.
+    Quality,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Metric {
+    pub id: &'static str,
+    pub unit: Unit,
+    pub better: Better,
+    pub source: Source,
+    /// Shown in the report below the tables.
+    pub definition: &'static str,
+}
+
+/// All metrics in the order in which reports show them.
+pub static METRICS: &[Metric] = &[
+    Metric {
+        id: "decode_tps",
+        unit: Unit::TokensPerSecond,
+        better: Better::Higher,
+        source: Source::Timing,
+        definition: "Generated tokens after the first, divided by the time from the first to the last token of a request; batch sequences count each.",
+    },
+    Metric {
+        id: "prefill_tps",
+        unit: Unit::TokensPerSecond,
+        better: Better::Higher,
+        source: Source::Timing,
+        definition: "Prompt tokens divided by the time to the first token, with an empty cache; batch sequences count each.",
+    },
+    Metric {
+        id: "ttft",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        definition: "Time to first token: from handing over the request to the first generated token, one request outstanding.",
+    },
+    Metric {
+        id: "itl",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        definition: "Inter-token latency: time between consecutive generated tokens of a request.",
+    },
+    Metric {
+        id: "e2e",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        definition: "From handing over the request to its last token.",
+    },
+    Metric {
+        id: "load",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        definition: "From opening the artifact to being able to serve; files come from the page cache unless the run says otherwise.",
+    },
+    Metric {
+        id: "first_call",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        definition: "End-to-end time of the first request of a fresh process.",
+    },
+    Metric {
+        id: "peak_memory",
+        unit: Unit::Bytes,
+        better: Better::Lower,
+        source: Source::Process,
+        definition: "Highest resident set size of the measured process, load included.",
+    },
+    Metric {
+        id: "model_size",
+        unit: Unit::Bytes,
+        better: Better::Lower,
+        source: Source::Artifact,
+        definition: "Bytes of the artifact on disk: weights, configuration and tokenizer.",
+    },
+    Metric {
+        id: "perplexity",
+        unit: Unit::Plain,
+        better: Better::Lower,
+        source: Source::Quality,
+        definition: "exp of the mean negative log-likelihood per token over held-out documents, windowed with a stride; each token is scored once.",
+    },
+    Metric {
+        id: "kl",
+        unit: Unit::Nats,
+        better: Better::Lower,
+        source: Source::Quality,
+        definition: "Mean Kullback-Leibler divergence KL(reference || variant) of the next-token distributions over the same positions.",
+    },
+    Metric {
+        id: "top1_agreement",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        definition: "Share of positions at which variant and reference give the highest probability to the same token.",
+    },
+];
+
+/// The metric named `id`.
+pub fn metric(id: &str) -> Option<&'static Metric> {
+    METRICS.iter().find(|m| m.id == id)
+}

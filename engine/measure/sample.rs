@@ -1,0 +1,40 @@
+//! What one measured launch saw, before anything is summed up.
+
+use serde::{Deserialize, Serialize};
+
+/// One request's course in nanoseconds since the launch's clock started.
+///
+/// Greedy generation on one stream emits one token at a time, so `tokens` holds one instant per
+/// generated token. The count of tokens is counted here, never taken from the spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeline {
+    /// When the request was handed to the backend (closed loop: also its scheduled instant).
+    pub sent: u64,
+    /// Instants at which each new token was known to the host, ascending.
+    pub tokens: Vec<u64>,
+    /// Prompt tokens the prefill really processed, per sequence of the batch.
+    pub prompt_tokens: u32,
+    /// Sequences generated side by side.
+    pub batch: u32,
+    /// Requests before the steady state; kept, shown, left out of the summaries.
+    pub warmup: bool,
+}
+
+/// Everything a successful launch reports besides its outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observed {
+    /// Nanoseconds from the start of opening the artifact until it could serve a request.
+    pub load: u64,
+    /// The first request of the process, cold in every cache that the process owns.
+    pub first_call: Timeline,
+    /// Later requests in order, warm-up included.
+    pub requests: Vec<Timeline>,
+    /// Highest resident set size of the process, load included, in bytes.
+    pub peak_memory: Option<u64>,
+    /// Highest resident set size after load, in bytes; `None` where the kernel cannot reset the mark.
+    pub steady_memory: Option<u64>,
+    /// Processor time used by the process, user and system, in nanoseconds.
+    pub cpu_time: Option<u64>,
+}

@@ -1,0 +1,503 @@
+//! The configuration of a Llama, with every number bounded so that later arithmetic is safe.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+pub use super::rope::RopeScaling;
+use super::{ARCHITECTURES, ModelError, llama_tensors, shown};
+
+/// A Llama as its `config.json` describes it.
+///
+/// Holds: no size is 0, `num_attention_heads` is a multiple of `num_key_value_heads`, `head_dim`
+/// is even, and all products of sizes that occur in a model fit an `i64`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LlamaConfig {
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
+    pub num_key_value_heads: usize,
+    pub head_dim: usize,
+    pub vocab_size: usize,
+    /// Context length in tokens.
+    pub max_position_embeddings: usize,
+    pub rms_norm_eps: f64,
+    pub rope_theta: f64,
+    pub rope_scaling: RopeScaling,
+    /// The output projection is the embedding.
+    pub tie_word_embeddings: bool,
+    /// As the file writes it, such as `bfloat16`.
+    pub torch_dtype: Option<String>,
+    pub bos_token_id: Option<u32>,
+    /// Tokens that end a text; empty when the model names none.
+    #[serde(rename = "eos_token_id")]
+    pub eos_token_ids: Vec<u32>,
+}
+
+/// Largest values, each a multiple of what the largest published Llama has.
+const SIZE_LIMIT: usize = 1 << 20;
+const LAYER_LIMIT: usize = 1 << 10;
+const HEAD_DIM_LIMIT: usize = 1 << 12;
+const VOCAB_LIMIT: usize = 1 << 24;
+const CONTEXT_LIMIT: usize = 1 << 27;
+
+impl LlamaConfig {
+    /// Reads the text of a `config.json`; `path` is only shown.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
+        let value: Value = serde_json::from_str(text).map_err(|e| ModelError::Layout {
+            path: path.to_owned(),
+            what: format!("is not JSON: {e}"),
+            advice: None,
+        })?;
+        Self::from_json(path, &value)
+    }
+
+    /// Reads a parsed `config.json`; `path` is only shown.
+    pub fn from_json(path: &Path, value: &Value) -> Result<Self, ModelError> {
+        let Some(map) = value.as_object() else {
+            return Err(ModelError::Layout {
+                path: path.to_owned(),
+                what: "is not a JSON object".to_owned(),
+                advice: None,
+            });
+        };
+        let fields = Fields { path, map };
+        fields.refuse_others()?;
+
+        let hidden_size = fields.needed("hidden_size", SIZE_LIMIT)?;
+        let heads = fields.needed("num_attention_heads", SIZE_LIMIT)?;
+        let head_dim = match fields.size("head_dim", HEAD_DIM_LIMIT)? {
+            Some(head_dim) => head_dim,
+            None if hidden_size % heads == 0 => hidden_size / heads,
+            None => {
+                let what = format!("must divide `hidden_size` {hidden_size}, found {heads}");
+                return Err(fields.fault("num_attention_heads", what));
+            }
+        };
+        let (rope_scaling, rope_theta) = fields.rope()?;
+        let config = Self {
+            hidden_size,
+            intermediate_size: fields.needed("intermediate_size", SIZE_LIMIT)?,
+            num_hidden_layers: fields.needed("num_hidden_layers", LAYER_LIMIT)?,
+            num_attention_heads: heads,
+            num_key_value_heads: fields.size("num_key_value_heads", SIZE_LIMIT)?.unwrap_or(heads),
+            head_dim,
+            vocab_size: fields.needed("vocab_size", VOCAB_LIMIT)?,
+            max_position_embeddings: fields
+                .size("max_position_embeddings", CONTEXT_LIMIT)?
+                .unwrap_or(2048),
+            rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
+            rope_theta,
+            rope_scaling,
+            tie_word_embeddings: fields.flag("tie_word_embeddings")?,
+            torch_dtype: fields.text("torch_dtype")?.or(fields.text("dtype")?).map(str::to_owned),
+            bos_token_id: fields.tokens("bos_token_id")?.first().copied(),
+            eos_token_ids: fields.tokens("eos_token_id")?,
+        };
+        config.check().map_err(|(field, what)| fields.fault(field, what))?;
+        Ok(config)
+    }
+
+    /// What must hold between the fields, whichever file they came from.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+        let sizes = [
+            ("hidden_size", self.hidden_size, SIZE_LIMIT),
+            ("intermediate_size", self.intermediate_size, SIZE_LIMIT),
+            ("num_hidden_layers", self.num_hidden_layers, LAYER_LIMIT),
+            ("num_attention_heads", self.num_attention_heads, SIZE_LIMIT),
+            ("num_key_value_heads", self.num_key_value_heads, SIZE_LIMIT),
+            ("head_dim", self.head_dim, HEAD_DIM_LIMIT),
+            ("vocab_size", self.vocab_size, VOCAB_LIMIT),
+            ("max_position_embeddings", self.max_position_embeddings, CONTEXT_LIMIT),
+        ];
+        for (field, found, limit) in sizes {
+            if found == 0 || found > limit {
+                return Err((field, format!("must lie between 1 and {limit}, found {found}")));
+            }
+        }
+        let (heads, kv_heads) = (self.num_attention_heads, self.num_key_value_heads);
+        if heads % kv_heads != 0 {
+            let what = format!("must divide `num_attention_heads` {heads}, found {kv_heads}");
+            return Err(("num_key_value_heads", what));
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            let what = format!("must be even for rotary positions, found {}", self.head_dim);
+            return Err(("head_dim", what));
+        }
+        // Both factors have passed their limits, so the product cannot overflow.
+        if heads * self.head_dim > SIZE_LIMIT {
+            let what = format!("times `head_dim` must not exceed {SIZE_LIMIT}");
+            return Err(("num_attention_heads", what));
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
+            let what = format!("must lie between 0 and 1, found {}", self.rms_norm_eps);
+            return Err(("rms_norm_eps", what));
+        }
+        if !(self.rope_theta >= 1.0 && self.rope_theta <= 1e15) {
+            let what = format!("must lie between 1 and 1e15, found {}", self.rope_theta);
+            return Err(("rope_theta", what));
+        }
+        self.check_scaling().map_err(|what| ("rope_scaling", what))
+    }
+
+    fn check_scaling(&self) -> Result<(), String> {
+        let factor = match self.rope_scaling {
+            RopeScaling::None => return Ok(()),
+            RopeScaling::Linear { factor } => factor,
+            RopeScaling::Llama3 {
+                factor, low_freq_factor: low, high_freq_factor: high, ..
+            } => {
+                if !(low > 0.0 && low < high && high <= 1e6) {
+                    return Err(format!(
+                        "needs 0 < `low_freq_factor` < `high_freq_factor`, found {low} and {high}"
+                    ));
+                }
+                factor
+            }
+        };
+        let sound = (1.0..=1e6).contains(&factor);
+        if sound { Ok(()) } else { Err(format!("has a `factor` of {factor}, expected 1 to 1e6")) }
+    }
+
+    /// Number of weights; a tied output projection counts once.
+    pub fn parameters(&self) -> u64 {
+        self.tensors().iter().map(|(_, shape)| shape.iter().product::<u64>()).sum()
+    }
+
+    /// Every tensor that a checkpoint must hold, by its Hugging Face name, with its shape.
+    pub fn tensors(&self) -> Vec<(String, Vec<u64>)> {
+        llama_tensors::expected(self)
+    }
+
+    /// A `config.json` that [`LlamaConfig::from_json`] and transformers read as this model.
+    pub fn to_json(&self) -> Value {
+        let mut out = Map::new();
+        out.insert("architectures".to_owned(), json!(["LlamaForCausalLM"]));
+        out.insert("model_type".to_owned(), json!("llama"));
+        out.insert("hidden_act".to_owned(), json!("silu"));
+        out.insert("attention_bias".to_owned(), json!(false));
+        out.insert("mlp_bias".to_owned(), json!(false));
+        let fields = serde_json::to_value(self).expect("a plain struct of finite numbers");
+        if let Value::Object(fields) = fields {
+            out.extend(fields);
+        }
+        if self.rope_scaling == RopeScaling::None {
+            out.insert("rope_scaling".to_owned(), Value::Null);
+        }
+        Value::Object(out)
+    }
+}
+
+/// The object of a `config.json`, read field by field. A `null` counts as absent, as it does for
+/// transformers.
+struct Fields<'a> {
+    path: &'a Path,
+    map: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    fn fault(&self, field: &str, what: impl Into<String>) -> ModelError {
+        let (path, field) = (self.path.to_owned(), field.to_owned());
+        ModelError::Config { path, field, what: what.into() }
+    }
+
+    fn get(&self, field: &str) -> Option<&'a Value> {
+        self.map.get(field).filter(|value| !value.is_null())
+    }
+
+    /// What is found instead, short enough for a message.
+    fn found(value: &Value) -> String {
+        shown(&value.to_string())
+    }
+
+    fn size(&self, field: &str, limit: usize) -> Result<Option<usize>, ModelError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        value
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| (1..=limit).contains(n))
+            .map(Some)
+            .ok_or_else(|| {
+                let found = Self::found(value);
+                self.fault(field, format!("must be an integer from 1 to {limit}, found {found}"))
+            })
+    }
+
+    fn needed(&self, field: &str, limit: usize) -> Result<usize, ModelError> {
+        self.size(field, limit)?.ok_or_else(|| self.fault(field, "is missing"))
+    }
+
+    fn number(&self, field: &str) -> Result<Option<f64>, ModelError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let number = value.as_f64().filter(|x| x.is_finite());
+        let fault = || self.fault(field, format!("must be a number, found {}", Self::found(value)));
+        number.map(Some).ok_or_else(fault)
+    }
+
+    fn flag(&self, field: &str) -> Result<bool, ModelError> {
+        let Some(value) = self.get(field) else { return Ok(false) };
+        let fault = || format!("must be true or false, found {}", Self::found(value));
+        value.as_bool().ok_or_else(|| self.fault(field, fault()))
+    }
+
+    fn text(&self, field: &str) -> Result<Option<&'a str>, ModelError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let fault = || self.fault(field, format!("must be text, found {}", Self::found(value)));
+        value.as_str().map(Some).ok_or_else(fault)
+    }
+
+    /// A token or a list of at most 64 tokens.
+    fn tokens(&self, field: &str) -> Result<Vec<u32>, ModelError> {
+        let Some(value) = self.get(field) else { return Ok(Vec::new()) };
+        token_ids(value).ok_or_else(|| {
+            let found = Self::found(value);
+            self.fault(field, format!("must be a token id or a list of at most 64, found {found}"))
+        })
+    }
+
+    /// Refuses other architectures and variants of this one that would compute something else.
+    fn refuse_others(&self) -> Result<(), ModelError> {
+        let named = match self.get("architectures") {
+            None => None,
+            Some(list) => match list.as_array().and_then(|list| list.first()?.as_str()) {
+                Some(name) => Some(name),
+                None => return Err(self.fault("architectures", "must be a list of names")),
+            },
+        };
+        let family = self.text("model_type")?;
+        let known = family.map_or(named.is_some(), |family| ARCHITECTURES.contains(&family))
+            && named.is_none_or(|name| name == "LlamaForCausalLM");
+        if !known {
+            let found = match (named, family) {
+                (Some(name), _) => shown(name),
+                (None, Some(family)) => shown(family),
+                (None, None) => return Err(self.fault("model_type", "is missing")),
+            };
+            return Err(ModelError::UnknownArchitecture { path: self.path.to_owned(), found });
+        }
+        for field in ["attention_bias", "mlp_bias"] {
+            if self.flag(field)? {
+                return Err(self.fault(field, "is true, and biases are not supported"));
+            }
+        }
+        match self.text("hidden_act")? {
+            None | Some("silu" | "swish") => {}
+            Some(other) => {
+                let what = format!("is `{}`, supported is `silu`", shown(other));
+                return Err(self.fault("hidden_act", what));
+            }
+        }
+        match self.number("partial_rotary_factor")? {
+            None | Some(1.0) => {}
+            Some(other) => {
+                let what = format!("is {other}, supported is 1");
+                return Err(self.fault("partial_rotary_factor", what));
+            }
+        }
+        if let Some(quantization) = self.get("quantization_config") {
+            let method = quantization.get("quant_method").and_then(Value::as_str).unwrap_or("some");
+            let what = format!("asks for `{}` weights, supported are floats", shown(method));
+            return Err(self.fault("quantization_config", what));
+        }
+        Ok(())
+    }
+
+    /// Scaling and base of the rotary positions, in the older form (`rope_scaling` beside
+    /// `rope_theta`) or the newer one (both in `rope_parameters`).
+    fn rope(&self) -> Result<(RopeScaling, f64), ModelError> {
+        let theta = self.number("rope_theta")?;
+        let (field, value) = match (self.get("rope_parameters"), self.get("rope_scaling")) {
+            (Some(value), _) => ("rope_parameters", value),
+            (None, Some(value)) => ("rope_scaling", value),
+            (None, None) => return Ok((RopeScaling::None, theta.unwrap_or(10_000.0))),
+        };
+        let Some(map) = value.as_object() else {
+            return Err(self.fault(field, "must be an object"));
+        };
+        let inner = Fields { path: self.path, map };
+        let theta = inner.number("rope_theta")?.or(theta).unwrap_or(10_000.0);
+        let needed = |name: &str| {
+            inner.number(name)?.ok_or_else(|| self.fault(field, format!("misses `{name}`")))
+        };
+        let scaling = match inner.text("rope_type")?.or(inner.text("type")?) {
+            Some("default") => RopeScaling::None,
+            None if map.len() == usize::from(map.contains_key("rope_theta")) => RopeScaling::None,
+            None => return Err(self.fault(field, "misses `rope_type`")),
+            Some("linear") => RopeScaling::Linear { factor: needed("factor")? },
+            Some("llama3") => RopeScaling::Llama3 {
+                factor: needed("factor")?,
+                low_freq_factor: needed("low_freq_factor")?,
+                high_freq_factor: needed("high_freq_factor")?,
+                original_max_position_embeddings: inner
+                    .needed("original_max_position_embeddings", CONTEXT_LIMIT)?,
+            },
+            Some(other) => {
+                let what = format!(
+                    "has the type `{}`, supported are default, linear, llama3",
+                    shown(other)
+                );
+                return Err(self.fault(field, what));
+            }
+        };
+        Ok((scaling, theta))
+    }
+}
+
+/// One token id or a list of at most 64.
+pub(crate) fn token_ids(value: &Value) -> Option<Vec<u32>> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Value::Array(list) if list.len() <= 64 => list.iter().map(id).collect(),
+        other => id(other).map(|id| vec![id]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::random::{self, RandomModel};
+
+    fn parse(text: &str) -> Result<LlamaConfig, ModelError> {
+        LlamaConfig::parse(Path::new("config.json"), text)
+    }
+
+    fn tiny() -> Value {
+        RandomModel::parse("random://llama-tiny").unwrap().config().to_json()
+    }
+
+    fn with(field: &str, value: Value) -> Result<LlamaConfig, ModelError> {
+        let mut json = tiny();
+        json[field] = value;
+        LlamaConfig::from_json(Path::new("config.json"), &json)
+    }
+
+    /// The fields that matter of the published `config.json` of Llama 3.2 1B.
+    const ONE_B: &str = r#"{
+        "architectures": ["LlamaForCausalLM"], "attention_bias": false, "bos_token_id": 128000,
+        "eos_token_id": [128001, 128008, 128009], "head_dim": 64, "hidden_act": "silu",
+        "hidden_size": 2048, "intermediate_size": 8192, "max_position_embeddings": 131072,
+        "mlp_bias": false, "model_type": "llama", "num_attention_heads": 32,
+        "num_hidden_layers": 16, "num_key_value_heads": 8, "rms_norm_eps": 1e-05,
+        "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+        "rope_theta": 500000.0, "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+        "vocab_size": 128256}"#;
+
+    #[test]
+    fn llama_3_2_1b_has_its_published_number_of_parameters() {
+        let config = parse(ONE_B).unwrap();
+        assert_eq!(config.parameters(), 1_235_814_400);
+        assert_eq!(config.eos_token_ids, [128_001, 128_008, 128_009]);
+        assert!(matches!(config.rope_scaling, RopeScaling::Llama3 { factor: 32.0, .. }));
+    }
+
+    #[test]
+    fn the_newer_form_of_rotary_parameters_means_the_same() {
+        let old = parse(ONE_B).unwrap();
+        let mut json: Value = serde_json::from_str(ONE_B).unwrap();
+        let map = json.as_object_mut().unwrap();
+        let mut rope = map.remove("rope_scaling").unwrap();
+        rope["rope_theta"] = map.remove("rope_theta").unwrap();
+        map.insert("rope_parameters".into(), rope);
+        let dtype = map.remove("torch_dtype").unwrap();
+        map.insert("dtype".into(), dtype);
+        assert_eq!(LlamaConfig::from_json(Path::new("c"), &json).unwrap(), old);
+    }
+
+    #[test]
+    fn written_configurations_read_back_the_same() {
+        for name in random::names() {
+            let config = RandomModel::parse(&format!("random://{name}")).unwrap().config().clone();
+            assert_eq!(parse(&config.to_json().to_string()).unwrap(), config, "{name}");
+        }
+        let one_b = parse(ONE_B).unwrap();
+        assert_eq!(parse(&one_b.to_json().to_string()).unwrap(), one_b);
+    }
+
+    #[test]
+    fn absent_fields_have_the_defaults_of_transformers() {
+        let mut json = tiny();
+        for field in ["num_key_value_heads", "head_dim", "rope_theta", "rope_scaling"] {
+            json.as_object_mut().unwrap().remove(field);
+        }
+        let config = LlamaConfig::from_json(Path::new("c"), &json).unwrap();
+        assert_eq!(config.num_key_value_heads, config.num_attention_heads);
+        assert_eq!(config.head_dim, config.hidden_size / config.num_attention_heads);
+        assert_eq!((config.rope_theta, config.rope_scaling), (10_000.0, RopeScaling::None));
+    }
+
+    #[test]
+    fn what_would_compute_something_else_is_refused_by_name() {
+        let cases = [
+            ("attention_bias", json!(true), "biases"),
+            ("mlp_bias", json!(true), "biases"),
+            ("hidden_act", json!("gelu"), "gelu"),
+            ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "yarn"),
+            ("rope_scaling", json!({"type": "dynamic", "factor": 4.0}), "dynamic"),
+            ("rope_scaling", json!({"rope_type": "linear"}), "misses `factor`"),
+            ("rope_scaling", json!({"factor": 2.0}), "misses `rope_type`"),
+            ("rope_scaling", json!({"rope_type": "linear", "factor": 0.0}), "expected 1 to 1e6"),
+            ("quantization_config", json!({"quant_method": "gptq"}), "gptq"),
+            ("partial_rotary_factor", json!(0.5), "0.5"),
+            ("architectures", json!(["MixtralForCausalLM"]), "Mixtral"),
+            ("model_type", json!("mistral"), "cannot load"),
+        ];
+        for (field, value, told) in cases {
+            let error = with(field, value.clone()).unwrap_err().to_string();
+            assert!(error.contains(told), "{field} {value}: {error}");
+        }
+    }
+
+    #[test]
+    fn hostile_numbers_are_refused_with_the_field() {
+        let fields = [
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+            "vocab_size",
+            "max_position_embeddings",
+        ];
+        let values =
+            [json!(0), json!(-1), json!(1.5), json!("8"), json!(u64::MAX), json!([]), json!(true)];
+        for field in fields {
+            for value in &values {
+                let error = with(field, value.clone()).unwrap_err().to_string();
+                assert!(error.contains(field), "{field} {value}: {error}");
+            }
+        }
+        for (field, value) in [
+            ("num_key_value_heads", json!(3)),
+            ("head_dim", json!(7)),
+            ("rms_norm_eps", json!(0)),
+            ("rms_norm_eps", json!(-1e-5)),
+            ("rope_theta", json!(0)),
+            ("rope_theta", json!("x")),
+            ("eos_token_id", json!(-1)),
+            ("eos_token_id", json!(4_294_967_296_u64)),
+            ("tie_word_embeddings", json!(1)),
+        ] {
+            let error = with(field, value.clone()).unwrap_err().to_string();
+            assert!(error.contains(field), "{field} {value}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_largest_allowed_sizes_do_not_overflow() {
+        let mut config = RandomModel::parse("random://llama-tiny").unwrap().config().clone();
+        config.hidden_size = SIZE_LIMIT;
+        config.intermediate_size = SIZE_LIMIT;
+        config.num_hidden_layers = LAYER_LIMIT;
+        config.num_attention_heads = SIZE_LIMIT / HEAD_DIM_LIMIT;
+        config.num_key_value_heads = SIZE_LIMIT / HEAD_DIM_LIMIT;
+        config.head_dim = HEAD_DIM_LIMIT;
+        config.vocab_size = VOCAB_LIMIT;
+        config.tie_word_embeddings = false;
+        config.check().unwrap();
+        assert!(i64::try_from(config.parameters() * 8).is_ok());
+    }
+}

@@ -1,0 +1,41 @@
+//! The files of a checkpoint that passes carry over unchanged.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{PassError, file_error};
+
+/// Everything beside configuration and weights that belongs to a checkpoint.
+const SIDECARS: &[&str] = &[
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+];
+
+/// Copies the sidecar files that `from` has.
+pub fn copy_sidecars(from: &Path, to: &Path) -> Result<(), PassError> {
+    for name in SIDECARS {
+        let source = from.join(name);
+        if source.is_file() {
+            std::fs::copy(&source, to.join(name)).map_err(file_error("copy", &source))?;
+        }
+    }
+    Ok(())
+}
+
+/// The parsed `config.json` of `folder`.
+pub fn read_config(folder: &Path) -> Result<Value, PassError> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(file_error("read", &path))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Writes `config` as `config.json` of `folder`.
+pub fn write_config(folder: &Path, config: &Value) -> Result<(), PassError> {
+    let path = folder.join("config.json");
+    let text = format!("{config:#}\n");
+    std::fs::write(&path, text).map_err(file_error("write", &path))
+}

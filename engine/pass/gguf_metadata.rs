@@ -1,0 +1,217 @@
+//! The metadata of a GGUF file made from a checkpoint: hyperparameters and tokenizer.
+//!
+//! Keys and values as llama.cpp's converter writes them, so that other GGUF programs can run the
+//! file; the whole tokenizer.json goes along under its own key.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{PassError, file_error};
+use crate::model::{Checkpoint, GgmlType, GgufArray, GgufValue, RopeScaling, Strings};
+
+type Entries = Vec<(String, GgufValue)>;
+
+/// Token types of GGUF.
+const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+const UNUSED: i32 = 5;
+const BYTE: i32 = 6;
+
+/// All metadata of a file whose matrices are stored as `format`. `name` is what other programs
+/// show.
+pub fn metadata(
+    checkpoint: &Checkpoint,
+    name: &str,
+    format: GgmlType,
+    notes: &mut Vec<String>,
+) -> Result<Entries, PassError> {
+    let config = &checkpoint.config;
+    let u32_of = |n: usize| GgufValue::U32(n as u32);
+    let mut out: Entries = vec![
+        ("general.architecture".into(), GgufValue::String("llama".into())),
+        ("general.type".into(), GgufValue::String("model".into())),
+        ("general.name".into(), GgufValue::String(name.to_owned())),
+        ("general.quantization_version".into(), GgufValue::U32(2)),
+    ];
+    if let Some(number) = file_type(format) {
+        out.push(("general.file_type".into(), GgufValue::U32(number)));
+    }
+    for (key, value) in [
+        ("llama.block_count", u32_of(config.num_hidden_layers)),
+        ("llama.context_length", u32_of(config.max_position_embeddings)),
+        ("llama.embedding_length", u32_of(config.hidden_size)),
+        ("llama.feed_forward_length", u32_of(config.intermediate_size)),
+        ("llama.attention.head_count", u32_of(config.num_attention_heads)),
+        ("llama.attention.head_count_kv", u32_of(config.num_key_value_heads)),
+        ("llama.attention.key_length", u32_of(config.head_dim)),
+        ("llama.attention.value_length", u32_of(config.head_dim)),
+        ("llama.attention.layer_norm_rms_epsilon", GgufValue::F32(config.rms_norm_eps as f32)),
+        ("llama.rope.dimension_count", u32_of(config.head_dim)),
+        ("llama.rope.freq_base", GgufValue::F32(config.rope_theta as f32)),
+        ("llama.vocab_size", u32_of(config.vocab_size)),
+    ] {
+        out.push((key.to_owned(), value));
+    }
+    if let RopeScaling::Linear { factor } = config.rope_scaling {
+        out.push(("llama.rope.scaling.type".into(), GgufValue::String("linear".into())));
+        out.push(("llama.rope.scaling.factor".into(), GgufValue::F32(factor as f32)));
+    }
+    if checkpoint.random_weights {
+        out.push((crate::model::random::GGUF_MARK.into(), GgufValue::Bool(true)));
+    }
+    match &checkpoint.tokenizer {
+        Some(file) => tokenizer(file, checkpoint, &mut out, notes)?,
+        None => notes.push("the checkpoint has no tokenizer, so the file has none".into()),
+    }
+    Ok(out)
+}
+
+/// `general.file_type` of llama.cpp's `llama_ftype`, for formats that have one.
+fn file_type(format: GgmlType) -> Option<u32> {
+    Some(match format.name() {
+        "f32" => 0,
+        "f16" => 1,
+        "q4_0" => 2,
+        "q4_1" => 3,
+        "q8_0" => 7,
+        "q5_0" => 8,
+        "q5_1" => 9,
+        "q2_k" => 10,
+        "q3_k" => 12,
+        "q4_k" => 15,
+        "q5_k" => 17,
+        "q6_k" => 18,
+        "bf16" => 32,
+        _ => return None,
+    })
+}
+
+fn tokenizer(
+    file: &Path,
+    checkpoint: &Checkpoint,
+    out: &mut Entries,
+    notes: &mut Vec<String>,
+) -> Result<(), PassError> {
+    let text = std::fs::read_to_string(file).map_err(file_error("read", file))?;
+    let json: Value = serde_json::from_str(&text)
+        .map_err(|error| PassError::Tokenizer(format!("it is not JSON: {error}")))?;
+    let model = &json["model"];
+    if model["type"].as_str().is_some_and(|kind| kind != "BPE") {
+        notes
+            .push(format!("tokenizer of type {} is carried as tokenizer.json only", model["type"]));
+    } else {
+        bpe(&json, checkpoint, out, notes)?;
+    }
+    let config = &checkpoint.config;
+    if let Some(bos) = config.bos_token_id {
+        out.push(("tokenizer.ggml.bos_token_id".into(), GgufValue::U32(bos)));
+        out.push(("tokenizer.ggml.add_bos_token".into(), GgufValue::Bool(true)));
+    }
+    if let Some(&eos) = config.eos_token_ids.first() {
+        out.push(("tokenizer.ggml.eos_token_id".into(), GgufValue::U32(eos)));
+    }
+    out.push(("tokenizer.huggingface.json".into(), GgufValue::String(text)));
+    Ok(())
+}
+
+/// Tokens, types and merges (byte-level) or scores (SentencePiece) of a BPE tokenizer.
+fn bpe(
+    json: &Value,
+    checkpoint: &Checkpoint,
+    out: &mut Entries,
+    notes: &mut Vec<String>,
+) -> Result<(), PassError> {
+    let model = &json["model"];
+    let size = checkpoint.config.vocab_size;
+    let vocab = model["vocab"]
+        .as_object()
+        .ok_or_else(|| PassError::Tokenizer("its model has no vocabulary".into()))?;
+    let byte_level = json.to_string().contains("\"ByteLevel\"");
+    let mut tokens: Vec<String> = (0..size).map(|id| format!("[PAD{id}]")).collect();
+    let mut types = vec![UNUSED; size];
+    let mut put = |id: Option<u64>, token: &str, kind: i32| {
+        let id = id.and_then(|id| usize::try_from(id).ok()).filter(|&id| id < size);
+        let id = id.ok_or_else(|| {
+            PassError::Tokenizer(format!("token `{token}` is outside the vocabulary of {size}"))
+        })?;
+        token.clone_into(&mut tokens[id]);
+        types[id] = kind;
+        Ok::<_, PassError>(())
+    };
+    let is_byte =
+        |token: &str| token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
+    for (token, id) in vocab {
+        let kind = if !byte_level && is_byte(token) { BYTE } else { NORMAL };
+        put(id.as_u64(), token, kind)?;
+    }
+    for added in json["added_tokens"].as_array().into_iter().flatten() {
+        let special = added["special"].as_bool().unwrap_or(false);
+        let kind = if special { CONTROL } else { USER_DEFINED };
+        put(added["id"].as_u64(), added["content"].as_str().unwrap_or_default(), kind)?;
+    }
+    if let Some(unknown) = model["unk_token"].as_str().and_then(|t| vocab.get(t)?.as_u64()) {
+        types[unknown as usize] = UNKNOWN;
+        out.push(("tokenizer.ggml.unknown_token_id".into(), GgufValue::U32(unknown as u32)));
+    }
+    let kind = if byte_level { "gpt2" } else { "llama" };
+    out.push(("tokenizer.ggml.model".into(), GgufValue::String(kind.into())));
+    if byte_level {
+        out.push(("tokenizer.ggml.pre".into(), GgufValue::String(pre(json, notes).into())));
+        let merges = merges(model)?.into_iter().map(|(a, b)| format!("{a} {b}")).collect();
+        out.push(("tokenizer.ggml.merges".into(), strings(merges)));
+    } else {
+        let ranks: HashMap<String, usize> = merges(model)?
+            .into_iter()
+            .enumerate()
+            .rev()
+            .map(|(rank, (a, b))| (format!("{a}{b}"), rank))
+            .collect();
+        // SentencePiece merges the best score first; the rank of a merge is all that is left of it.
+        let score = |token: &String| ranks.get(token).map_or(0.0, |&rank| -(rank as f32) - 1.0);
+        let scores = tokens.iter().map(score).collect();
+        out.push(("tokenizer.ggml.scores".into(), GgufValue::Array(GgufArray::F32(scores))));
+    }
+    out.push(("tokenizer.ggml.tokens".into(), strings(tokens)));
+    out.push(("tokenizer.ggml.token_type".into(), GgufValue::Array(GgufArray::I32(types))));
+    Ok(())
+}
+
+fn strings(items: Vec<String>) -> GgufValue {
+    GgufValue::Array(GgufArray::Strings(items.into_iter().collect::<Strings>()))
+}
+
+/// Merges in both spellings of tokenizer.json: `"a b"` and `["a", "b"]`.
+fn merges(model: &Value) -> Result<Vec<(&str, &str)>, PassError> {
+    let fault = || PassError::Tokenizer("a merge is not a pair of tokens".into());
+    let merges = model["merges"].as_array().map_or(&[][..], Vec::as_slice);
+    merges
+        .iter()
+        .map(|merge| match merge {
+            Value::String(text) => text.split_once(' ').ok_or_else(fault),
+            Value::Array(pair) => match &pair[..] {
+                [Value::String(a), Value::String(b)] => Ok((a.as_str(), b.as_str())),
+                _ => Err(fault()),
+            },
+            _ => Err(fault()),
+        })
+        .collect()
+}
+
+/// llama.cpp's name of the pre-tokenizer, told by how it splits.
+fn pre(json: &Value, notes: &mut Vec<String>) -> &'static str {
+    let text = json["pre_tokenizer"].to_string();
+    if text.contains(r"\\p{N}{1,3}") {
+        "llama-bpe"
+    } else if !text.contains("Split") {
+        "gpt-2"
+    } else {
+        notes.push(
+            "the pre-tokenizer has no name in GGUF; other programs may split text otherwise".into(),
+        );
+        "default"
+    }
+}

@@ -1,0 +1,115 @@
+//! Passes: one optimization each, from artifact to artifact.
+//!
+//! A pass is pure: what comes out depends on its input, its parameters, its epoch and the library
+//! versions it names, and on nothing else, so its result can be kept by content address. It reads
+//! only what the model room's bounded readers have checked and streams: no pass holds a whole
+//! model in memory. Deliberately absent: caching (store), order (plan), processes (run).
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::backend::QuantizeError;
+use crate::model::{Kind, ModelError};
+
+mod cast;
+mod files;
+mod gguf;
+mod gguf_metadata;
+mod rows;
+
+/// Every pass, in the order in which the schema and `engine list` show them.
+pub static PASSES: &[&dyn Pass] = &[&cast::Cast, &gguf::QuantizeGguf];
+
+pub trait Pass: Sync {
+    /// The stage's key in a spec, such as `quantize`.
+    fn id(&self) -> &'static str;
+
+    /// The value of `method` that selects this pass among those of one id.
+    fn method(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Raised whenever the output for the same input changes: old artifacts are then not used.
+    fn epoch(&self) -> u32;
+
+    /// One line for `engine list` and the schema.
+    fn about(&self) -> &'static str;
+
+    /// JSON schema of the parameters: an object, closed, every property described.
+    fn params(&self) -> Value;
+
+    /// The kind that comes out of `kind`, or why the pass cannot take it.
+    fn takes(&self, kind: Kind) -> Result<Kind, String>;
+
+    /// Writes the new artifact into the empty folder `job.out`.
+    fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError>;
+}
+
+/// Name of the file that passes giving a GGUF file write into their folder.
+pub const GGUF_FILE: &str = "model.gguf";
+
+/// The pass that a stage `{id: params}` means.
+pub fn pass(id: &str, params: &Value) -> Option<&'static dyn Pass> {
+    let method = params.get("method").and_then(Value::as_str);
+    PASSES.iter().copied().find(|p| p.id() == id && (p.method().is_none() || p.method() == method))
+}
+
+pub struct PassJob<'a> {
+    pub input: &'a Path,
+    pub kind: Kind,
+    /// Checked against [`Pass::params`] before.
+    pub params: &'a Value,
+    pub out: &'a Path,
+    /// Told the share that is done, from 0 to 1.
+    pub progress: &'a dyn Fn(f64),
+}
+
+/// What a pass has to say about its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassNotes {
+    pub kind: Kind,
+    /// The formula that was applied and every exception made from it.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("cannot {action} `{path}`")]
+    File { action: &'static str, path: String, source: std::io::Error },
+    #[error("tensor `{tensor}` cannot be quantized")]
+    Quantize { tensor: String, source: QuantizeError },
+    #[error("the parameters do not fit: {0}")]
+    Params(#[from] serde_json::Error),
+    #[error("tensor `{tensor}` holds a value that is not finite (row {row})")]
+    NotFinite { tensor: String, row: u64 },
+    #[error("`tokenizer.json` cannot be carried over: {0}")]
+    Tokenizer(String),
+    #[error("pass `{pass}` takes {expected}, found {found}")]
+    Kind { pass: &'static str, expected: &'static str, found: &'static str },
+}
+
+/// A path and an action as context for an I/O error.
+fn file_error<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> PassError + 'a {
+    move |source| PassError::File { action, path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_holds_every_pass_once() {
+        for (i, a) in PASSES.iter().enumerate() {
+            for b in &PASSES[i + 1..] {
+                assert!((a.id(), a.method()) != (b.id(), b.method()), "{} twice", a.id());
+            }
+            assert_eq!(a.params()["additionalProperties"], false, "{} is open", a.id());
+        }
+    }
+}

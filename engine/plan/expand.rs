@@ -1,0 +1,342 @@
+//! From a spec to steps.
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+
+use super::{Plan, Step, StepIndex, VariantPlan};
+use crate::backend;
+use crate::base::{Digest, Problem, Problems};
+use crate::model::Kind;
+use crate::pass;
+use crate::scenario::StreamRules;
+use crate::spec::{Bench as BenchSpec, Loaded, Spec, Threads};
+use crate::stage::{
+    Bench, Judge, LoadModel, LoadTokens, Optimize, Setting, Source, SourceError, Stage, find_file,
+};
+use crate::task::MetricRequest;
+
+/// What a plan depends on besides the spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Folders that relative paths start from, in order.
+    pub roots: Vec<PathBuf>,
+    pub physical_cores: u32,
+    pub logical_cores: u32,
+}
+
+/// The plan of a checked spec, or everything in it that cannot work: sources that do not exist,
+/// stages that do not fit each other, backends that cannot open what a variant ends with.
+pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> {
+    let spec = &loaded.spec;
+    let baseline = baseline(spec);
+    let mut builder = Builder {
+        loaded,
+        around,
+        steps: Vec::new(),
+        built: IndexMap::new(),
+        kinds: Vec::new(),
+        problems: Vec::new(),
+    };
+    let source = builder.model();
+    for name in spec.variants.keys() {
+        builder.variant(name, source);
+    }
+    if !builder.problems.is_empty() {
+        return Err(Problems(builder.problems));
+    }
+    let random = spec.model.source.starts_with("random://");
+    let reference = spec
+        .quality
+        .as_ref()
+        .map(|quality| quality.reference.clone().unwrap_or_else(|| baseline.clone()));
+    let unmeasured = (spec.quality.is_some() && random).then(|| "random weights".to_owned());
+    if let Some(reference) = &reference
+        && unmeasured.is_none()
+    {
+        builder.judges(reference, source);
+    }
+    let settings = spec.bench.as_ref().map_or(Vec::new(), |bench| settings(bench, around));
+    if let Some(bench) = &spec.bench {
+        builder.benches(bench, &settings, source, random);
+    }
+    if !builder.problems.is_empty() {
+        return Err(Problems(builder.problems));
+    }
+    // In the order of the spec, whatever order `from` has made.
+    let variants =
+        spec.variants.keys().map(|name| (name.clone(), builder.built[name].clone())).collect();
+    Ok(Plan { steps: builder.steps, variants, baseline, reference, settings, unmeasured })
+}
+
+/// The variant that `compare.baseline` names, or the first.
+pub(super) fn baseline(spec: &Spec) -> String {
+    let first = spec.variants.keys().next().cloned().unwrap_or_default();
+    spec.compare.baseline.clone().unwrap_or(first)
+}
+
+struct Builder<'a> {
+    loaded: &'a Loaded,
+    around: &'a Surroundings,
+    steps: Vec<Step>,
+    built: IndexMap<String, VariantPlan>,
+    /// The artifact kind each step leaves; meaningless for steps that leave no model.
+    kinds: Vec<Kind>,
+    problems: Vec<Problem>,
+}
+
+impl Builder<'_> {
+    fn push(&mut self, id: String, stage: Stage, needs: Vec<StepIndex>, kind: Kind) -> StepIndex {
+        self.steps.push(Step { id, stage, needs });
+        self.kinds.push(kind);
+        self.steps.len() - 1
+    }
+
+    fn problem(&mut self, code: &'static str, pointer: &str, what: String) -> &mut Problem {
+        let at = self.loaded.locator.place(pointer);
+        self.problems.push(Problem::new(code, at, what));
+        self.problems.last_mut().expect("it was pushed just now")
+    }
+
+    fn model(&mut self) -> StepIndex {
+        let model = &self.loaded.spec.model;
+        let mut kind = Kind::Checkpoint;
+        let source = match Source::parse(&model.source, model.revision.as_deref()) {
+            Ok(Source::File(path)) => match find_file(&path, &self.around.roots) {
+                Ok(found) => {
+                    if found.is_file() {
+                        kind = Kind::Gguf;
+                    }
+                    Source::File(found.to_string_lossy().into_owned())
+                }
+                Err(error) => {
+                    self.missing("/model/source", &error);
+                    Source::File(path)
+                }
+            },
+            Ok(source) => source,
+            Err(error) => {
+                let pointer = match error {
+                    SourceError::Revision => "/model/revision",
+                    _ => "/model/source",
+                };
+                self.problem("plan/bad-source", pointer, error.to_string());
+                Source::Random(model.source.clone())
+            }
+        };
+        self.push("model".into(), Stage::LoadModel(LoadModel { source }), Vec::new(), kind)
+    }
+
+    fn missing(&mut self, pointer: &str, error: &SourceError) {
+        self.problem("plan/missing-file", pointer, error.to_string()).notes.push(
+            "relative paths start at the working directory, then at the spec's folder and the folders above it"
+                .into(),
+        );
+    }
+
+    /// Builds the steps of `name` after those of the variant it starts from. `spec::check` has
+    /// made sure that `from` has no cycles.
+    fn variant(&mut self, name: &str, source: StepIndex) -> VariantPlan {
+        if let Some(done) = self.built.get(name) {
+            return done.clone();
+        }
+        let variant = &self.loaded.spec.variants[name];
+        let mut plan = match &variant.from {
+            Some(from) => self.variant(from, source),
+            None => VariantPlan { backend: "candle".into(), artifact: source, recipe: Vec::new() },
+        };
+        if let Some(id) = variant.backend {
+            plan.backend = match id {
+                crate::spec::Backend::Candle => "candle".to_owned(),
+            };
+        }
+        let mut sound = true;
+        for (index, stage) in variant.stages.iter().enumerate() {
+            let pointer = format!("/variants/{name}/stages/{index}");
+            match self.stage(name, &stage.0.id, &stage.0.params, plan.artifact) {
+                Ok(step) => {
+                    plan.artifact = step;
+                    plan.recipe.push(self.steps[step].stage.label());
+                }
+                Err(why) => {
+                    self.problem("plan/impossible-chain", &pointer, why);
+                    sound = false;
+                    break;
+                }
+            }
+        }
+        let kind = self.kinds[plan.artifact];
+        let opens = backend::backend(&plan.backend).is_some_and(|b| b.opens().contains(&kind));
+        if sound && !opens {
+            let what = format!("backend `{}` cannot open a {}", plan.backend, kind.name());
+            self.problem("plan/impossible-chain", &format!("/variants/{name}"), what);
+        }
+        self.built.insert(name.to_owned(), plan.clone());
+        plan
+    }
+
+    /// The step that applies a stage to what step `input` leaves; an equal one is used again.
+    fn stage(
+        &mut self,
+        variant: &str,
+        id: &str,
+        params: &serde_json::Value,
+        input: StepIndex,
+    ) -> Result<StepIndex, String> {
+        let pass = pass::pass(id, params).ok_or_else(|| format!("there is no pass `{id}`"))?;
+        let takes = self.kinds[input];
+        let gives = pass.takes(takes)?;
+        let optimize = Optimize { pass: id.to_owned(), params: params.clone(), takes, gives };
+        let stage = Stage::Optimize(optimize);
+        let equal = self.steps.iter().position(|s| s.needs == [input] && s.stage == stage);
+        if let Some(step) = equal {
+            return Ok(step);
+        }
+        let id = self.free_id(&format!("{variant}/{id}"));
+        Ok(self.push(id, stage, vec![input], gives))
+    }
+
+    fn free_id(&self, wanted: &str) -> String {
+        let taken = |id: &str| self.steps.iter().any(|step| step.id == id);
+        if !taken(wanted) {
+            return wanted.to_owned();
+        }
+        let mut number = 2;
+        while taken(&format!("{wanted}-{number}")) {
+            number += 1;
+        }
+        format!("{wanted}-{number}")
+    }
+
+    /// The step that tokenizes a data set; `None` with a problem when its file cannot be read.
+    fn tokens(&mut self, name: &str, source: StepIndex) -> Option<StepIndex> {
+        let id = format!("data/{name}");
+        if let Some(step) = self.steps.iter().position(|step| step.id == id) {
+            return Some(step);
+        }
+        let data = &self.loaded.spec.data[name];
+        let pointer = format!("/data/{name}/source");
+        let path = match find_file(&data.source, &self.around.roots) {
+            Ok(path) => path,
+            Err(error) => {
+                self.missing(&pointer, &error);
+                return None;
+            }
+        };
+        let texts = crate::data::Texts::read(&path, &data.field, data.take, data.seed);
+        let digest: Digest = match texts {
+            Ok(texts) => texts.digest,
+            Err(error) => {
+                self.problem("plan/bad-data", &pointer, error.to_string());
+                return None;
+            }
+        };
+        let load = LoadTokens {
+            data: name.to_owned(),
+            path,
+            digest,
+            field: data.field.clone(),
+            take: data.take,
+            seed: data.seed,
+            tokens: data.tokens,
+        };
+        Some(self.push(id, Stage::LoadTokens(load), vec![source], Kind::Checkpoint))
+    }
+
+    /// One judge step for every variant and data set; metrics of one data set share it.
+    fn judges(&mut self, reference: &str, source: StepIndex) {
+        let spec = &self.loaded.spec;
+        let mut by_data: IndexMap<String, Vec<MetricRequest>> = IndexMap::new();
+        for metric in spec.quality.iter().flat_map(|quality| &quality.metrics) {
+            let params = &metric.0.params;
+            let data = params["data"].as_str().unwrap_or_default().to_owned();
+            by_data.entry(data).or_default().push(MetricRequest {
+                metric: metric.0.id.clone(),
+                positions: params.get("positions").and_then(serde_json::Value::as_u64),
+            });
+        }
+        for (data, metrics) in by_data {
+            let Some(tokens) = self.tokens(&data, source) else { continue };
+            let (window, stride) = (spec.data[&data].window, spec.data[&data].stride);
+            for name in spec.variants.keys() {
+                let own = self.built[name].clone();
+                let other = self.built[reference].clone();
+                let judge = Judge {
+                    variant: name.clone(),
+                    reference: reference.to_owned(),
+                    backend: own.backend,
+                    reference_backend: other.backend,
+                    data: data.clone(),
+                    window,
+                    stride,
+                    metrics: metrics.clone(),
+                };
+                self.push(
+                    format!("{name}/judge-{data}"),
+                    Stage::Judge(judge),
+                    vec![own.artifact, other.artifact, tokens],
+                    Kind::Checkpoint,
+                );
+            }
+        }
+    }
+
+    fn benches(
+        &mut self,
+        bench: &BenchSpec,
+        settings: &[Setting],
+        source: StepIndex,
+        random: bool,
+    ) {
+        // Random weights come without a tokenizer: their prompts are synthetic.
+        let data = bench.data.clone().filter(|_| !random);
+        let tokens = match &data {
+            Some(name) => match self.tokens(name, source) {
+                Some(step) => Some(step),
+                None => return,
+            },
+            None => None,
+        };
+        let requests = &bench.design.requests;
+        let rules = StreamRules {
+            warmup: requests.warmup,
+            min: requests.min,
+            max: requests.max,
+            min_time: requests.min_time.0,
+        };
+        let mut needs: Vec<StepIndex> = self.built.values().map(|v| v.artifact).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        needs.extend(tokens);
+        let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
+        for &setting in settings {
+            let Setting { batch, prompt_tokens, new_tokens, threads } = setting;
+            let id = format!("bench/b{batch}-p{prompt_tokens}-n{new_tokens}-t{threads}");
+            let stage = Bench { setting, variants: variants.clone(), data: data.clone(), rules };
+            self.push(id, Stage::Bench(stage), needs.clone(), Kind::Checkpoint);
+        }
+    }
+}
+
+/// The matrix with machine properties resolved; equal settings appear once.
+fn settings(bench: &BenchSpec, around: &Surroundings) -> Vec<Setting> {
+    let mut out = Vec::new();
+    for &batch in &bench.matrix.batch {
+        for &prompt_tokens in &bench.matrix.prompt_tokens {
+            for &new_tokens in &bench.matrix.new_tokens {
+                for threads in &bench.matrix.threads {
+                    let threads = match threads {
+                        Threads::Physical => around.physical_cores,
+                        Threads::Logical => around.logical_cores,
+                        Threads::Count(n) => *n,
+                    };
+                    let setting = Setting { batch, prompt_tokens, new_tokens, threads };
+                    if !out.contains(&setting) {
+                        out.push(setting);
+                    }
+                }
+            }
+        }
+    }
+    out
+}

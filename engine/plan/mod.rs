@@ -1,0 +1,68 @@
+//! Plans: what a spec means as steps, before anything runs.
+//!
+//! Variants times matrix become a list of steps whose needs point backwards only. Equal work
+//! appears once, however many variants share it. The same plan is shown by `engine plan` and
+//! carried out by `engine run`; what a step finds in the store is asked through one function, so
+//! the two cannot disagree. Deliberately absent: processes and progress (run).
+
+mod expand;
+mod preview;
+mod resolve;
+mod show;
+
+use indexmap::IndexMap;
+
+pub use expand::{Surroundings, expand};
+pub use preview::{Preview, State, output_of, preview, read_model, slot};
+pub use resolve::{ModelOutput, Output, ResolveError, recipe};
+pub use show::{Format, show};
+
+use crate::stage::{Setting, Stage};
+
+/// Index of a step in its plan.
+pub type StepIndex = usize;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Every step's needs have lower indexes than the step.
+    pub steps: Vec<Step>,
+    /// In the order of the spec.
+    pub variants: IndexMap<String, VariantPlan>,
+    /// The variant that the others are compared with.
+    pub baseline: String,
+    /// The variant whose answers count as right.
+    pub reference: Option<String>,
+    /// Settings of the matrix, one bench step each.
+    pub settings: Vec<Setting>,
+    /// Why quality cannot be judged, where the spec asks for it.
+    pub unmeasured: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Stable name within the spec, such as `q8/quantize`.
+    pub id: String,
+    pub stage: Stage,
+    pub needs: Vec<StepIndex>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct VariantPlan {
+    pub backend: String,
+    /// The step whose output the variant runs.
+    pub artifact: StepIndex,
+    /// Labels of its stages from the source on.
+    pub recipe: Vec<String>,
+}
+
+impl Plan {
+    /// Number of cells: variants times settings.
+    pub fn cells(&self) -> usize {
+        self.variants.len() * self.settings.len()
+    }
+
+    /// The step named `id`.
+    pub fn step(&self, id: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+}

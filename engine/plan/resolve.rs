@@ -1,0 +1,81 @@
+//! From a step and what it needs to the recipe that the store knows it by.
+
+use std::path::PathBuf;
+
+use super::{Plan, StepIndex};
+use crate::base::Digest;
+use crate::model::ModelFacts;
+use crate::stage::{Artifact, Stage};
+use crate::store::{Input, Recipe};
+use crate::task::Judged;
+
+/// What a step has left behind.
+#[derive(Debug, Clone)]
+pub enum Output {
+    Model(Box<ModelOutput>),
+    Tokens {
+        folder: PathBuf,
+        digest: Digest,
+    },
+    Judged(Vec<Judged>),
+    /// Measurements live in the run's journal.
+    Measured,
+}
+
+/// A model on disk with what is known about it.
+#[derive(Debug, Clone)]
+pub struct ModelOutput {
+    pub artifact: Artifact,
+    pub facts: ModelFacts,
+    /// Remarks of the step that made it.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("step `{0}` left nothing that could be used")]
+pub struct ResolveError(pub String);
+
+impl Output {
+    pub fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Model(model) => Some(model.artifact.digest),
+            Self::Tokens { digest, .. } => Some(*digest),
+            Self::Judged(_) | Self::Measured => None,
+        }
+    }
+
+    pub fn model(&self) -> Option<&ModelOutput> {
+        match self {
+            Self::Model(model) => Some(model),
+            _ => None,
+        }
+    }
+}
+
+/// The recipe of step `index`, given the outputs of earlier steps. `Ok(None)` for a step whose
+/// result is not kept in the store: files that are only read, and measurements.
+pub fn recipe(
+    plan: &Plan,
+    index: StepIndex,
+    outputs: &[Option<Output>],
+) -> Result<Option<Recipe>, ResolveError> {
+    let step = &plan.steps[index];
+    let mut inputs = Vec::new();
+    for &need in &step.needs {
+        let id = &plan.steps[need].id;
+        let digest = outputs[need].as_ref().and_then(Output::digest);
+        let digest = digest.ok_or_else(|| ResolveError(id.clone()))?;
+        inputs.push(Input { step: id.clone(), digest });
+    }
+    Ok(match &step.stage {
+        Stage::LoadModel(load) => load.recipe(),
+        Stage::LoadTokens(tokens) => Some(tokens.recipe(&inputs[0])),
+        Stage::Optimize(optimize) => Some(optimize.recipe(&inputs[0])),
+        Stage::Judge(judge) => {
+            let context = outputs[step.needs[0]].as_ref().and_then(Output::model);
+            let context = context.map(|model| model.facts.context_length);
+            Some(judge.recipe(&judge.windows(context), inputs))
+        }
+        Stage::Bench(_) => None,
+    })
+}

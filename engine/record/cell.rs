@@ -1,0 +1,104 @@
+//! One cell of the matrix: a variant under one setting, launched once per block.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::measure::Observed;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    pub variant: String,
+    /// `single_stream` for now.
+    pub scenario: String,
+    /// The setting, in matrix order: `{"batch": 1, "prompt_tokens": 128, ...}` with resolved values.
+    pub axes: IndexMap<String, Value>,
+    /// Ordered by block, then by position in the block.
+    pub launches: Vec<Launch>,
+    /// Why the blocks of this setting ended; shared by all variants of the setting.
+    pub stop: Option<StopReason>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Blocks count from 0.
+    pub block: u32,
+    /// Place in the block's order, from 0.
+    pub position: u32,
+    pub pid: Option<u32>,
+    /// Nanoseconds since the run started.
+    pub started: u64,
+    /// Wall nanoseconds of the whole process.
+    pub wall: u64,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    Measured(Observed),
+    Failed(Failure),
+    Skipped { why: String },
+}
+
+/// How a launch died and what it said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    pub verdict: Verdict,
+    /// One line for people, such as `signal 11 (SIGSEGV)` or the backend's error.
+    pub detail: String,
+    /// The end of what the process wrote, at most a few KiB; untrusted text.
+    pub log_tail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The cell reported a clean error of its own.
+    Error,
+    Panic,
+    Abort,
+    Signal,
+    Timeout,
+    OutOfMemory,
+    /// It wrote more than it may.
+    OutputCap,
+    /// It left a process behind.
+    Leak,
+    /// It ended without a result.
+    NoResult,
+}
+
+impl Verdict {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Abort => "abort",
+            Self::Signal => "signal",
+            Self::Timeout => "timeout",
+            Self::OutOfMemory => "out of memory",
+            Self::OutputCap => "output cap",
+            Self::Leak => "left a process behind",
+            Self::NoResult => "no result",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The interval is as narrow as asked.
+    Target,
+    MaxBlocks,
+    /// The time allowed for measuring ran out.
+    Budget,
+    /// The predicted number of blocks lies beyond what is allowed.
+    Unreachable,
+    /// Nothing was left to measure: every variant but one at most had failed.
+    NothingLeft,
+    Interrupted,
+}

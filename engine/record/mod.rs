@@ -1,0 +1,177 @@
+//! The seam between run and report: one versioned JSON file that holds everything a reader of
+//! the results may ask for, raw samples included.
+//!
+//! Nothing in a record is a summary: estimates, comparisons and verdicts are computed from it by
+//! the report room, so that old records can be judged again by better statistics. A record is
+//! written by `run`, read by `report`, and the two never meet otherwise.
+
+mod cell;
+mod quality;
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict};
+pub use quality::{DocumentScore, Quality};
+
+use crate::base::Digest;
+
+/// Version of the layout; readers refuse newer ones politely.
+pub const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub version: u32,
+    pub run: Run,
+    /// The spec as it was carried out: overrides applied, every default filled in.
+    pub spec: Value,
+    /// Facts about the machine, in the shape of `machine::Fingerprint`.
+    pub machine: Value,
+    pub model: Model,
+    /// In the order of the spec.
+    pub variants: IndexMap<String, Variant>,
+    /// Every step of the plan in order of the plan, bench steps included.
+    pub steps: Vec<Step>,
+    pub quality: Vec<Quality>,
+    pub cells: Vec<Cell>,
+    /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// UTC start time and short digest, also the name of the result folder.
+    pub id: String,
+    pub name: String,
+    pub why: String,
+    pub title: Option<String>,
+    /// The spec file as the user named it.
+    pub spec_file: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    pub finished: String,
+    /// Wall seconds, summed over interruptions.
+    pub seconds: f64,
+    pub engine: String,
+    pub seed: u64,
+    /// True when the run was stopped before its end; verdicts are then provisional.
+    pub interrupted: bool,
+    /// How many times the run was resumed.
+    pub resumed: u32,
+}
+
+/// The source model, as detected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub source: String,
+    pub task: String,
+    /// `None` when the source could not be opened at all.
+    pub digest: Option<Digest>,
+    pub architecture: Option<String>,
+    pub parameters: Option<u64>,
+    pub dtype: Option<String>,
+    pub context_length: Option<u64>,
+    pub random_weights: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    pub backend: String,
+    /// Stage labels from the source model on, prefixes from `from:` included.
+    pub recipe: Vec<String>,
+    pub artifact: Option<ArtifactFacts>,
+    /// Results of `expect:`.
+    pub checks: Vec<Check>,
+    /// Why the variant has no numbers, if it has none.
+    pub failed: Option<String>,
+    pub skipped: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactFacts {
+    pub digest: Digest,
+    /// `checkpoint` or `gguf`.
+    pub kind: String,
+    pub bytes: u64,
+    pub parameters: u64,
+    /// Bytes of weights by storage type, such as `{"q8_0": 4456448}`.
+    pub weight_bytes: IndexMap<String, u64>,
+    /// Remarks of the passes that made it, such as the quantization formula.
+    pub notes: Vec<String>,
+}
+
+/// One post-condition of `expect:` and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    pub what: String,
+    pub expected: String,
+    pub found: String,
+    pub passed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub id: String,
+    pub label: String,
+    /// `load`, `optimize`, `check`, `judge` or `bench`.
+    pub kind: String,
+    pub needs: Vec<String>,
+    pub key: Option<Digest>,
+    pub state: StepState,
+    /// Why it was a miss, why it failed or why it was skipped.
+    pub detail: Option<String>,
+    pub seconds: f64,
+    /// Highest resident memory in bytes while the step ran, where it ran as a process of its own.
+    pub peak_memory: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// The store had the result already.
+    Hit,
+    Done,
+    Failed,
+    /// Not attempted, because something it needs failed or the run was stopped.
+    Skipped,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("cannot read `{path}`")]
+    Read { path: String, source: std::io::Error },
+    #[error("`{path}` is not a record of this engine: {source}")]
+    Parse { path: String, source: serde_json::Error },
+    #[error(
+        "`{path}` has layout version {found}, this engine reads up to {VERSION}: update the engine"
+    )]
+    Newer { path: String, found: u64 },
+}
+
+impl Record {
+    /// Reads `record.json`. `path` may also name the run's folder.
+    pub fn read(path: &Path) -> Result<Self, RecordError> {
+        let file = if path.is_dir() { path.join("record.json") } else { path.to_owned() };
+        let shown = file.display().to_string();
+        let text = std::fs::read_to_string(&file)
+            .map_err(|source| RecordError::Read { path: shown.clone(), source })?;
+        let parse = |source| RecordError::Parse { path: shown.clone(), source };
+        let value: Value = serde_json::from_str(&text).map_err(parse)?;
+        match value.get("version").and_then(Value::as_u64) {
+            Some(found) if found > u64::from(VERSION) => {
+                Err(RecordError::Newer { path: shown, found })
+            }
+            _ => serde_json::from_value(value).map_err(parse),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Quality of one variant under one metric, document by document.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Digest;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    pub variant: String,
+    /// The variant it was compared with; scores of both come from the same positions.
+    pub reference: String,
+    /// `perplexity`, `kl` or `top1_agreement`.
+    pub metric: String,
+    /// Name of the data set in the spec.
+    pub data: String,
+    /// The artifact that was judged: the same that was timed.
+    pub artifact: Option<Digest>,
+    /// Empty when `unmeasured` says why.
+    pub documents: Vec<DocumentScore>,
+    pub unmeasured: Option<String>,
+}
+
+/// Sums over the scored positions of one document. Metrics are ratios of such sums, and documents
+/// are the independent units behind their intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentScore {
+    /// Scored positions.
+    pub positions: u32,
+    /// Sum over positions of the metric's per-position value: negative log-likelihood in nats
+    /// for `perplexity`, divergence in nats for `kl`, 0 or 1 for `top1_agreement`.
+    pub sum: f64,
+    /// The same sum for the reference variant; equal to `sum` where variant and reference are one.
+    pub reference_sum: f64,
+}

@@ -1,0 +1,62 @@
+//! What stands above every table: what makes a report provisional or incomplete.
+
+use super::format;
+use super::view::{Alarm, Outcome, Study, Tone};
+
+/// The loudest first.
+pub fn of(study: &Study) -> Vec<Alarm> {
+    let mut out = Vec::new();
+    let mut alarm = |tone, text| out.push(Alarm { tone, text });
+    let run = &study.run;
+    if run.interrupted {
+        let text = "This run was interrupted before its end. Every verdict below is provisional.";
+        alarm(Tone::Bad, text.to_owned());
+    }
+    for gate in study.gates.iter().filter(|gate| gate.outcome != Outcome::Passed) {
+        let text = format!("Gate {}: {}: {}.", gate.outcome.label(), gate.name, gate.reason);
+        alarm(gate.outcome.tone(), text);
+    }
+    let lost = run.attempted - run.measured;
+    if lost > 0 {
+        let text = format!(
+            "{} of {} launches gave no result; see Failures.",
+            format::count(lost as u64),
+            format::count(run.attempted as u64)
+        );
+        alarm(Tone::Bad, text);
+    }
+    for facts in &study.variants {
+        if let Some(trouble) = &facts.trouble {
+            alarm(Tone::Bad, format!("Variant {} has no numbers: {trouble}", facts.name));
+        }
+        for check in facts.checks.iter().filter(|check| !check.passed) {
+            alarm(
+                Tone::Bad,
+                format!(
+                    "Check missed on {}: {}: expected {}, found {}.",
+                    facts.name, check.what, check.expected, check.found
+                ),
+            );
+        }
+    }
+    for row in study.quality.iter().filter(|row| row.other_artifact) {
+        alarm(
+            Tone::Bad,
+            format!(
+                "{} of {} was judged on another artifact than the timed one.",
+                row.metric, row.variant
+            ),
+        );
+    }
+    if run.resumed > 0 {
+        let times =
+            if run.resumed == 1 { "once".to_owned() } else { format!("{} times", run.resumed) };
+        alarm(
+            Tone::Plain,
+            format!(
+                "This run was resumed {times}; blocks before and after may have met another state of the machine."
+            ),
+        );
+    }
+    out
+}

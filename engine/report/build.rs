@@ -1,0 +1,202 @@
+//! From records to a report: assembles what the other files of this room compute.
+
+use super::evidence::{self, Evidence};
+use super::judged::{self, Judged};
+use super::view::{
+    Definition, Finding, Headline, QualityChange, QualityRow, Reading, Report, RunFacts, Size,
+    Study, Terms,
+};
+use super::{alarms, facts, failures, gates, quality, settings, terms, words};
+use crate::measure::stop::working_level;
+use crate::measure::{METRICS, compare, metric, summary};
+use crate::record::{Cell, Outcome as Ended, Record};
+
+/// Judges `records` and gathers everything a reader may ask about them. Pure: the same records
+/// give the same report, always.
+pub fn build(records: &[Record]) -> Report<'_> {
+    let studies: Vec<Study> = records.iter().map(study).collect();
+    let title = match studies.as_slice() {
+        [only] => only.run.title.clone(),
+        many => format!("{} runs compared", many.len()),
+    };
+    let shown = |id: &str| {
+        studies.iter().any(|study| {
+            study.terms.metrics.contains(&id) || study.quality.iter().any(|row| row.metric == id)
+        })
+    };
+    Report {
+        title,
+        not_comparable: facts::not_comparable(&studies),
+        definitions: METRICS
+            .iter()
+            .filter(|metric| shown(metric.id))
+            .map(|m| Definition { id: m.id, unit: m.unit, better: m.better, text: m.definition })
+            .collect(),
+        studies,
+        records,
+    }
+}
+
+fn study(record: &Record) -> Study {
+    let terms = terms::terms(record);
+    let evidence = Evidence::of(record);
+    let judged = Judged::of(record, &evidence, &terms);
+    let settings = settings::all(&evidence);
+    let quality = quality::rows(record, terms.confidence);
+    let headline = headline(record, &evidence, &terms, &judged, &quality);
+    let gates = gates::rows(record, &evidence, &terms, &quality);
+    let failures = failures::rows(record, &evidence);
+    let mut study = Study {
+        run: run_facts(record),
+        model: facts::model(record),
+        alarms: Vec::new(),
+        glance: words::glance(&headline, &settings, &terms),
+        cells: judged::sheets(record, &evidence, &terms, &judged),
+        variants: facts::variants(record),
+        steps: facts::steps(record),
+        machine: facts::machine(&record.machine),
+        machine_digest: record.machine.get("digest").and_then(|d| d.as_str()).map(str::to_owned),
+        notes: record.notes.clone(),
+        not_controlled: facts::not_controlled(record),
+        spec: record.spec.clone(),
+        settings,
+        headline,
+        gates,
+        quality,
+        failures,
+        terms,
+    };
+    study.alarms = alarms::of(&study);
+    study
+}
+
+fn run_facts(record: &Record) -> RunFacts {
+    let run = &record.run;
+    let launches = || record.cells.iter().flat_map(|cell| &cell.launches);
+    RunFacts {
+        id: run.id.clone(),
+        name: run.name.clone(),
+        title: run.title.clone().unwrap_or_else(|| run.name.clone()),
+        why: run.why.clone(),
+        spec_file: run.spec_file.clone(),
+        started: run.started.clone(),
+        finished: run.finished.clone(),
+        seconds: run.seconds,
+        engine: run.engine.clone(),
+        seed: run.seed,
+        interrupted: run.interrupted,
+        resumed: run.resumed,
+        measured: launches().filter(|l| matches!(l.outcome, Ended::Measured(_))).count(),
+        attempted: launches().count(),
+    }
+}
+
+fn headline(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    judged: &Judged,
+    quality: &[QualityRow],
+) -> Vec<Headline> {
+    let mut out = Vec::new();
+    for variant in record.variants.keys() {
+        let change = quality::headline(quality, variant);
+        let size = size(record, variant, terms);
+        let mut found = false;
+        for setting in 0..evidence.settings.len() {
+            let Some(cell) = evidence.cell(variant, setting) else { continue };
+            found = true;
+            let (speedup, finding) = judged.get(variant, setting).cloned().unwrap_or_else(|| {
+                (Reading::Unmeasured("not compared".into()), Finding::Unmeasured)
+            });
+            let needed = speedup.known().map(|c| compare::blocks_for(terms.half_width, c));
+            let mut remarks: Vec<String> = failures::remark(cell).into_iter().collect();
+            remarks.extend(warming(cell));
+            if let Some(settling) = words::shortfall(finding, needed, terms) {
+                remarks.push(settling);
+            }
+            let primary = metric(terms.primary).expect("terms name a known metric");
+            let memory = evidence.pairs(variant, &terms.baseline, setting, "peak_memory");
+            out.push(Headline {
+                variant: variant.clone(),
+                setting: Some(setting),
+                value: judged::own_value(record, cell, primary, terms.confidence),
+                speedup,
+                quality: change.clone(),
+                memory: compare::plain_ratio(&memory, working_level(terms.confidence)).map_or_else(
+                    || Reading::Unmeasured("no reading in a common block".into()),
+                    Reading::Known,
+                ),
+                size: size.clone(),
+                finding,
+                remarks,
+            });
+        }
+        if !found {
+            out.push(never_launched(record, variant, terms, change, size));
+        }
+    }
+    out
+}
+
+/// Says so when many launches had not reached their steady state when counting began.
+fn warming(cell: &Cell) -> Option<String> {
+    let launches = evidence::observed(cell).count();
+    let still = evidence::observed(cell)
+        .filter(|(_, seen)| summary::still_warming(&summary::values(seen, "e2e")))
+        .count();
+    (still * 5 > launches).then(|| {
+        format!("still warming up in {still} of {launches} launches: ask for more warm-up requests")
+    })
+}
+
+fn never_launched(
+    record: &Record,
+    variant: &str,
+    terms: &Terms,
+    quality: Reading<QualityChange>,
+    size: Reading<Size>,
+) -> Headline {
+    let facts = &record.variants[variant];
+    let why = match (&facts.failed, &facts.skipped) {
+        (Some(why), _) => format!("failed: {why}"),
+        (_, Some(why)) => format!("skipped: {why}"),
+        _ => "not timed".into(),
+    };
+    let gap = || Reading::Unmeasured(why.clone());
+    let finding = if facts.failed.is_some() {
+        Finding::Failed
+    } else if variant == terms.baseline {
+        Finding::Baseline
+    } else {
+        Finding::Unmeasured
+    };
+    Headline {
+        variant: variant.to_owned(),
+        setting: None,
+        value: gap(),
+        speedup: Reading::Unmeasured(why.clone()),
+        quality,
+        memory: Reading::Unmeasured(why.clone()),
+        size,
+        finding,
+        remarks: if facts.failed.is_some() || facts.skipped.is_some() {
+            vec![why]
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+fn size(record: &Record, variant: &str, terms: &Terms) -> Reading<Size> {
+    let bytes = |name: &str| Some(record.variants.get(name)?.artifact.as_ref()?.bytes);
+    match bytes(variant) {
+        Some(own) => Reading::Known(Size {
+            bytes: own,
+            ratio: bytes(&terms.baseline)
+                .filter(|base| *base > 0 && variant != terms.baseline)
+                .map(|base| own as f64 / base as f64),
+        }),
+        None => Reading::Unmeasured("no artifact was made".into()),
+    }
+}

@@ -1,0 +1,133 @@
+//! CSV: every request of every launch, raw instants included, for one's own analysis.
+
+use std::fmt::Write as _;
+
+use indexmap::IndexSet;
+use serde_json::Value;
+
+use super::{Options, Report, ReportError, escape};
+use crate::measure::{Observed, Timeline, summary};
+use crate::record::{Cell, Launch, Outcome, Record};
+
+const BEFORE: &[&str] = &["run", "variant", "scenario"];
+const AFTER: &[&str] = &[
+    "block",
+    "position",
+    "pid",
+    "outcome",
+    "request",
+    "phase",
+    "ttft_s",
+    "itl_median_s",
+    "e2e_s",
+    "prefill_tps",
+    "decode_tps",
+    "tokens",
+    "sent_ns",
+    "first_token_ns",
+    "last_token_ns",
+    "load_ns",
+    "peak_memory_bytes",
+];
+
+// Exporters share one signature; this one cannot fail.
+#[allow(clippy::unnecessary_wraps)]
+pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
+    let cells = || report.records.iter().flat_map(|record| &record.cells);
+    let axes: IndexSet<&str> =
+        cells().flat_map(|cell| cell.axes.keys()).map(String::as_str).collect();
+    let heads = BEFORE.iter().chain(&axes).chain(AFTER);
+    let mut out = heads.map(|head| escape::csv(head)).collect::<Vec<_>>().join(",");
+    out.push('\n');
+    for record in report.records {
+        for cell in &record.cells {
+            rows(&mut out, record, cell, &axes);
+        }
+    }
+    Ok(out)
+}
+
+fn rows(out: &mut String, record: &Record, cell: &Cell, axes: &IndexSet<&str>) {
+    let mut prefix =
+        [&record.run.id, &cell.variant, &cell.scenario].map(|text| escape::csv(text)).join(",");
+    for axis in axes {
+        prefix.push(',');
+        prefix.push_str(&cell.axes.get(*axis).map_or_else(String::new, axis_value));
+    }
+    for launch in &cell.launches {
+        let pid = launch.pid.map_or_else(String::new, |pid| pid.to_string());
+        let prefix = format!("{prefix},{},{},{pid}", launch.block, launch.position);
+        launch_rows(out, &prefix, launch);
+    }
+}
+
+fn axis_value(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => escape::csv(text),
+        other => escape::csv(&other.to_string()),
+    }
+}
+
+/// One row per request; one without numbers for a launch that gave none.
+fn launch_rows(out: &mut String, prefix: &str, launch: &Launch) {
+    let outcome = match &launch.outcome {
+        Outcome::Measured(observed) => {
+            row(out, prefix, observed, 0, "first_call", &observed.first_call);
+            for (i, request) in observed.requests.iter().enumerate() {
+                let phase = if request.warmup { "warmup" } else { "counted" };
+                row(out, prefix, observed, i + 1, phase, request);
+            }
+            return;
+        }
+        Outcome::Failed(failure) => format!("failed: {}", failure.verdict.label()),
+        Outcome::Skipped { .. } => "skipped".to_owned(),
+    };
+    let _ = writeln!(out, "{prefix},{}{}", escape::csv(&outcome), ",".repeat(AFTER.len() - 4));
+}
+
+fn row(
+    out: &mut String,
+    prefix: &str,
+    observed: &Observed,
+    index: usize,
+    phase: &str,
+    request: &Timeline,
+) {
+    let alone = alone(observed, request);
+    let value = |metric: &str| number(summary::block_value(&alone, metric));
+    let instant = |at: Option<&u64>| at.map_or_else(String::new, u64::to_string);
+    let _ = writeln!(
+        out,
+        "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{}",
+        value("ttft"),
+        value("itl"),
+        value("e2e"),
+        value("prefill_tps"),
+        value("decode_tps"),
+        request.tokens.len(),
+        request.sent,
+        instant(request.tokens.first()),
+        instant(request.tokens.last()),
+        observed.load,
+        observed.peak_memory.map_or_else(String::new, |bytes| bytes.to_string()),
+    );
+}
+
+/// A launch with this request as its only counted one, so that the columns mean what the metrics
+/// mean everywhere else.
+fn alone(observed: &Observed, request: &Timeline) -> Observed {
+    let request = Timeline { warmup: false, ..request.clone() };
+    Observed {
+        load: observed.load,
+        first_call: request.clone(),
+        requests: vec![request],
+        peak_memory: observed.peak_memory,
+        steady_memory: observed.steady_memory,
+        cpu_time: observed.cpu_time,
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}

@@ -1,0 +1,89 @@
+//! Launches and variants that gave no number, grouped by how they ended.
+
+use super::evidence::Evidence;
+use super::format;
+use super::view::FailureRow;
+use crate::record::{Cell, Outcome, Record};
+
+/// Launches of `cell` that failed; skipped ones were never tried.
+pub fn failed_launches(cell: &Cell) -> usize {
+    cell.launches.iter().filter(|launch| matches!(launch.outcome, Outcome::Failed(_))).count()
+}
+
+/// What a reader of the verdict must know about the launches of `cell`.
+pub fn remark(cell: &Cell) -> Option<String> {
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for launch in &cell.launches {
+        let label = match &launch.outcome {
+            Outcome::Measured(_) => continue,
+            Outcome::Failed(failure) => failure.verdict.label(),
+            Outcome::Skipped { .. } => "skipped",
+        };
+        match kinds.iter_mut().find(|(kind, _)| *kind == label) {
+            Some((_, n)) => *n += 1,
+            None => kinds.push((label, 1)),
+        }
+    }
+    if kinds.is_empty() {
+        return None;
+    }
+    let told = kinds.iter().map(|(kind, n)| match *kind {
+        "skipped" => format!("skipped in {n}"),
+        kind => format!("failed: {kind} in {n}"),
+    });
+    Some(format!(
+        "{} of {} blocks",
+        told.collect::<Vec<_>>().join(", "),
+        format::count(cell.launches.len() as u64)
+    ))
+}
+
+pub fn rows(record: &Record, evidence: &Evidence<'_>) -> Vec<FailureRow> {
+    let mut out = Vec::new();
+    for (name, variant) in &record.variants {
+        let before = [("failed", &variant.failed), ("skipped", &variant.skipped)];
+        for (verdict, why) in before {
+            if let Some(detail) = why {
+                out.push(FailureRow {
+                    variant: name.clone(),
+                    setting: None,
+                    verdict: verdict.into(),
+                    detail: detail.clone(),
+                    blocks: Vec::new(),
+                    log_tail: String::new(),
+                });
+            }
+        }
+        for setting in 0..evidence.settings.len() {
+            if let Some(cell) = evidence.cell(name, setting) {
+                launches(cell, setting, &mut out);
+            }
+        }
+    }
+    out
+}
+
+fn launches(cell: &Cell, setting: usize, out: &mut Vec<FailureRow>) {
+    let first = out.len();
+    for launch in &cell.launches {
+        let (verdict, detail, log_tail) = match &launch.outcome {
+            Outcome::Measured(_) => continue,
+            Outcome::Failed(failure) => {
+                (failure.verdict.label(), &failure.detail, failure.log_tail.clone())
+            }
+            Outcome::Skipped { why } => ("skipped", why, String::new()),
+        };
+        let same = |row: &&mut FailureRow| row.verdict == verdict && row.detail == *detail;
+        match out[first..].iter_mut().find(same) {
+            Some(row) => row.blocks.push(launch.block),
+            None => out.push(FailureRow {
+                variant: cell.variant.clone(),
+                setting: Some(setting),
+                verdict: verdict.into(),
+                detail: detail.clone(),
+                blocks: vec![launch.block],
+                log_tail,
+            }),
+        }
+    }
+}

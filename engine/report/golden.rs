@@ -1,0 +1,157 @@
+//! Reports of the fixture, byte for byte.
+//!
+//! `UPDATE_GOLDEN=1 cargo test report` writes the files anew; the difference is then reviewed.
+
+use std::path::PathBuf;
+
+use super::fixture::record;
+use super::{Options, build, export, terminal};
+use crate::record::Record;
+
+fn expect(name: &str, found: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/report").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, found).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = found.lines().zip(expected.lines()).position(|(a, b)| a != b);
+    assert!(
+        found == expected,
+        "{name} differs from its golden, first in line {:?}",
+        differs.map(|i| i + 1)
+    );
+}
+
+#[test]
+fn markdown_of_the_fixture_is_as_reviewed() {
+    let records = [record()];
+    expect("report.md", &export(&build(&records), "markdown", &Options::default()).unwrap());
+}
+
+#[test]
+fn html_of_the_fixture_is_as_reviewed() {
+    let records = [record()];
+    expect("report.html", &export(&build(&records), "html", &Options::default()).unwrap());
+}
+
+#[test]
+fn verdict_table_fits_wide_and_narrow_terminals() {
+    let records = [record()];
+    let report = build(&records);
+    expect("terminal_160.txt", &terminal(&report, false, 160));
+    expect("terminal_80.txt", &terminal(&report, false, 80));
+    expect("terminal_colour.txt", &terminal(&report, true, 160));
+}
+
+/// A sweep over `settings` settings of four variants, two blocks each.
+fn sweep(settings: u32) -> Record {
+    let mut big = record();
+    let fourth = big.variants["q4"].clone();
+    big.variants.insert("q2".into(), fourth);
+    let template = [0, 1, 2, 2].map(|i| big.cells[i].clone());
+    big.cells.clear();
+    for setting in 0..settings {
+        for (cell, name) in template.iter().zip(["fp32", "q8", "q4", "q2"]) {
+            let mut cell = cell.clone();
+            cell.variant = name.into();
+            cell.axes = super::fixture::axes(setting);
+            cell.launches.truncate(2);
+            big.cells.push(cell);
+        }
+    }
+    big
+}
+
+/// Renders a sweep and holds it to `most` bytes per cell.
+fn renders_in_bounded_space(settings: u32, most: usize) {
+    let records = [sweep(settings)];
+    let report = build(&records);
+    let cells = report.studies[0].cells.len();
+    assert_eq!(cells, settings as usize * 4);
+    for id in ["html", "markdown"] {
+        let text = export(&report, id, &Options::default()).unwrap();
+        assert!(text.len() < most * cells, "{id}: {} bytes", text.len());
+        assert!(text.contains(&format!("prompt {}", settings - 1)), "{id}: every cell is there");
+    }
+}
+
+#[test]
+fn a_thousand_cells_render_in_bounded_space() {
+    renders_in_bounded_space(250, 5 << 10);
+}
+
+#[test]
+#[ignore = "nightly: takes a quarter of a minute without optimization"]
+fn ten_thousand_cells_render_in_bounded_space() {
+    renders_in_bounded_space(2500, 5 << 10);
+}
+
+#[test]
+fn runs_on_different_machines_are_not_set_side_by_side() {
+    let mut other = record();
+    other.machine["digest"] = super::fixture::digest("another").hex().into();
+    other.machine["cpu"]["model"] = "AMD EPYC 9654".into();
+    let records = [record(), other];
+    let report = build(&records);
+    let warning = report.not_comparable.as_deref().unwrap();
+    assert_eq!(warning, "Not comparable: different machines. They differ in cpu / model.");
+    for id in ["html", "markdown"] {
+        let text = export(&report, id, &Options::default()).unwrap();
+        assert!(text.contains("Not comparable: different machines."), "{id}");
+    }
+    expect("two_machines.md", &export(&report, "markdown", &Options::default()).unwrap());
+    assert!(terminal(&report, false, 120).starts_with(warning));
+    assert!(build(&[record(), record()]).not_comparable.is_none());
+}
+
+#[test]
+fn a_record_without_cells_or_variants_is_still_a_report() {
+    let mut empty = record();
+    empty.cells.clear();
+    empty.quality.clear();
+    empty.run.interrupted = true;
+    let mut bare = empty.clone();
+    bare.variants.clear();
+    bare.spec = serde_json::Value::Null;
+    bare.machine = serde_json::Value::Null;
+    for record in [empty, bare] {
+        let records = [record];
+        let report = build(&records);
+        for exporter in super::EXPORTERS {
+            export(&report, exporter.id, &Options::default()).unwrap();
+        }
+        let shown = terminal(&report, false, 100);
+        assert!(shown.contains("This run was interrupted before its end."), "{shown}");
+    }
+}
+
+#[test]
+fn templates_of_a_folder_stand_in_file_by_file() {
+    let folder =
+        std::env::temp_dir().join(format!("engine-report-templates-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("report.md.j2"), "{{ page.title }}").unwrap();
+    let records = [record()];
+    let report = build(&records);
+    let options = Options { templates: Some(folder.clone()) };
+    assert_eq!(export(&report, "markdown", &options).unwrap(), "Llama INT8 on CPU");
+    assert!(export(&report, "html", &options).unwrap().contains("<!doctype html>"));
+    std::fs::write(folder.join("report.md.j2"), "{{ page.titel }}").unwrap();
+    let error = export(&report, "markdown", &options).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(error.contains("report.md.j2") && error.contains("undefined"), "{error}");
+}
+
+#[test]
+fn every_format_is_byte_identical_on_re_render() {
+    let records = [record(), record()];
+    for exporter in super::EXPORTERS {
+        let first = export(&build(&records), exporter.id, &Options::default()).unwrap();
+        let copy: Vec<Record> =
+            serde_json::from_str(&serde_json::to_string(&records).unwrap()).unwrap();
+        let second = export(&build(&copy), exporter.id, &Options::default()).unwrap();
+        assert!(first == second, "{}", exporter.id);
+    }
+}

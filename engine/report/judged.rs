@@ -1,0 +1,243 @@
+//! Comparisons of every variant with the baseline, and what follows from them.
+//!
+//! The family of comparisons is {variants × settings} on the primary metric; Holm's correction
+//! widens their intervals. Other metrics are shown at the plain confidence, as exploration.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::evidence::{Evidence, block_values, observed, pooled};
+use super::failures;
+use super::view::{CellSheet, Finding, MetricSheet, QuantileSheet, Reading, Terms};
+use crate::measure::compare::{self, Comparison};
+use crate::measure::estimate::{exact, mean_t};
+use crate::measure::holm::holm_levels;
+use crate::measure::metric::Source;
+use crate::measure::quantile::quantile;
+use crate::measure::stop::working_level;
+use crate::measure::verdict::{self, Thresholds, Verdict};
+use crate::measure::{Estimate, Method, Metric, metric};
+use crate::record::{Cell, Record};
+
+/// Metrics that have one sample per request or per token, so that quantiles mean something.
+const SAMPLED: &[&str] = &["ttft", "itl", "e2e"];
+const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
+
+/// Judged comparisons on the primary metric by variant and setting.
+pub struct Judged(HashMap<(String, usize), (Reading<Comparison>, Finding)>);
+
+impl Judged {
+    pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Self {
+        let primary = metric(terms.primary).expect("terms name a known metric");
+        let confidence = working_level(terms.confidence);
+        let mut family = Vec::new();
+        let mut out = HashMap::new();
+        for variant in record.variants.keys() {
+            for setting in 0..evidence.settings.len() {
+                let Some(cell) = evidence.cell(variant, setting) else { continue };
+                let at = (variant.clone(), setting);
+                if *variant == terms.baseline {
+                    out.insert(
+                        at,
+                        (Reading::Unmeasured("it is the baseline".into()), Finding::Baseline),
+                    );
+                    continue;
+                }
+                let pairs = pairs(record, evidence, variant, terms, setting, primary);
+                if let Some(plain) = compare::speedup(&pairs, primary.better, confidence) {
+                    family.push((at, pairs, plain.p_value));
+                    continue;
+                }
+                let none = observed(cell).next().is_none();
+                let finding = if none { Finding::Failed } else { Finding::Unmeasured };
+                out.insert(at, (Reading::Unmeasured(no_pairs(cell, pairs.len())), finding));
+            }
+        }
+        let p_values: Vec<f64> = family.iter().map(|(_, _, p)| *p).collect();
+        let levels = if terms.holm {
+            holm_levels(&p_values, confidence)
+        } else {
+            vec![confidence; p_values.len()]
+        };
+        for ((at, pairs, _), level) in family.into_iter().zip(levels) {
+            let Some(speedup) = compare::speedup(&pairs, primary.better, level) else { continue };
+            let finding = finding(&speedup.estimate, terms);
+            let failed =
+                evidence.cell(&at.0, at.1).is_some_and(|c| failures::failed_launches(c) > 0);
+            out.insert(
+                at,
+                (Reading::Known(speedup), if failed { capped(finding) } else { finding }),
+            );
+        }
+        Self(out)
+    }
+
+    pub fn get(&self, variant: &str, setting: usize) -> Option<&(Reading<Comparison>, Finding)> {
+        self.0.get(&(variant.to_owned(), setting))
+    }
+}
+
+/// A variant that failed in some blocks is judged on the blocks it survived, and those may be the
+/// easy ones: nothing better than `inconclusive` can be claimed.
+fn capped(finding: Finding) -> Finding {
+    if finding == Finding::Judged(Verdict::Regressed) {
+        finding
+    } else {
+        Finding::Judged(Verdict::Inconclusive)
+    }
+}
+
+fn no_pairs(cell: &Cell, pairs: usize) -> String {
+    match (failures::failed_launches(cell), pairs) {
+        (0, 0) => "no block in which both baseline and variant were measured".into(),
+        (0, n) => format!("only {n} paired blocks"),
+        (failed, n) => {
+            format!("{failed} of {} launches failed, {n} paired blocks left", cell.launches.len())
+        }
+    }
+}
+
+fn finding(estimate: &Estimate, terms: &Terms) -> Finding {
+    let thresholds = Thresholds {
+        improved_from: terms.improved_from,
+        equivalence: terms.equivalence,
+        regression: terms.equivalence,
+    };
+    Finding::Judged(verdict::judge(estimate, &thresholds))
+}
+
+/// Pairs of block values, or the two sizes for a property of the artifact.
+pub fn pairs(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    variant: &str,
+    terms: &Terms,
+    setting: usize,
+    metric: &Metric,
+) -> Vec<(f64, f64)> {
+    if metric.source == Source::Artifact {
+        let bytes = |name: &str| Some(record.variants.get(name)?.artifact.as_ref()?.bytes as f64);
+        return bytes(&terms.baseline).zip(bytes(variant)).into_iter().collect();
+    }
+    evidence.pairs(variant, &terms.baseline, setting, metric.id)
+}
+
+/// Mean over blocks of a variant's own value.
+pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> Reading<Estimate> {
+    if metric.source == Source::Artifact {
+        let artifact = record.variants.get(&cell.variant).and_then(|v| v.artifact.as_ref());
+        return artifact.map_or_else(
+            || Reading::Unmeasured("no artifact was made".into()),
+            |artifact| Reading::Known(exact(artifact.bytes as f64)),
+        );
+    }
+    let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();
+    match mean_t(&values, level) {
+        Some(estimate) => Reading::Known(estimate),
+        None => Reading::Unmeasured(why_missing(cell, values.len())),
+    }
+}
+
+fn why_missing(cell: &Cell, values: usize) -> String {
+    let (failed, all) = (failures::failed_launches(cell), cell.launches.len());
+    match (values, failed) {
+        (_, failed) if failed > 0 => format!("{failed} of {all} launches failed"),
+        (0, _) if all == 0 => "never launched".into(),
+        (0, _) => "this machine gave no reading".into(),
+        (n, _) => format!("only {n} block: no interval"),
+    }
+}
+
+pub fn sheets(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    judged: &Judged,
+) -> Vec<CellSheet> {
+    let mut out = Vec::new();
+    for setting in 0..evidence.settings.len() {
+        for variant in record.variants.keys() {
+            let Some(cell) = evidence.cell(variant, setting) else { continue };
+            let of = |id: &&'static str| metric(id).expect("terms name known metrics");
+            let metrics = terms.metrics.iter().map(of);
+            out.push(CellSheet {
+                variant: variant.clone(),
+                setting,
+                finding: judged.get(variant, setting).map_or(Finding::Unmeasured, |j| j.1),
+                launches: cell.launches.len(),
+                measured: observed(cell).count(),
+                metrics: metrics
+                    .map(|metric| {
+                        metric_sheet(record, evidence, terms, judged, cell, setting, metric)
+                    })
+                    .collect(),
+            });
+        }
+    }
+    out
+}
+
+fn metric_sheet(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    judged: &Judged,
+    cell: &Cell,
+    setting: usize,
+    metric: &'static Metric,
+) -> MetricSheet {
+    let samples = if SAMPLED.contains(&metric.id) { pooled(cell, metric.id) } else { Vec::new() };
+    let compared = (cell.variant != terms.baseline).then(|| {
+        if metric.id == terms.primary
+            && let Some((reading, _)) = judged.get(&cell.variant, setting)
+        {
+            return reading.clone();
+        }
+        let pairs = pairs(record, evidence, &cell.variant, terms, setting, metric);
+        if metric.source == Source::Artifact {
+            return exact_speedup(&pairs);
+        }
+        compare::speedup(&pairs, metric.better, working_level(terms.confidence))
+            .map_or_else(|| Reading::Unmeasured(no_pairs(cell, pairs.len())), Reading::Known)
+    });
+    MetricSheet {
+        metric: metric.id,
+        value: own_value(record, cell, metric, terms.confidence),
+        speedup: compared,
+        quantiles: quantiles(&samples, terms.confidence),
+        max: samples.iter().copied().reduce(f64::max),
+        samples: samples.len(),
+        blocks: BTreeMap::into_values(block_values(cell, metric.id)).collect(),
+    }
+}
+
+fn exact_speedup(pairs: &[(f64, f64)]) -> Reading<Comparison> {
+    match pairs {
+        [(base, own)] if *base > 0.0 && *own > 0.0 => {
+            let estimate = exact(base / own);
+            Reading::Known(Comparison { estimate, sd_log: 0.0, p_value: 1.0, blocks: 0, mde: 1.0 })
+        }
+        _ => Reading::Unmeasured("no artifact was made".into()),
+    }
+}
+
+fn quantiles(samples: &[f64], level: f64) -> Vec<QuantileSheet> {
+    if samples.is_empty() {
+        return Vec::new();
+    }
+    let sheet = |&q: &f64| {
+        let found = quantile(samples, q, level);
+        let reading = match found.and_then(|found| Some((found.point, found.bounds?))) {
+            Some((point, (low, high))) => Reading::Known(Estimate {
+                point,
+                low,
+                high,
+                level,
+                n: u32::try_from(samples.len()).unwrap_or(u32::MAX),
+                method: Method::OrderStatistic,
+            }),
+            None => Reading::Unmeasured(format!("need {}", found.map_or(0, |found| found.need))),
+        };
+        QuantileSheet { q, reading }
+    };
+    QUANTILES.iter().map(sheet).collect()
+}

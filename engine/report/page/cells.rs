@@ -1,0 +1,118 @@
+//! Every cell: a table of metrics and one of latency quantiles per setting.
+
+use serde::Serialize;
+
+use super::shown::{Chip, Shown, gap, short_name, shown, times, verdict};
+use crate::measure::{Estimate, Unit, metric};
+use crate::report::view::{CellSheet, MetricSheet, Reading, Setting, Study, Terms};
+use crate::report::{format, words};
+
+#[derive(Serialize)]
+pub struct SettingText {
+    pub long: String,
+    pub stop: String,
+    pub columns: Vec<Column>,
+    pub rows: Vec<CellText>,
+    pub latencies: Vec<LatencyText>,
+}
+
+#[derive(Serialize)]
+pub struct Column {
+    pub id: &'static str,
+    pub name: String,
+    pub direction: &'static str,
+}
+
+#[derive(Serialize)]
+pub struct CellText {
+    pub variant: String,
+    pub chip: Chip,
+    pub launches: String,
+    pub values: Vec<ValueText>,
+    pub detectable: String,
+}
+
+#[derive(Serialize)]
+pub struct ValueText {
+    pub value: Shown,
+    pub speedup: Shown,
+}
+
+#[derive(Serialize)]
+pub struct LatencyText {
+    pub variant: String,
+    pub metric: String,
+    pub quantiles: Vec<Shown>,
+    pub max: String,
+    pub max_key: String,
+    pub samples: String,
+}
+
+pub(super) fn settings(study: &Study) -> Vec<SettingText> {
+    let empty = |setting: &Setting| SettingText {
+        long: setting.long.clone(),
+        stop: setting.stop.clone().unwrap_or_default(),
+        columns: columns(&study.terms),
+        rows: Vec::new(),
+        latencies: Vec::new(),
+    };
+    let mut out: Vec<SettingText> = study.settings.iter().map(empty).collect();
+    for cell in &study.cells {
+        let setting = &mut out[cell.setting];
+        setting.rows.push(cell_text(cell, &study.terms));
+        setting.latencies.extend(latencies(cell));
+    }
+    out
+}
+
+fn columns(terms: &Terms) -> Vec<Column> {
+    let column = |id: &&'static str| {
+        let direction = metric(id).map_or("", |metric| words::direction(metric.better));
+        Column { id, name: short_name(id), direction }
+    };
+    terms.metrics.iter().map(column).collect()
+}
+
+fn cell_text(cell: &CellSheet, terms: &Terms) -> CellText {
+    let primary = cell.metrics.iter().find(|sheet| sheet.metric == terms.primary);
+    let mde = primary.and_then(|sheet| sheet.speedup.as_ref()?.known()).map(|found| found.mde);
+    CellText {
+        variant: cell.variant.clone(),
+        chip: verdict(cell.finding),
+        launches: format!("{} of {}", cell.measured, cell.launches),
+        values: cell.metrics.iter().map(value_text).collect(),
+        detectable: mde.map_or_else(String::new, words::detectable),
+    }
+}
+
+fn value_text(sheet: &MetricSheet) -> ValueText {
+    let unit = metric(sheet.metric).map_or(Unit::Plain, |metric| metric.unit);
+    ValueText {
+        value: shown(&sheet.value, unit),
+        // A gap in the value is told once; the comparison has no second reason.
+        speedup: match &sheet.speedup {
+            Some(Reading::Known(found)) => times(&found.estimate),
+            Some(Reading::Unmeasured(why)) if sheet.value.known().is_some() => gap(why),
+            _ => Shown::default(),
+        },
+    }
+}
+
+fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
+    cell.metrics.iter().filter(|sheet| sheet.samples > 0).map(|sheet| {
+        let quantile = |reading: &Reading<Estimate>| match reading {
+            Reading::Unmeasured(why) => {
+                Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }
+            }
+            known @ Reading::Known(_) => shown(known, Unit::Seconds),
+        };
+        LatencyText {
+            variant: cell.variant.clone(),
+            metric: short_name(sheet.metric),
+            quantiles: sheet.quantiles.iter().map(|q| quantile(&q.reading)).collect(),
+            max: sheet.max.map_or_else(String::new, |max| format::exact(max, Unit::Seconds)),
+            max_key: sheet.max.map_or_else(String::new, |max| max.to_string()),
+            samples: format::count(sheet.samples as u64),
+        }
+    })
+}

@@ -1,0 +1,188 @@
+//! A report as text: every number formatted, every gap worded, ready for a template to place.
+//!
+//! Markdown and HTML share these values, so they cannot disagree. Nothing here is escaped yet.
+
+mod around;
+mod cells;
+mod methods;
+mod shown;
+mod verdicts;
+
+use serde::Serialize;
+
+use super::format;
+use super::view::{Fact, Report, RunFacts, Study};
+use super::words;
+use around::{CheckText, FailureText, StepText, VariantText};
+use cells::SettingText;
+use methods::Method;
+use verdicts::{GateText, QualityText};
+
+pub use shown::{Chip, Shown, metric_name, sign};
+pub use verdicts::HeadlineText;
+
+#[derive(Serialize)]
+pub struct Page {
+    pub title: String,
+    pub not_comparable: Option<String>,
+    pub several: bool,
+    pub studies: Vec<Sheet>,
+    pub definitions: Vec<DefinitionText>,
+}
+
+#[derive(Serialize)]
+pub struct Sheet {
+    /// Prefix of anchors, so that several runs fit in one document.
+    pub at: String,
+    pub title: String,
+    pub why: String,
+    pub id: String,
+    pub machine_digest: String,
+    pub about: Vec<Fact>,
+    pub alarms: Vec<Chip>,
+    pub glance: Vec<GlanceText>,
+    /// Whether settings must be told apart.
+    pub several_settings: bool,
+    pub primary: String,
+    pub quality_title: String,
+    pub baseline: String,
+    pub headline: Vec<HeadlineText>,
+    pub gates: Vec<GateText>,
+    pub quality: Vec<QualityText>,
+    pub settings: Vec<SettingText>,
+    pub variants: Vec<VariantText>,
+    pub failures: Vec<FailureText>,
+    pub checks: Vec<CheckText>,
+    pub steps: Vec<StepText>,
+    pub model: Vec<Fact>,
+    pub machine: Vec<Fact>,
+    pub methods: Vec<Method>,
+    pub notes: Vec<String>,
+    pub not_controlled: Vec<String>,
+    pub spec: String,
+}
+
+#[derive(Serialize)]
+pub struct GlanceText {
+    pub variant: String,
+    pub chip: Chip,
+    pub sentence: String,
+}
+
+#[derive(Serialize)]
+pub struct DefinitionText {
+    pub id: &'static str,
+    pub name: String,
+    pub direction: &'static str,
+    pub text: &'static str,
+}
+
+pub fn page(report: &Report<'_>) -> Page {
+    let several = report.studies.len() > 1;
+    Page {
+        title: report.title.clone(),
+        not_comparable: report.not_comparable.clone(),
+        several,
+        studies: report
+            .studies
+            .iter()
+            .enumerate()
+            .map(|(i, study)| {
+                sheet(study, if several { format!("run{}-", i + 1) } else { String::new() })
+            })
+            .collect(),
+        definitions: report
+            .definitions
+            .iter()
+            .map(|d| DefinitionText {
+                id: d.id,
+                name: metric_name(d.id),
+                direction: words::direction(d.better),
+                text: d.text,
+            })
+            .collect(),
+    }
+}
+
+fn sheet(study: &Study, at: String) -> Sheet {
+    let terms = &study.terms;
+    let short = |i: Option<usize>| {
+        i.and_then(|i| study.settings.get(i)).map_or_else(|| "any".into(), |s| s.short.clone())
+    };
+    Sheet {
+        title: study.run.title.clone(),
+        why: study.run.why.clone(),
+        id: study.run.id.clone(),
+        machine_digest: study.machine_digest.as_deref().map_or_else(|| "unknown".into(), shortened),
+        about: about(&study.run),
+        alarms: study
+            .alarms
+            .iter()
+            .map(|alarm| shown::chip(alarm.tone, alarm.text.clone()))
+            .collect(),
+        glance: study
+            .glance
+            .iter()
+            .map(|g| GlanceText {
+                variant: g.variant.clone(),
+                chip: shown::verdict(g.finding),
+                sentence: g.sentence.clone(),
+            })
+            .collect(),
+        several_settings: study.settings.len() > 1,
+        primary: metric_name(terms.primary),
+        quality_title: quality_title(study),
+        baseline: terms.baseline.clone(),
+        headline: study
+            .headline
+            .iter()
+            .enumerate()
+            .map(|(i, row)| verdicts::headline(study, i, row))
+            .collect(),
+        gates: study.gates.iter().map(|gate| verdicts::gate_text(gate, &short)).collect(),
+        quality: study.quality.iter().map(verdicts::quality_text).collect(),
+        settings: cells::settings(study),
+        variants: around::variants(study),
+        failures: study
+            .failures
+            .iter()
+            .map(|row| around::failure(row, short(row.setting)))
+            .collect(),
+        checks: around::checks(study),
+        steps: around::steps(study),
+        model: study.model.clone(),
+        machine: study.machine.clone(),
+        methods: methods::methods(terms),
+        notes: study.notes.clone(),
+        not_controlled: study.not_controlled.clone(),
+        spec: serde_json::to_string_pretty(&study.spec).expect("a JSON value is JSON"),
+        at,
+    }
+}
+
+fn shortened(digest: &str) -> String {
+    digest.chars().take(12).collect()
+}
+
+fn about(run: &RunFacts) -> Vec<Fact> {
+    let fact = |name: &str, value: String| Fact { name: name.into(), value };
+    vec![
+        fact("run", run.id.clone()),
+        fact("spec", run.spec_file.clone()),
+        fact("started", run.started.clone()),
+        fact("took", format::span(run.seconds)),
+        fact("launches", format!("{} of {} measured", run.measured, run.attempted)),
+        fact("seed", run.seed.to_string()),
+        fact("engine", run.engine.clone()),
+    ]
+}
+
+fn quality_title(study: &Study) -> String {
+    let first = study.headline.iter().find_map(|row| row.quality.known());
+    match first.map(|change| change.metric) {
+        Some("perplexity") => "perplexity change".into(),
+        Some("top1_agreement") => "top-1 disagreement".into(),
+        Some(id) => metric_name(id),
+        None => "quality".into(),
+    }
+}

@@ -1,0 +1,121 @@
+//! Single numbers as text: with unit and interval, or with the reason why there is none.
+
+use serde::Serialize;
+
+use crate::measure::compare::Comparison;
+use crate::measure::{Estimate, Unit};
+use crate::report::format;
+use crate::report::view::{Finding, Reading, Tone};
+
+/// A word with its tone; HTML adds a sign, so that colour is never alone.
+#[derive(Serialize)]
+pub struct Chip {
+    pub tone: Tone,
+    pub sign: &'static str,
+    pub text: String,
+}
+
+/// A number with its interval, or the reason why there is none.
+#[derive(Serialize, Default)]
+pub struct Shown {
+    pub text: String,
+    pub bounds: String,
+    /// What sorting goes by; empty for gaps, which sort last.
+    pub key: String,
+    pub gap: bool,
+}
+
+/// Names of metrics as column heads.
+pub fn metric_name(id: &str) -> String {
+    match id {
+        "decode_tps" => "decode".into(),
+        "prefill_tps" => "prefill".into(),
+        "ttft" => "time to first token".into(),
+        "itl" => "inter-token latency".into(),
+        "e2e" => "end to end".into(),
+        "first_call" => "first call".into(),
+        "peak_memory" => "peak memory".into(),
+        "model_size" => "model size".into(),
+        "kl" => "KL divergence".into(),
+        "top1_agreement" => "top-1 agreement".into(),
+        other => other.into(),
+    }
+}
+
+/// Names where many columns must fit; the definitions give both.
+pub(super) fn short_name(id: &str) -> String {
+    match id {
+        "ttft" | "itl" | "e2e" => id.to_uppercase(),
+        "model_size" => "size".into(),
+        other => metric_name(other),
+    }
+}
+
+pub fn sign(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "✓",
+        Tone::Bad => "✕",
+        Tone::Unsure => "?",
+        Tone::Plain => "•",
+    }
+}
+
+pub(super) fn chip(tone: Tone, text: impl Into<String>) -> Chip {
+    Chip { tone, sign: sign(tone), text: text.into() }
+}
+
+pub(super) fn verdict(finding: Finding) -> Chip {
+    chip(finding.tone(), finding.label())
+}
+
+pub(super) fn gap(why: &str) -> Shown {
+    Shown { text: format!("unmeasured: {why}"), gap: true, ..Shown::default() }
+}
+
+pub(super) fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
+    match reading {
+        Reading::Unmeasured(why) => gap(why),
+        Reading::Known(e) => Shown {
+            text: if e.low < e.high {
+                format::point(e, unit)
+            } else {
+                format::exact(e.point, unit)
+            },
+            bounds: if e.low < e.high { format::bounds(e, unit) } else { String::new() },
+            key: e.point.to_string(),
+            gap: false,
+        },
+    }
+}
+
+pub(super) fn times(e: &Estimate) -> Shown {
+    Shown {
+        text: if e.low < e.high { format::times(e) } else { format::ratio(e.point) },
+        bounds: if e.low < e.high { format::times_bounds(e) } else { String::new() },
+        key: e.point.to_string(),
+        gap: false,
+    }
+}
+
+pub(super) fn speedup(reading: &Reading<Comparison>) -> Shown {
+    match reading {
+        Reading::Known(found) => times(&found.estimate),
+        Reading::Unmeasured(why) => gap(why),
+    }
+}
+
+/// A loss in the unit in which people talk about it: per cent, or nats for a divergence.
+pub(super) fn loss(id: &str, e: &Estimate) -> Shown {
+    if id == "kl" {
+        return shown(&Reading::Known(*e), Unit::Nats);
+    }
+    let text = format::change(e);
+    let text = if id == "top1_agreement" { text.trim_start_matches('+').to_owned() } else { text };
+    let bounds = if e.low < e.high { format::change_bounds(e) } else { String::new() };
+    Shown {
+        text: if bounds.is_empty() && e.point == 0.0 { "0".into() } else { text },
+        bounds,
+        key: e.point.to_string(),
+        gap: false,
+    }
+}

@@ -1,0 +1,154 @@
+//! Rows of the verdict table, of the gates and of quality.
+
+use serde::Serialize;
+
+use super::shown::{Chip, Shown, chip, gap, loss, metric_name, shown, speedup, times, verdict};
+use crate::measure::{Unit, metric};
+use crate::report::view::{Finding, GateRow, Headline, Outcome, QualityRow, Reading, Study};
+use crate::report::{format, words};
+
+#[derive(Serialize)]
+pub struct HeadlineText {
+    pub variant: String,
+    /// A further setting of the variant above.
+    pub again: bool,
+    pub baseline: bool,
+    pub setting: String,
+    pub value: Shown,
+    pub speedup: Shown,
+    pub quality: Shown,
+    pub memory: Shown,
+    pub size: Shown,
+    pub chip: Chip,
+    pub rank: u8,
+    pub remarks: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub struct GateText {
+    pub name: String,
+    pub on: String,
+    pub metric: String,
+    pub condition: String,
+    pub chip: Chip,
+    pub reason: String,
+    pub found: Vec<Sight>,
+}
+
+#[derive(Serialize)]
+pub struct Sight {
+    pub setting: String,
+    pub found: Shown,
+}
+
+#[derive(Serialize)]
+pub struct QualityText {
+    pub variant: String,
+    pub metric: String,
+    pub data: String,
+    pub reference: String,
+    pub value: Shown,
+    pub loss: Shown,
+    pub documents: String,
+    pub positions: String,
+    pub artifact: String,
+}
+
+pub(super) fn headline(study: &Study, i: usize, row: &Headline) -> HeadlineText {
+    let unit = metric(study.terms.primary).map_or(Unit::Plain, |metric| metric.unit);
+    let reference = |text: &str| Shown { text: text.into(), key: "1".into(), ..Shown::default() };
+    let baseline = row.finding == Finding::Baseline;
+    HeadlineText {
+        variant: row.variant.clone(),
+        again: i > 0 && study.headline[i - 1].variant == row.variant,
+        baseline,
+        setting: row
+            .setting
+            .and_then(|setting| study.settings.get(setting))
+            .map_or_else(String::new, |setting| setting.short.clone()),
+        value: shown(&row.value, unit),
+        speedup: if baseline { reference("1×") } else { speedup(&row.speedup) },
+        quality: match &row.quality {
+            Reading::Known(change) if study.terms.reference.as_deref() == Some(&row.variant) => {
+                Shown { key: change.loss.point.to_string(), ..reference("reference") }
+            }
+            Reading::Known(change) => loss(change.metric, &change.loss),
+            Reading::Unmeasured(why) => gap(why),
+        },
+        memory: match &row.memory {
+            _ if baseline && row.memory.known().is_some() => reference("1×"),
+            Reading::Known(ratio) => times(ratio),
+            Reading::Unmeasured(why) => gap(why),
+        },
+        size: match &row.size {
+            Reading::Known(size) => Shown {
+                text: format::exact(size.bytes as f64, Unit::Bytes),
+                bounds: size.ratio.map_or_else(String::new, |ratio| {
+                    words::share(ratio, "smaller", "larger", "the same")
+                }),
+                key: size.bytes.to_string(),
+                gap: false,
+            },
+            Reading::Unmeasured(why) => gap(why),
+        },
+        chip: verdict(row.finding),
+        rank: row.finding.rank(),
+        remarks: row.remarks.clone(),
+    }
+}
+
+pub(super) fn gate_text(gate: &GateRow, short: &dyn Fn(Option<usize>) -> String) -> GateText {
+    let unit = metric(&gate.metric).map_or(Unit::Plain, |metric| metric.unit);
+    let found = gate.seen.iter().map(|sight| {
+        let found = match &sight.found {
+            Reading::Known(e) if gate.condition.starts_with("ratio") => times(e),
+            Reading::Known(e) if gate.condition.starts_with("loss") && sight.setting.is_some() => {
+                times(e)
+            }
+            Reading::Known(e) if gate.condition.starts_with("loss") => loss(&gate.metric, e),
+            reading => shown(reading, unit),
+        };
+        Sight {
+            setting: sight.setting.map_or_else(String::new, |setting| short(Some(setting))),
+            found,
+        }
+    });
+    GateText {
+        name: gate.name.clone(),
+        on: gate.on.clone(),
+        metric: metric_name(&gate.metric),
+        condition: gate.condition.clone(),
+        chip: chip(gate.outcome.tone(), gate.outcome.label()),
+        // A gap tells its reason where the number would stand.
+        reason: match gate.outcome {
+            Outcome::Passed | Outcome::NotMeasured => String::new(),
+            Outcome::Failed | Outcome::Undecided => gate.reason.clone(),
+        },
+        found: found.collect(),
+    }
+}
+
+pub(super) fn quality_text(row: &QualityRow) -> QualityText {
+    let unit = metric(&row.metric).map_or(Unit::Plain, |metric| metric.unit);
+    QualityText {
+        variant: row.variant.clone(),
+        metric: metric_name(&row.metric),
+        data: row.data.clone(),
+        reference: row.reference.clone(),
+        value: shown(&row.value, unit),
+        loss: match &row.loss {
+            Reading::Known(_) if row.variant == row.reference => {
+                Shown { text: "reference".into(), key: "0".into(), ..Shown::default() }
+            }
+            Reading::Known(e) => loss(&row.metric, e),
+            Reading::Unmeasured(why) => gap(why),
+        },
+        documents: format::count(row.documents as u64),
+        positions: format::count(row.positions),
+        artifact: match &row.artifact {
+            None => "unknown".into(),
+            Some(digest) if row.other_artifact => format!("{digest}, not the timed one"),
+            Some(digest) => digest.clone(),
+        },
+    }
+}

@@ -1,0 +1,67 @@
+//! Names of the settings: short ones that tell them apart, long ones that say everything.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::evidence::Evidence;
+use super::view::Setting;
+use crate::record::{Cell, StopReason};
+
+pub fn all(evidence: &Evidence<'_>) -> Vec<Setting> {
+    let varying = varying(&evidence.settings);
+    let name = |cell: &&Cell| Setting {
+        short: short(cell, &varying),
+        long: long(cell),
+        stop: cell.stop.map(|reason| stopped(reason).to_owned()),
+    };
+    evidence.settings.iter().map(name).collect()
+}
+
+/// Axes that have more than one value over the settings.
+fn varying(settings: &[&Cell]) -> Vec<String> {
+    let names: Vec<&String> =
+        settings.first().map_or(Vec::new(), |cell| cell.axes.keys().collect());
+    let many = |name: &&&String| {
+        let values: BTreeSet<String> = settings
+            .iter()
+            .map(|cell| cell.axes.get(**name).map_or_else(String::new, text))
+            .collect();
+        values.len() > 1
+    };
+    names.iter().filter(many).map(|name| (*name).clone()).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn short(cell: &Cell, varying: &[String]) -> String {
+    let told = |name: &String| Some(format!("{} {}", axis(name), text(cell.axes.get(name)?)));
+    let parts: Vec<String> = varying.iter().filter_map(told).collect();
+    if parts.is_empty() { "the one setting".into() } else { parts.join(", ") }
+}
+
+fn long(cell: &Cell) -> String {
+    let axes = cell.axes.iter().map(|(name, value)| format!(", {} {}", axis(name), text(value)));
+    format!("{}{}", cell.scenario.replace('_', " "), axes.collect::<String>())
+}
+
+fn axis(name: &str) -> &str {
+    match name {
+        "prompt_tokens" => "prompt",
+        "new_tokens" => "new",
+        other => other,
+    }
+}
+
+fn stopped(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Target => "stopped at the asked precision",
+        StopReason::MaxBlocks => "stopped at the most blocks allowed",
+        StopReason::Budget => "stopped because the time allowed ran out",
+        StopReason::Unreachable => "stopped early: the asked precision is out of reach",
+        StopReason::NothingLeft => "stopped because nothing was left to compare",
+        StopReason::Interrupted => "interrupted",
+    }
+}

@@ -1,0 +1,143 @@
+//! What a report says, as data: every number with its interval, every gap with its reason.
+//!
+//! The exporters only dress these values. Names are kept as they came; each exporter makes them
+//! inert for its own format.
+
+mod finding;
+mod rows;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::measure::{Better, Unit};
+use crate::record::Record;
+
+pub use finding::{Finding, Outcome, Reading, Tone};
+pub use rows::{
+    CellSheet, CheckRow, FailureRow, GateRow, GateSight, Headline, MetricSheet, QualityChange,
+    QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
+};
+
+/// One document over one or several runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report<'a> {
+    pub title: String,
+    pub studies: Vec<Study>,
+    /// Why numbers of different runs must not be set side by side, if so.
+    pub not_comparable: Option<String>,
+    /// The metrics that occur, each with what it means.
+    pub definitions: Vec<Definition>,
+    /// The raw samples stay in their records; `samples.csv` is written from here.
+    #[serde(skip)]
+    pub records: &'a [Record],
+}
+
+impl Report<'_> {
+    /// The gates of all runs in order.
+    pub fn gates(&self) -> impl Iterator<Item = &GateRow> {
+        self.studies.iter().flat_map(|study| &study.gates)
+    }
+}
+
+/// One record, judged.
+#[derive(Debug, Clone, Serialize)]
+pub struct Study {
+    pub run: RunFacts,
+    pub model: Vec<Fact>,
+    pub terms: Terms,
+    /// What the reader must know before any number: interruptions, failures, missed gates.
+    pub alarms: Vec<Alarm>,
+    /// One sentence per variant, the baseline first.
+    pub glance: Vec<Glance>,
+    pub settings: Vec<Setting>,
+    /// Variant by variant, setting by setting.
+    pub headline: Vec<Headline>,
+    pub gates: Vec<GateRow>,
+    pub quality: Vec<QualityRow>,
+    pub cells: Vec<CellSheet>,
+    pub variants: Vec<VariantFacts>,
+    pub failures: Vec<FailureRow>,
+    pub steps: Vec<StepRow>,
+    pub machine: Vec<Fact>,
+    /// Digest of the machine's fingerprint; runs with different ones are not comparable.
+    pub machine_digest: Option<String>,
+    pub notes: Vec<String>,
+    pub not_controlled: Vec<String>,
+    pub spec: Value,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RunFacts {
+    pub id: String,
+    pub name: String,
+    pub title: String,
+    pub why: String,
+    pub spec_file: String,
+    pub started: String,
+    pub finished: String,
+    pub seconds: f64,
+    pub engine: String,
+    pub seed: u64,
+    pub interrupted: bool,
+    pub resumed: u32,
+    /// Launches that gave samples, of those attempted.
+    pub measured: usize,
+    pub attempted: usize,
+}
+
+/// The rules the verdicts follow, read from the resolved spec.
+#[derive(Debug, Clone, Serialize)]
+pub struct Terms {
+    pub baseline: String,
+    pub reference: Option<String>,
+    /// Confidence level, such as 0.95.
+    pub confidence: f64,
+    pub holm: bool,
+    /// Smallest speed-up that counts as improved.
+    pub improved_from: f64,
+    /// Half-width of the band around 1 that counts as equivalent, such as 0.03.
+    pub equivalence: f64,
+    /// The metric whose speed-up decides.
+    pub primary: &'static str,
+    /// Relative half-width at which measuring stops, such as 0.02.
+    pub half_width: f64,
+    /// The metrics shown, in the order of `measure::METRICS`.
+    pub metrics: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Fact {
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Alarm {
+    pub tone: Tone,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Glance {
+    pub variant: String,
+    pub finding: Finding,
+    pub sentence: String,
+}
+
+/// One setting of the matrix.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// Only the axes that vary, such as `prompt 128`.
+    pub short: String,
+    /// Every axis, such as `single_stream, batch 1, prompt 128, new 32, threads 2`.
+    pub long: String,
+    pub stop: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Definition {
+    pub id: &'static str,
+    pub unit: Unit,
+    pub better: Better,
+    pub text: &'static str,
+}

@@ -1,0 +1,164 @@
+//! The rows of the tables.
+
+use serde::Serialize;
+
+use super::{Finding, Outcome, Reading, Tone};
+use crate::measure::Estimate;
+use crate::measure::compare::Comparison;
+
+/// A row of the verdict table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Headline {
+    pub variant: String,
+    /// Index into `settings`; `None` where the run has no cell of this variant.
+    pub setting: Option<usize>,
+    /// The variant's own primary metric.
+    pub value: Reading<Estimate>,
+    pub speedup: Reading<Comparison>,
+    pub quality: Reading<QualityChange>,
+    /// Peak memory divided by the baseline's.
+    pub memory: Reading<Estimate>,
+    /// Bytes of the artifact, and their ratio to the baseline's.
+    pub size: Reading<Size>,
+    pub finding: Finding,
+    /// What limits or completes the verdict, such as `failed: timeout in 3 of 10 blocks`.
+    pub remarks: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Size {
+    pub bytes: u64,
+    pub ratio: Option<f64>,
+}
+
+/// Movement of a quality metric in its own bad direction.
+#[derive(Debug, Clone, Serialize)]
+pub struct QualityChange {
+    pub metric: &'static str,
+    pub data: String,
+    pub loss: Estimate,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct QualityRow {
+    pub variant: String,
+    pub reference: String,
+    pub metric: String,
+    pub data: String,
+    pub value: Reading<Estimate>,
+    /// Perplexity: ratio to the reference minus 1. Agreement: 1 minus agreement. KL: itself.
+    pub loss: Reading<Estimate>,
+    pub documents: usize,
+    pub positions: u64,
+    pub artifact: Option<String>,
+    /// The digest differs from that of the timed artifact.
+    pub other_artifact: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct GateRow {
+    pub name: String,
+    /// The variant and the axes it is restricted to.
+    pub on: String,
+    pub metric: String,
+    /// Such as `ratio ≥ 1.2`.
+    pub condition: String,
+    pub outcome: Outcome,
+    /// Why it is undecided or not measured; otherwise what decided.
+    pub reason: String,
+    /// The cells looked at, in the order of the matrix.
+    pub seen: Vec<GateSight>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct GateSight {
+    /// Index into `settings`; `None` for what does not depend on one.
+    pub setting: Option<usize>,
+    pub found: Reading<Estimate>,
+    pub outcome: Outcome,
+    /// It would have passed on the blocks that were measured, but launches failed.
+    pub capped: bool,
+}
+
+/// Everything measured for one variant under one setting.
+#[derive(Debug, Clone, Serialize)]
+pub struct CellSheet {
+    pub variant: String,
+    pub setting: usize,
+    pub finding: Finding,
+    pub launches: usize,
+    pub measured: usize,
+    pub metrics: Vec<MetricSheet>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct MetricSheet {
+    pub metric: &'static str,
+    /// Mean over blocks.
+    pub value: Reading<Estimate>,
+    /// Speed-up against the baseline; `None` for the baseline itself.
+    pub speedup: Option<Reading<Comparison>>,
+    /// Of the pooled samples, for metrics that have one sample per request or token.
+    pub quantiles: Vec<QuantileSheet>,
+    /// Largest of the pooled samples.
+    pub max: Option<f64>,
+    pub samples: usize,
+    /// The value of each block, in order; what the charts show.
+    pub blocks: Vec<f64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct QuantileSheet {
+    pub q: f64,
+    /// Point with bounds, or how many samples it would take.
+    pub reading: Reading<Estimate>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct VariantFacts {
+    pub name: String,
+    pub backend: String,
+    pub recipe: Vec<String>,
+    pub artifact: Option<String>,
+    pub kind: Option<String>,
+    pub bytes: Option<u64>,
+    pub parameters: Option<u64>,
+    /// Bytes of weights by storage type, in the order of the record.
+    pub weights: Vec<(String, u64)>,
+    pub notes: Vec<String>,
+    pub checks: Vec<CheckRow>,
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckRow {
+    pub what: String,
+    pub expected: String,
+    pub found: String,
+    pub passed: bool,
+}
+
+/// Launches of one cell that ended the same way.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailureRow {
+    pub variant: String,
+    /// Index into `settings`; `None` when the variant failed before it was launched.
+    pub setting: Option<usize>,
+    pub verdict: String,
+    pub detail: String,
+    pub blocks: Vec<u32>,
+    pub log_tail: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct StepRow {
+    pub id: String,
+    pub label: String,
+    pub kind: String,
+    pub state: &'static str,
+    pub tone: Tone,
+    pub detail: String,
+    pub seconds: f64,
+    pub peak_memory: Option<u64>,
+    pub key: Option<String>,
+}

@@ -1,0 +1,392 @@
+//! One job in one fresh process, and the name of whatever happened to it.
+
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::sweep::{self, MARK};
+use super::{Interrupt, Limits};
+use crate::base::text::inert_lines;
+use crate::record::{Failure, Verdict};
+use crate::stage::{Done, Job};
+
+/// How children are started.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    /// This program's executable.
+    pub program: PathBuf,
+    pub interrupt: Interrupt,
+}
+
+/// One process to be.
+pub struct Launch<'a> {
+    pub job: &'a Job,
+    /// An empty folder for the job's description and its result.
+    pub scratch: &'a Path,
+    pub limits: Limits,
+    /// Threads its kernels may use; as many as the machine has when absent.
+    pub threads: Option<u32>,
+    /// Bytes added to its environment, because the size of the environment moves the stack and
+    /// with it the speed of some code.
+    pub padding: usize,
+}
+
+/// What a process left.
+#[derive(Debug)]
+pub struct Ended {
+    pub pid: u32,
+    pub wall: Duration,
+    /// Highest resident memory in bytes, as the kernel counted it.
+    pub peak_memory: Option<u64>,
+    pub result: Result<Done, Failure>,
+}
+
+/// What a child writes into its result file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reply {
+    Done(Box<Done>),
+    Failed { what: String, hint: Option<String> },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("the run was asked to stop")]
+    Interrupted,
+    #[error("cannot {action} a child process")]
+    Start { action: &'static str, source: io::Error },
+}
+
+/// Variables a child may see. Credentials go to the one job that talks to the hub.
+const ENVIRONMENT: &[&str] = &["PATH", "HOME", "TMPDIR", "LANG", "RUST_BACKTRACE"];
+const HUB_ENVIRONMENT: &[&str] = &[
+    "HF_HOME",
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// Bytes kept of the end of what a child writes.
+const TAIL: usize = 4096;
+
+/// Exit code of a child that failed cleanly and wrote so.
+pub const CLEAN_FAILURE: i32 = 3;
+
+pub const JOB_FILE: &str = "job.json";
+pub const RESULT_FILE: &str = "result.json";
+
+impl Launcher {
+    /// Runs the job to its end, whatever that is. `progress` is told what the child reports.
+    pub fn launch(
+        &self,
+        launch: &Launch<'_>,
+        progress: &dyn Fn(f64),
+    ) -> Result<Ended, LaunchError> {
+        let token = crate::base::files::unique_name();
+        let begin = Instant::now();
+        let mut child = self.start(launch, &token)?;
+        let pid = child.id();
+        let mut watch = Watch::new(&mut child, launch.limits)?;
+        let cause = watch.until_end(&self.interrupt, begin, progress);
+        if !matches!(cause, Cause::Ended) {
+            end_group(pid);
+            sweep::end_marked(&token, pid);
+        }
+        let (status, peak_memory) = collect(&mut child)?;
+        let wall = begin.elapsed();
+        let left_behind = sweep::end_marked(&token, pid);
+        watch.drain();
+        let tail = inert_lines(&String::from_utf8_lossy(&watch.tail));
+        let failure = |verdict, detail: String| Failure { verdict, detail, log_tail: tail.clone() };
+        let result = match cause {
+            Cause::Interrupted => return Err(LaunchError::Interrupted),
+            Cause::Deadline => {
+                let limit = launch.limits.time.as_secs_f64();
+                Err(failure(Verdict::Timeout, format!("still running after {limit} s")))
+            }
+            Cause::Output => {
+                let limit = launch.limits.output;
+                Err(failure(Verdict::OutputCap, format!("wrote more than {limit} bytes")))
+            }
+            Cause::Ended => {
+                let result = judge(status, &launch.scratch.join(RESULT_FILE), &tail, launch.limits);
+                match result {
+                    Ok(_) if left_behind > 0 => {
+                        let detail = format!("{left_behind} processes outlived it and were ended");
+                        Err(failure(Verdict::Leak, detail))
+                    }
+                    other => other.map_err(|(verdict, detail)| failure(verdict, detail)),
+                }
+            }
+        };
+        Ok(Ended { pid, wall, peak_memory, result })
+    }
+
+    fn start(&self, launch: &Launch<'_>, token: &str) -> Result<Child, LaunchError> {
+        let describe = |source| LaunchError::Start { action: "describe the job of", source };
+        let job = launch.scratch.join(JOB_FILE);
+        let text = serde_json::to_vec(launch.job).map_err(|e| describe(e.into()))?;
+        std::fs::write(&job, text).map_err(describe)?;
+        let mut command = Command::new(&self.program);
+        command.arg("cell").arg(launch.scratch).env_clear();
+        let hub: &[&str] =
+            if matches!(launch.job, Job::Fetch { .. }) { HUB_ENVIRONMENT } else { &[] };
+        for name in ENVIRONMENT.iter().chain(hub) {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if let Some(threads) = launch.threads {
+            command.env("RAYON_NUM_THREADS", threads.to_string());
+        }
+        command.env(MARK, token).env("ENGINE_PADDING", "x".repeat(launch.padding));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        launch.limits.apply(&mut command);
+        command.spawn().map_err(|source| LaunchError::Start { action: "start", source })
+    }
+}
+
+/// Why watching ended.
+enum Cause {
+    Ended,
+    Deadline,
+    Output,
+    Interrupted,
+}
+
+/// Sleeps until something happens to a child: output, its end, the deadline, an interruption.
+struct Watch {
+    process: OwnedFd,
+    stdout: Option<std::process::ChildStdout>,
+    stderr: Option<std::process::ChildStderr>,
+    limits: Limits,
+    written: u64,
+    /// The unfinished last line of standard output.
+    line: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Watch {
+    fn new(child: &mut Child, limits: Limits) -> Result<Self, LaunchError> {
+        // SAFETY: a plain system call on our own child; the result is checked before it is owned.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+        if fd < 0 {
+            let source = io::Error::last_os_error();
+            end_group(child.id());
+            let _ = child.wait();
+            return Err(LaunchError::Start { action: "watch", source });
+        }
+        // SAFETY: the descriptor was just made for us and nobody else has it.
+        let process = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        for fd in stdout.iter().map(AsRawFd::as_raw_fd).chain(stderr.iter().map(AsRawFd::as_raw_fd))
+        {
+            // SAFETY: sets a flag on a descriptor we own.
+            unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+        }
+        let (line, tail) = (Vec::new(), Vec::new());
+        Ok(Self { process, stdout, stderr, limits, written: 0, line, tail })
+    }
+
+    fn until_end(
+        &mut self,
+        interrupt: &Interrupt,
+        begin: Instant,
+        progress: &dyn Fn(f64),
+    ) -> Cause {
+        loop {
+            if interrupt.requested() {
+                return Cause::Interrupted;
+            }
+            let left = self.limits.time.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return Cause::Deadline;
+            }
+            let raw = |fd: Option<RawFd>| libc::pollfd {
+                fd: fd.unwrap_or(-1),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            let mut fds = [
+                raw(Some(self.process.as_raw_fd())),
+                raw(self.stdout.as_ref().map(AsRawFd::as_raw_fd)),
+                raw(self.stderr.as_ref().map(AsRawFd::as_raw_fd)),
+                raw(Some(interrupt.fd())),
+            ];
+            let millis = left.as_millis().min(i32::MAX as u128) as i32 + 1;
+            // SAFETY: the array outlives the call and its length is passed along.
+            unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
+            if fds[1].revents != 0 {
+                self.read_stdout(progress);
+            }
+            if fds[2].revents != 0 {
+                self.read_stderr();
+            }
+            if self.written > self.limits.output {
+                return Cause::Output;
+            }
+            if fds[0].revents != 0 {
+                return Cause::Ended;
+            }
+        }
+    }
+
+    fn read_stdout(&mut self, progress: &dyn Fn(f64)) {
+        let mut buffer = [0; 8192];
+        match self.stdout.as_mut().map(|pipe| pipe.read(&mut buffer)) {
+            Some(Ok(n)) if n > 0 => {
+                self.written += n as u64;
+                for &byte in &buffer[..n] {
+                    if byte == b'\n' {
+                        let text = std::str::from_utf8(&self.line).unwrap_or_default();
+                        if let Ok(share) = text.parse::<f64>() {
+                            progress(share.clamp(0.0, 1.0));
+                        }
+                        self.line.clear();
+                    } else if self.line.len() < 64 {
+                        self.line.push(byte);
+                    }
+                }
+            }
+            Some(Err(error)) if is_temporary(&error) => {}
+            _ => self.stdout = None,
+        }
+    }
+
+    /// Returns whether something was read.
+    fn read_stderr(&mut self) -> bool {
+        let mut buffer = [0; 8192];
+        match self.stderr.as_mut().map(|pipe| pipe.read(&mut buffer)) {
+            Some(Ok(n)) if n > 0 => {
+                self.written += n as u64;
+                self.tail.extend_from_slice(&buffer[..n]);
+                let excess = self.tail.len().saturating_sub(TAIL);
+                self.tail.drain(..excess);
+                true
+            }
+            Some(Err(error)) if is_temporary(&error) => false,
+            _ => {
+                self.stderr = None;
+                false
+            }
+        }
+    }
+
+    /// Reads what is left in the pipe after the end, without waiting for anything.
+    fn drain(&mut self) {
+        for _ in 0..1024 {
+            if !self.read_stderr() {
+                break;
+            }
+        }
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Kills the session of a child; it leads a process group of its own.
+fn end_group(pid: u32) {
+    // SAFETY: plain system calls; the child has not been collected, so its number is still its own.
+    unsafe {
+        libc::kill(-(pid as libc::pid_t), libc::SIGKILL);
+        libc::kill(pid as libc::pid_t, libc::SIGKILL);
+    }
+}
+
+/// Waits for the end and takes the kernel's account of it.
+fn collect(child: &mut Child) -> Result<(ExitStatus, Option<u64>), LaunchError> {
+    let mut status = 0;
+    // SAFETY: `usage` is plain data that the call fills in; the child is ours and not yet collected.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        loop {
+            let done = libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage);
+            if done >= 0 {
+                break usage;
+            }
+            let source = io::Error::last_os_error();
+            if source.kind() != io::ErrorKind::Interrupted {
+                return Err(LaunchError::Start { action: "collect", source });
+            }
+        }
+    };
+    let peak = u64::try_from(usage.ru_maxrss).ok().filter(|&kib| kib > 0).map(|kib| kib * 1024);
+    Ok((ExitStatus::from_raw(status), peak))
+}
+
+/// The result of a process that ended by itself, or the name of its death.
+fn judge(
+    status: ExitStatus,
+    result: &Path,
+    tail: &str,
+    limits: Limits,
+) -> Result<Done, (Verdict, String)> {
+    match (status.code(), status.signal()) {
+        (Some(0 | CLEAN_FAILURE), _) => read_reply(result),
+        (Some(101), _) => Err((Verdict::Panic, panic_message(tail))),
+        (Some(code), _) => Err((Verdict::NoResult, format!("exit code {code} without a result"))),
+        (None, Some(libc::SIGABRT)) if tail.contains("memory allocation of") => {
+            let limit = crate::base::Bytes(limits.memory);
+            Err((Verdict::OutOfMemory, format!("went beyond the memory limit of {limit}")))
+        }
+        (None, Some(libc::SIGABRT)) => Err((Verdict::Abort, "aborted itself (SIGABRT)".into())),
+        (None, Some(libc::SIGKILL)) => {
+            let text =
+                "killed from outside (SIGKILL), most likely by the kernel for want of memory";
+            Err((Verdict::OutOfMemory, text.into()))
+        }
+        (None, signal) => Err((Verdict::Signal, signal_name(signal.unwrap_or(0)))),
+    }
+}
+
+fn read_reply(path: &Path) -> Result<Done, (Verdict, String)> {
+    let Ok(bytes) = std::fs::read(path) else {
+        return Err((Verdict::NoResult, "ended without a result".into()));
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(Reply::Done(done)) => Ok(*done),
+        Ok(Reply::Failed { what, hint: None }) => Err((Verdict::Error, what)),
+        Ok(Reply::Failed { what, hint: Some(hint) }) => {
+            Err((Verdict::Error, format!("{what} ({hint})")))
+        }
+        Err(error) => Err((Verdict::NoResult, format!("its result cannot be read: {error}"))),
+    }
+}
+
+fn panic_message(tail: &str) -> String {
+    let mut lines = tail.lines().skip_while(|line| !line.contains("panicked at"));
+    match (lines.next(), lines.next()) {
+        (Some(place), Some(message)) => {
+            let place = place.split("panicked at ").nth(1).unwrap_or(place);
+            format!("{message} (at {})", place.trim_end_matches(':'))
+        }
+        _ => "panicked".into(),
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGILL => "SIGILL",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGXCPU => "SIGXCPU",
+        _ => return format!("signal {number}"),
+    };
+    format!("signal {number} ({name})")
+}

@@ -1,0 +1,263 @@
+//! A whole run: shared steps in waves, post-conditions, judging, then the quiet steps.
+
+use std::time::Instant;
+
+use indexmap::IndexMap;
+use rayon::prelude::*;
+
+use super::blocks::{Blocks, measure};
+use super::child::{LaunchError, Launcher};
+use super::ledger::assemble;
+use super::progress::Progress;
+use super::session::{Session, SessionError};
+use super::steps::perform;
+use crate::machine::{Fingerprint, total_memory};
+use crate::plan::{Output, Plan, ResolveError, StepIndex};
+use crate::record::{Check, Record, Step, StepState};
+use crate::spec::Spec;
+use crate::stage::{Lane, Stage, check};
+use crate::store::{Store, StoreError};
+
+/// Everything a run uses besides its plan.
+pub struct Conditions<'a> {
+    pub store: &'a Store,
+    pub launcher: &'a Launcher,
+    pub progress: &'a Progress,
+    /// Names the slots under which the store remembers recipes.
+    pub spec_name: &'a str,
+    /// Make every step again although the store has it.
+    pub fresh: bool,
+    pub fingerprint: &'a Fingerprint,
+    /// When this stretch of running began.
+    pub begin: Instant,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Launch(LaunchError),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error("cannot start worker threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// Not a failure: what is finished is kept, and the run can go on later.
+    #[error("the run was asked to stop")]
+    Interrupted,
+}
+
+impl From<LaunchError> for RunError {
+    fn from(error: LaunchError) -> Self {
+        match error {
+            LaunchError::Interrupted => Self::Interrupted,
+            start @ LaunchError::Start { .. } => Self::Launch(start),
+        }
+    }
+}
+
+/// What is known about each variant as the run goes on.
+#[derive(Debug, Default)]
+pub(super) struct VariantState {
+    pub checks: Vec<Check>,
+    pub failed: Option<String>,
+}
+
+/// State of a run that the record is assembled from.
+pub(super) struct Progressed {
+    pub outputs: Vec<Option<Output>>,
+    pub variants: IndexMap<String, VariantState>,
+    pub notes: Vec<String>,
+    pub prompts: Option<crate::task::PromptSource>,
+}
+
+/// Carries out `plan` and returns the record of everything that happened, earlier stretches of a
+/// resumed run included. An interrupted run gives a record too; its session stays open to resume.
+pub fn execute(
+    spec: &Spec,
+    plan: &Plan,
+    mut session: Session,
+    conditions: &Conditions<'_>,
+) -> Result<Record, RunError> {
+    let mut state = Progressed {
+        outputs: plan.steps.iter().map(|_| None).collect(),
+        variants: plan.variants.keys().map(|n| (n.clone(), VariantState::default())).collect(),
+        notes: Vec::new(),
+        prompts: None,
+    };
+    if session.dropped > 0 {
+        let dropped = session.dropped;
+        state.notes.push(format!("{dropped} damaged journal lines were left out on resuming"));
+    }
+    let outcome = stages(spec, plan, &mut session, conditions, &mut state);
+    let interrupted = match outcome {
+        Ok(()) => false,
+        Err(RunError::Interrupted) => true,
+        Err(other) => return Err(other),
+    };
+    let seconds = conditions.begin.elapsed().as_secs_f64();
+    let record = assemble(spec, plan, &session, conditions, &state, interrupted, seconds);
+    session.end(conditions.store, seconds, !interrupted)?;
+    Ok(record)
+}
+
+fn stages(
+    spec: &Spec,
+    plan: &Plan,
+    session: &mut Session,
+    conditions: &Conditions<'_>,
+    state: &mut Progressed,
+) -> Result<(), RunError> {
+    let is_judge = |index: &StepIndex| matches!(plan.steps[*index].stage, Stage::Judge(_));
+    let shared: Vec<StepIndex> =
+        (0..plan.steps.len()).filter(|&i| plan.steps[i].stage.lane() == Lane::Shared).collect();
+    let (judging, making): (Vec<_>, Vec<_>) = shared.into_iter().partition(is_judge);
+    waves(plan, &making, session, conditions, state)?;
+    examine(spec, plan, conditions, state);
+    let (judging, barred): (Vec<_>, Vec<_>) = judging.into_iter().partition(|&index| {
+        let Stage::Judge(judge) = &plan.steps[index].stage else { return false };
+        state.variants[&judge.variant].failed.is_none()
+    });
+    for index in barred {
+        session.record_step(skipped(plan, index, "its variant failed before"))?;
+    }
+    waves(plan, &judging, session, conditions, state)?;
+    let Some(bench) = &spec.bench else { return Ok(()) };
+    for step in &plan.steps {
+        if let Stage::Bench(stage) = &step.stage {
+            let blocks = Blocks { spec, bench, stage, plan, step };
+            measure(&blocks, session, conditions, state)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `steps` wave by wave: whatever has all it needs runs at the same time.
+fn waves(
+    plan: &Plan,
+    steps: &[StepIndex],
+    session: &mut Session,
+    conditions: &Conditions<'_>,
+    state: &mut Progressed,
+) -> Result<(), RunError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(at_once(state)).build()?;
+    let mut left = steps.to_vec();
+    while !left.is_empty() {
+        let ready: Vec<StepIndex> = left
+            .iter()
+            .copied()
+            .filter(|&i| plan.steps[i].needs.iter().all(|&need| state.outputs[need].is_some()))
+            .collect();
+        if ready.is_empty() {
+            break;
+        }
+        let outputs = &state.outputs;
+        let ends: Vec<_> = pool.install(|| {
+            ready
+                .par_iter()
+                .map(|&index| (index, perform(plan, index, outputs, conditions)))
+                .collect()
+        });
+        let mut broken = None;
+        for (index, end) in ends {
+            match end {
+                Ok(end) => {
+                    if let Some(why) = failure_of(&end.step) {
+                        fail_dependants(plan, index, &why, state);
+                    }
+                    session.record_step(end.step)?;
+                    state.outputs[index] = end.output;
+                }
+                Err(error) => broken = Some(error),
+            }
+        }
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        left.retain(|index| !ready.contains(index));
+    }
+    for index in left {
+        session.record_step(skipped(plan, index, "a step it needs failed"))?;
+    }
+    Ok(())
+}
+
+/// Steps that may run beside each other without filling memory: each may hold a model twice.
+fn at_once(state: &Progressed) -> usize {
+    let largest = state
+        .outputs
+        .iter()
+        .flatten()
+        .filter_map(|output| Some(output.model()?.artifact.bytes))
+        .max()
+        .unwrap_or(1 << 20);
+    let memory = total_memory().unwrap_or(4 << 30);
+    let fitting = usize::try_from(memory / largest.saturating_mul(5).max(1)).unwrap_or(1);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    fitting.clamp(1, cores)
+}
+
+fn failure_of(step: &Step) -> Option<String> {
+    (step.state == StepState::Failed)
+        .then(|| format!("`{}`: {}", step.id, step.detail.clone().unwrap_or_default()))
+}
+
+/// Marks every variant whose artifact descends from step `index`.
+fn fail_dependants(plan: &Plan, index: StepIndex, why: &str, state: &mut Progressed) {
+    for (name, variant) in &plan.variants {
+        let mut at = Some(variant.artifact);
+        while let Some(step) = at {
+            if step == index {
+                state.variants[name].failed = Some(why.to_owned());
+            }
+            at = plan.steps[step].needs.first().copied();
+        }
+    }
+}
+
+/// Checks `expect:` of every variant that has an artifact.
+fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Progressed) {
+    let size_of = |name: &str| {
+        let step = plan.variants.get(name)?.artifact;
+        Some(state.outputs[step].as_ref()?.model()?.artifact.bytes)
+    };
+    let mut found = Vec::new();
+    for (name, variant) in &plan.variants {
+        let Some(expect) = &spec.variants[name].expect else { continue };
+        let Some(model) = state.outputs[variant.artifact].as_ref().and_then(Output::model) else {
+            continue;
+        };
+        found.push((name, check(expect, &model.facts, model.artifact.bytes, &size_of)));
+    }
+    for (name, checks) in found {
+        let failed: Vec<String> = checks
+            .iter()
+            .filter(|check| !check.passed)
+            .map(|c| format!("{}: expected {}, found {}", c.what, c.expected, c.found))
+            .collect();
+        let variant = &mut state.variants[name];
+        variant.checks = checks;
+        if !failed.is_empty() {
+            let why = format!("`expect` does not hold: {}", failed.join("; "));
+            conditions.progress.line(&format!("✗ {name}  {why}"));
+            variant.failed.get_or_insert(why);
+        }
+    }
+}
+
+pub(super) fn skipped(plan: &Plan, index: StepIndex, why: &str) -> Step {
+    let step = &plan.steps[index];
+    Step {
+        id: step.id.clone(),
+        label: step.stage.label(),
+        kind: step.stage.kind().to_owned(),
+        needs: step.needs.iter().map(|&need| plan.steps[need].id.clone()).collect(),
+        key: None,
+        state: StepState::Skipped,
+        detail: Some(why.to_owned()),
+        seconds: 0.0,
+        peak_memory: None,
+    }
+}

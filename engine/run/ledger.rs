@@ -1,0 +1,162 @@
+//! From the state of a run to its record.
+
+use indexmap::IndexMap;
+
+use super::execute::{Conditions, Progressed};
+use super::session::{Session, now_text};
+use crate::plan::{Output, Plan};
+use crate::record::{
+    ArtifactFacts, Cell, Model, Quality, Record, Run, StopReason, VERSION, Variant,
+};
+use crate::spec::Spec;
+use crate::stage::{Setting, Stage};
+use crate::task::PromptSource;
+
+/// Everything that happened, as one record.
+pub fn assemble(
+    spec: &Spec,
+    plan: &Plan,
+    session: &Session,
+    conditions: &Conditions<'_>,
+    state: &Progressed,
+    interrupted: bool,
+    seconds: f64,
+) -> Record {
+    let begun = &session.begun;
+    let mut notes = state.notes.clone();
+    if state.prompts == Some(PromptSource::Synthetic) {
+        notes.push("prompts are seeded synthetic tokens, not text".into());
+    }
+    if !conditions.fingerprint.engine.optimized {
+        notes.push(
+            "the engine was built without optimization: timings are not representative".into(),
+        );
+    }
+    Record {
+        version: VERSION,
+        run: Run {
+            id: begun.id.clone(),
+            name: spec.name.clone(),
+            why: spec.why.clone(),
+            title: spec.report.title.clone(),
+            spec_file: begun.spec_file.clone(),
+            started: begun.started.clone(),
+            finished: now_text(),
+            seconds: session.seconds + seconds,
+            engine: begun.engine.clone(),
+            seed: spec.bench.as_ref().map_or(0, |bench| bench.design.seed),
+            interrupted,
+            resumed: session.resumed,
+        },
+        spec: begun.resolved.clone(),
+        machine: serde_json::to_value(conditions.fingerprint).expect("plain data serializes"),
+        model: model(spec, state),
+        variants: plan
+            .variants
+            .keys()
+            .map(|name| (name.clone(), variant(name, plan, state)))
+            .collect(),
+        steps: session.steps.clone(),
+        quality: quality(plan, session, state),
+        cells: cells(plan, session, interrupted),
+        notes,
+    }
+}
+
+fn model(spec: &Spec, state: &Progressed) -> Model {
+    let found = state.outputs.first().and_then(Option::as_ref).and_then(Output::model);
+    Model {
+        source: spec.model.source.clone(),
+        task: "text_generation".into(),
+        digest: found.map(|m| m.artifact.digest),
+        architecture: found.map(|m| m.facts.architecture.clone()),
+        parameters: found.map(|m| m.facts.parameters),
+        dtype: found.map(|m| m.facts.dtype.clone()),
+        context_length: found.map(|m| m.facts.context_length),
+        random_weights: spec.model.source.starts_with("random://")
+            || found.is_some_and(|m| m.facts.random_weights),
+    }
+}
+
+fn variant(name: &str, plan: &Plan, state: &Progressed) -> Variant {
+    let planned = &plan.variants[name];
+    let known = &state.variants[name];
+    let found = state.outputs[planned.artifact].as_ref().and_then(Output::model);
+    Variant {
+        backend: planned.backend.clone(),
+        recipe: planned.recipe.clone(),
+        artifact: found.map(|m| ArtifactFacts {
+            digest: m.artifact.digest,
+            kind: m.artifact.kind.name().to_owned(),
+            bytes: m.artifact.bytes,
+            parameters: m.facts.parameters,
+            weight_bytes: m.facts.weight_bytes.clone(),
+            notes: m.notes.clone(),
+        }),
+        checks: known.checks.clone(),
+        failed: known.failed.clone(),
+        skipped: None,
+    }
+}
+
+/// One entry per variant and metric, in the order of variants; missing ones say why.
+fn quality(plan: &Plan, session: &Session, state: &Progressed) -> Vec<Quality> {
+    let mut out = Vec::new();
+    for (step, output) in plan.steps.iter().zip(&state.outputs) {
+        let Stage::Judge(judge) = &step.stage else { continue };
+        let artifact = state.outputs[step.needs[0]].as_ref().and_then(Output::digest);
+        let ended = session.steps.iter().find(|known| known.id == step.id);
+        for request in &judge.metrics {
+            let judged = match output {
+                Some(Output::Judged(all)) => all.iter().find(|j| j.metric == request.metric),
+                _ => None,
+            };
+            let why = || {
+                let detail = ended.and_then(|step| step.detail.clone());
+                detail.unwrap_or_else(|| "the run was stopped before".into())
+            };
+            out.push(Quality {
+                variant: judge.variant.clone(),
+                reference: judge.reference.clone(),
+                metric: request.metric.clone(),
+                data: judge.data.clone(),
+                artifact,
+                documents: judged.map(|j| j.documents.clone()).unwrap_or_default(),
+                unmeasured: if judged.is_some() { None } else { Some(why()) },
+            });
+        }
+    }
+    out
+}
+
+fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
+    let mut cells: IndexMap<(Setting, String), Cell> = IndexMap::new();
+    for step in &plan.steps {
+        let Stage::Bench(bench) = &step.stage else { continue };
+        let setting = bench.setting;
+        let stopped = session.stops.iter().find(|(known, _)| *known == setting);
+        let stop = match stopped {
+            Some((_, reason)) => Some(*reason),
+            None if interrupted => Some(StopReason::Interrupted),
+            None => None,
+        };
+        for variant in &bench.variants {
+            let mut launches: Vec<_> = session
+                .launches
+                .iter()
+                .filter(|(s, v, _)| *s == setting && v == variant)
+                .map(|(.., launch)| launch.clone())
+                .collect();
+            launches.sort_by_key(|launch| (launch.block, launch.position));
+            let cell = Cell {
+                variant: variant.clone(),
+                scenario: "single_stream".into(),
+                axes: setting.axes(),
+                launches,
+                stop,
+            };
+            cells.insert((setting, variant.clone()), cell);
+        }
+    }
+    cells.into_values().collect()
+}

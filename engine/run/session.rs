@@ -1,0 +1,237 @@
+//! A run's identity and its journal: what it set out to do and what is finished.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+use crate::base::Digest;
+use crate::record::{Launch, Step, StopReason};
+use crate::stage::Setting;
+use crate::store::{self, Store, StoreError};
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Entry {
+    Begun(Box<Begun>),
+    Resumed {
+        time: String,
+    },
+    /// A shared step and how it ended; the last one of an id counts.
+    Step(Box<Step>),
+    /// A finished launch of a cell.
+    Launch {
+        setting: Setting,
+        variant: String,
+        launch: Box<Launch>,
+    },
+    /// The end of a setting.
+    Stop {
+        setting: Setting,
+        reason: StopReason,
+    },
+    /// The end of a stretch of running, and its wall seconds.
+    Ended {
+        time: String,
+        seconds: f64,
+        complete: bool,
+    },
+}
+
+/// What a run set out to do: everything that is needed to go on with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    pub id: String,
+    /// The spec with overrides and defaults.
+    pub resolved: Value,
+    pub spec_file: String,
+    /// Folders that relative paths start from.
+    pub roots: Vec<std::path::PathBuf>,
+    /// Folder that gets the results.
+    pub out: std::path::PathBuf,
+    pub started: String,
+    pub engine: String,
+    /// Digest of the machine's fingerprint: a run is not continued on another machine.
+    pub machine: Digest,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("there is no run `{id}` in the store; known runs: {known}")]
+    Unknown { id: String, known: String },
+    #[error("run `{id}` is complete; its results are under `{out}`")]
+    Complete { id: String, out: String },
+    #[error("run `{id}` began on another machine or with another build; start a new run")]
+    Elsewhere { id: String },
+}
+
+/// The open journal of a run with everything that earlier stretches have finished.
+pub struct Session {
+    run: store::Run,
+    pub begun: Begun,
+    pub steps: Vec<Step>,
+    pub launches: Vec<(Setting, String, Launch)>,
+    pub stops: Vec<(Setting, StopReason)>,
+    /// Wall seconds of earlier stretches.
+    pub seconds: f64,
+    pub resumed: u32,
+    /// Journal lines that were damaged and left out.
+    pub dropped: usize,
+    complete: bool,
+}
+
+/// UTC time and a short digest: `20261122T141335Z-1f3a9c`.
+pub fn run_id(spec: &Value, now: OffsetDateTime) -> String {
+    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+    let stamp = now.format(format).expect("the format fits every time");
+    // Two runs of one spec within a second must differ.
+    let unique = format!("{spec}{}{}", now.nanosecond(), std::process::id());
+    format!("{stamp}-{}", &Digest::of_bytes(unique.as_bytes()).hex()[..6])
+}
+
+pub fn now_text() -> String {
+    OffsetDateTime::now_utc()
+        .replace_nanosecond(0)
+        .ok()
+        .and_then(|now| now.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+impl Session {
+    /// Starts the journal of a new run.
+    pub fn begin(store: &Store, begun: Begun) -> Result<Self, SessionError> {
+        let run = store.begin_run(&begun.id)?;
+        let mut session = Self::empty(run, begun.clone());
+        session.write(&Entry::Begun(Box::new(begun)))?;
+        Ok(session)
+    }
+
+    /// Opens an interrupted run. `machine` is the digest of this machine's fingerprint.
+    pub fn resume(store: &Store, id: &str, machine: Digest) -> Result<Self, SessionError> {
+        let unknown = || SessionError::Unknown { id: id.to_owned(), known: known_runs(store) };
+        if !store.root().join("runs").join(id).join("journal.jsonl").is_file() {
+            return Err(unknown());
+        }
+        let run = store.begin_run(id)?;
+        let replay = run.journal.read()?;
+        let mut entries = replay.entries.into_iter().filter_map(|v| serde_json::from_value(v).ok());
+        let Some(Entry::Begun(begun)) = entries.next() else { return Err(unknown()) };
+        let mut session = Self::empty(run, *begun);
+        session.dropped = replay.dropped;
+        for entry in entries {
+            session.replay(entry);
+        }
+        if session.complete {
+            let out = session.begun.out.display().to_string();
+            return Err(SessionError::Complete { id: id.to_owned(), out });
+        }
+        if session.begun.machine != machine {
+            return Err(SessionError::Elsewhere { id: id.to_owned() });
+        }
+        session.resumed += 1;
+        session.write(&Entry::Resumed { time: now_text() })?;
+        Ok(session)
+    }
+
+    fn empty(run: store::Run, begun: Begun) -> Self {
+        Self {
+            run,
+            begun,
+            steps: Vec::new(),
+            launches: Vec::new(),
+            stops: Vec::new(),
+            seconds: 0.0,
+            resumed: 0,
+            dropped: 0,
+            complete: false,
+        }
+    }
+
+    fn replay(&mut self, entry: Entry) {
+        match entry {
+            Entry::Begun(_) => {}
+            Entry::Resumed { .. } => self.resumed += 1,
+            Entry::Step(step) => self.remember_step(*step),
+            Entry::Launch { setting, variant, launch } => {
+                let same = |(s, v, l): &(Setting, String, Launch)| {
+                    *s == setting && *v == variant && l.block == launch.block
+                };
+                // A duplicated tail of the journal must not count a launch twice.
+                if !self.launches.iter().any(same) {
+                    self.launches.push((setting, variant, *launch));
+                }
+            }
+            Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
+            Entry::Ended { seconds, complete, .. } => {
+                self.seconds += seconds;
+                self.complete = complete;
+            }
+        }
+    }
+
+    fn remember_step(&mut self, step: Step) {
+        match self.steps.iter_mut().find(|known| known.id == step.id) {
+            Some(known) => *known = step,
+            None => self.steps.push(step),
+        }
+    }
+
+    fn write(&mut self, entry: &Entry) -> Result<(), SessionError> {
+        let value = serde_json::to_value(entry).expect("entries always serialize");
+        self.run.journal.append(&value)?;
+        Ok(())
+    }
+
+    pub fn record_step(&mut self, step: Step) -> Result<(), SessionError> {
+        self.write(&Entry::Step(Box::new(step.clone())))?;
+        self.remember_step(step);
+        Ok(())
+    }
+
+    pub fn record_launch(
+        &mut self,
+        setting: Setting,
+        variant: &str,
+        launch: Launch,
+    ) -> Result<(), SessionError> {
+        let entry = Entry::Launch {
+            setting,
+            variant: variant.to_owned(),
+            launch: Box::new(launch.clone()),
+        };
+        self.write(&entry)?;
+        self.launches.push((setting, variant.to_owned(), launch));
+        Ok(())
+    }
+
+    pub fn record_stop(
+        &mut self,
+        setting: Setting,
+        reason: StopReason,
+    ) -> Result<(), SessionError> {
+        self.write(&Entry::Stop { setting, reason })?;
+        self.stops.push((setting, reason));
+        Ok(())
+    }
+
+    /// Closes a stretch of running that took `seconds`.
+    pub fn end(mut self, store: &Store, seconds: f64, complete: bool) -> Result<(), SessionError> {
+        self.write(&Entry::Ended { time: now_text(), seconds, complete })?;
+        Ok(store.end_run(self.run)?)
+    }
+}
+
+/// The last few runs of the store, newest first.
+fn known_runs(store: &Store) -> String {
+    let mut names: Vec<String> = std::fs::read_dir(store.root().join("runs"))
+        .map(|entries| entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
+        .unwrap_or_default();
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.truncate(5);
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

@@ -1,0 +1,157 @@
+//! `single_stream`: one request after the other.
+
+use serde::{Deserialize, Serialize};
+
+use super::Clock;
+use crate::backend::{BackendError, Generator};
+use crate::measure::Timeline;
+
+/// The work of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    pub batch: usize,
+    pub prompt_tokens: usize,
+    pub new_tokens: usize,
+}
+
+/// How many requests a launch makes after its first call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamRules {
+    pub warmup: u32,
+    pub min: u32,
+    pub max: u32,
+    /// Nanoseconds the counted requests must have taken before fewer than `max` are enough.
+    pub min_time: u64,
+}
+
+/// First call, warm-up and counted requests on one generator. Greedy choice; end-of-text tokens do
+/// not end a request, so that the work of all variants is equal.
+///
+/// `prompt` gives the tokens of the next request, row by row. Returns the first call's timeline
+/// and those of the later requests in order.
+pub fn single_stream(
+    generator: &mut dyn Generator,
+    prompt: &mut dyn FnMut() -> Vec<u32>,
+    request: Request,
+    rules: StreamRules,
+    clock: &dyn Clock,
+) -> Result<(Timeline, Vec<Timeline>), BackendError> {
+    let mut run = |warmup| {
+        let tokens = prompt();
+        complete(generator, &tokens, request, clock, warmup)
+    };
+    let first_call = run(false)?;
+    let mut requests = Vec::new();
+    for _ in 0..rules.warmup {
+        requests.push(run(true)?);
+    }
+    let begin = clock.now();
+    let mut counted = 0;
+    while counted < rules.max
+        && (counted < rules.min || clock.now().saturating_sub(begin) < rules.min_time)
+    {
+        requests.push(run(false)?);
+        counted += 1;
+    }
+    Ok((first_call, requests))
+}
+
+fn complete(
+    generator: &mut dyn Generator,
+    prompt: &[u32],
+    request: Request,
+    clock: &dyn Clock,
+    warmup: bool,
+) -> Result<Timeline, BackendError> {
+    let mut tokens = Vec::with_capacity(request.new_tokens);
+    let sent = clock.now();
+    let mut next = generator.prefill(prompt, request.batch)?.argmax();
+    tokens.push(clock.now());
+    while tokens.len() < request.new_tokens {
+        next = generator.decode(&next)?.argmax();
+        tokens.push(clock.now());
+    }
+    Ok(Timeline {
+        sent,
+        tokens,
+        prompt_tokens: (prompt.len() / request.batch.max(1)) as u32,
+        batch: request.batch as u32,
+        warmup,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::backend::Logits;
+
+    struct Fake<'a> {
+        clock: &'a Ticks,
+        decoded: u32,
+    }
+
+    struct Ticks(Cell<u64>);
+
+    impl Clock for Ticks {
+        fn now(&self) -> u64 {
+            self.0.get()
+        }
+    }
+
+    impl Fake<'_> {
+        fn spend(&self, nanos: u64, rows: usize) -> Logits {
+            self.clock.0.set(self.clock.0.get() + nanos);
+            Logits { values: [0.0, 1.0].repeat(rows), vocab: 2 }
+        }
+    }
+
+    impl Generator for Fake<'_> {
+        fn vocab(&self) -> usize {
+            2
+        }
+
+        fn prefill(&mut self, tokens: &[u32], batch: usize) -> Result<Logits, BackendError> {
+            Ok(self.spend(10 * tokens.len() as u64, batch))
+        }
+
+        fn decode(&mut self, tokens: &[u32]) -> Result<Logits, BackendError> {
+            self.decoded += 1;
+            assert!(tokens.iter().all(|&t| t == 1), "greedy choice");
+            Ok(self.spend(7, tokens.len()))
+        }
+
+        fn score(&mut self, _: &[u32]) -> Result<Logits, BackendError> {
+            unreachable!("a stream generates")
+        }
+    }
+
+    #[test]
+    fn instants_are_those_of_a_backend_with_known_durations() {
+        let clock = Ticks(Cell::new(1000));
+        let mut fake = Fake { clock: &clock, decoded: 0 };
+        let request = Request { batch: 2, prompt_tokens: 3, new_tokens: 4 };
+        let rules = StreamRules { warmup: 1, min: 2, max: 5, min_time: 0 };
+        let (first, rest) =
+            single_stream(&mut fake, &mut || vec![0; 6], request, rules, &clock).unwrap();
+        assert_eq!(first.sent, 1000);
+        assert_eq!(first.tokens, [1060, 1067, 1074, 1081]);
+        assert_eq!((first.prompt_tokens, first.batch), (3, 2));
+        let warm: Vec<_> = rest.iter().map(|t| t.warmup).collect();
+        assert_eq!(warm, [true, false, false]);
+        assert_eq!(fake.decoded, 4 * 3);
+    }
+
+    #[test]
+    fn short_requests_are_repeated_until_the_time_is_filled() {
+        let clock = Ticks(Cell::new(0));
+        let mut fake = Fake { clock: &clock, decoded: 0 };
+        let request = Request { batch: 1, prompt_tokens: 1, new_tokens: 1 };
+        let rules = StreamRules { warmup: 0, min: 1, max: 100, min_time: 45 };
+        let (_, rest) = single_stream(&mut fake, &mut || vec![0], request, rules, &clock).unwrap();
+        assert_eq!(rest.len(), 5);
+    }
+}

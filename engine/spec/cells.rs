@@ -1,0 +1,108 @@
+//! Rules for the benchmark: how many cells there are, and bounds that leave something between them.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::hash::Hash;
+
+use super::MAX_CELLS;
+use super::check::{Rules, id};
+use super::locate::{below, dotted};
+use super::types::Bench;
+
+pub(crate) fn check(rules: &mut Rules<'_>, bench: &Bench) {
+    rules.matrix(bench);
+    rules.design(bench);
+}
+
+impl Rules<'_> {
+    fn matrix(&mut self, bench: &Bench) {
+        let m = &bench.matrix;
+        let threads: Vec<String> = m
+            .threads
+            .iter()
+            .map(|t| serde_json::to_value(t).map_or_else(|_| String::new(), |v| v.to_string()))
+            .collect();
+        self.duplicates("/bench/matrix/batch", &m.batch);
+        self.duplicates("/bench/matrix/prompt_tokens", &m.prompt_tokens);
+        self.duplicates("/bench/matrix/new_tokens", &m.new_tokens);
+        self.duplicates("/bench/matrix/threads", &threads);
+        let measured: Vec<&str> = bench.measure.iter().map(|name| id(*name)).collect();
+        self.duplicates("/bench/measure", &measured);
+        let axes = [m.batch.len(), m.prompt_tokens.len(), m.new_tokens.len(), m.threads.len()];
+        let variants = self.spec.variants.len() as u64;
+        let cells = axes.iter().fold(variants, |n, axis| n.saturating_mul(*axis as u64));
+        if cells > MAX_CELLS {
+            let what = format!(
+                "a spec has at most {MAX_CELLS} cells, found {cells}: {variants} variants × {}",
+                axes.map(|n| n.to_string()).join(" × ")
+            );
+            self.report("spec/limit", "/bench/matrix", what).hint =
+                Some("ask for fewer values".into());
+        }
+    }
+
+    fn duplicates<T: Hash + Eq + Display>(&mut self, here: &str, values: &[T]) {
+        let mut seen = HashSet::new();
+        if let Some(i) = values.iter().position(|value| !seen.insert(value)) {
+            let shown = values[i].to_string();
+            let what = format!("`{}` is given twice in {}", shown.trim_matches('"'), dotted(here));
+            self.report("spec/duplicate-value", &below(here, i), what).hint =
+                Some("remove one".into());
+        }
+    }
+
+    fn design(&mut self, bench: &Bench) {
+        let design = &bench.design;
+        self.bounds("/bench/design/blocks", design.blocks.min, design.blocks.max);
+        self.bounds("/bench/design/requests", design.requests.min, design.requests.max);
+        self.positive("/bench/design/max_time", design.max_time.0 > 0);
+        self.positive("/bench/design/stop/half_width", design.stop.half_width.0 > 0.0);
+        self.positive("/bench/limits/time", bench.limits.time.0 > 0);
+        self.positive("/bench/limits/memory", bench.limits.memory.is_none_or(|m| m.0 > 0));
+        let decides = design.stop.metric;
+        if !bench.measure.contains(&decides) {
+            let written = "/bench/design/stop/metric";
+            let (pointer, by_default) = if self.locator.is_written(written) {
+                (written, "")
+            } else {
+                ("/bench/measure", " by default")
+            };
+            let what = format!(
+                "{} is `{}`{by_default}, which `bench.measure` leaves out",
+                dotted(written),
+                id(decides)
+            );
+            self.report("spec/unmeasured", pointer, what).hint =
+                Some(format!("measure `{}`, or let another metric decide", id(decides)));
+        }
+    }
+
+    fn positive(&mut self, pointer: &str, holds: bool) {
+        if !holds {
+            let what = format!("{} must be more than 0", dotted(pointer));
+            self.report("spec/out-of-range", pointer, what);
+        }
+    }
+
+    /// `min` and `max` of the map at `here`, either of which may be a default.
+    fn bounds(&mut self, here: &str, min: u32, max: u32) {
+        if min <= max {
+            return;
+        }
+        let (least, most) = (below(here, "min"), below(here, "max"));
+        let default =
+            |pointer: &str| if self.locator.is_written(pointer) { "" } else { " by default" };
+        if self.locator.is_written(&least) {
+            let what = format!(
+                "{} is {min}, more than `max`, which is {max}{}",
+                dotted(&least),
+                default(&most)
+            );
+            self.report("spec/out-of-range", &least, what);
+        } else {
+            let what =
+                format!("{} is {max}, less than `min`, which is {min} by default", dotted(&most));
+            self.report("spec/out-of-range", &most, what);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Rules for gates: each asks one question, of numbers that will exist.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::check::{Rules, id};
+use super::locate::{below, dotted};
+use super::scalar::shortened;
+use super::types::{Gate, GateMetric, NumberBounds};
+
+pub(crate) fn check(rules: &mut Rules<'_>) {
+    let spec = rules.spec;
+    let mut names = HashSet::new();
+    for (i, gate) in spec.gates.iter().enumerate() {
+        let here = below("/gates", i);
+        if !names.insert(gate.name.as_str()) {
+            let pointer = below(&here, "name");
+            let what = format!(
+                "{} is `{}`, like that of a gate before",
+                dotted(&pointer),
+                shortened(&gate.name)
+            );
+            rules.report("spec/duplicate-value", &pointer, what).hint =
+                Some("reports and `--set` find gates by name".into());
+        }
+        rules.variant(&format!("{here}/on/variant"), &gate.on.variant);
+        let measured = is_measured(rules, gate, &here);
+        question(rules, gate, &here);
+        if measured && metric(gate.metric).1 {
+            settings(rules, gate, &here);
+        }
+    }
+}
+
+/// The id of a metric, and whether it is one of performance rather than quality.
+fn metric(metric: GateMetric) -> (&'static str, bool) {
+    use super::types::MetricName as M;
+    match metric {
+        GateMetric::Load => (id(M::Load), true),
+        GateMetric::FirstCall => (id(M::FirstCall), true),
+        GateMetric::Ttft => (id(M::Ttft), true),
+        GateMetric::Itl => (id(M::Itl), true),
+        GateMetric::PrefillTps => (id(M::PrefillTps), true),
+        GateMetric::DecodeTps => (id(M::DecodeTps), true),
+        GateMetric::E2e => (id(M::E2e), true),
+        GateMetric::PeakMemory => (id(M::PeakMemory), true),
+        GateMetric::ModelSize => (id(M::ModelSize), true),
+        GateMetric::Perplexity => ("perplexity", false),
+        GateMetric::Kl => ("kl", false),
+        GateMetric::Top1Agreement => ("top1_agreement", false),
+    }
+}
+
+fn is_measured(rules: &mut Rules<'_>, gate: &Gate, here: &str) -> bool {
+    let spec = rules.spec;
+    let (name, performance) = metric(gate.metric);
+    let measured: Option<Vec<&str>> = if performance {
+        spec.bench.as_ref().map(|bench| bench.measure.iter().map(|m| id(*m)).collect())
+    } else {
+        spec.quality.as_ref().map(|q| q.metrics.iter().map(|m| m.0.id.as_str()).collect())
+    };
+    let (section, list) =
+        if performance { ("bench", "bench.measure") } else { ("quality", "quality.metrics") };
+    let pointer = below(here, "metric");
+    let path = dotted(&pointer);
+    let (what, hint) = match &measured {
+        Some(ids) if ids.contains(&name) => return true,
+        Some(_) => (
+            format!("{path} is `{name}`, which is not measured"),
+            format!("add `{name}` to `{list}`"),
+        ),
+        None => (
+            format!("{path} is `{name}`, but this spec has no `{section}`"),
+            format!("add `{section}`"),
+        ),
+    };
+    let problem = rules.report("spec/unmeasured", &pointer, what);
+    problem.hint = Some(hint);
+    problem.notes.extend(measured.map(|ids| format!("measured: {}", ids.join(", "))));
+    false
+}
+
+/// Exactly one of `ratio`, `loss` and `value`, and one that can be answered.
+fn question(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
+    let mut asked = Vec::new();
+    asked.extend(gate.ratio.is_some().then_some("ratio"));
+    asked.extend(gate.loss.is_some().then_some("loss"));
+    asked.extend(gate.value.is_some().then_some("value"));
+    let (name, performance) = metric(gate.metric);
+    match asked.as_slice() {
+        [] => {
+            let what = format!("{} has no bound", dotted(here));
+            rules.report("spec/missing-key", here, what).hint =
+                Some("give one of `ratio`, `loss` and `value`".into());
+        }
+        ["value"] => {}
+        [relative] => {
+            let spec = rules.spec;
+            let first = || spec.variants.keys().next().map(String::as_str);
+            let baseline = spec.compare.baseline.as_deref().or_else(first);
+            let reference = spec.quality.as_ref().and_then(|q| q.reference.as_deref());
+            let against = if performance { baseline } else { reference.or(baseline) };
+            if against == Some(gate.on.variant.as_str()) {
+                let path = dotted(&below(here, relative));
+                let what = format!("{path} compares `{}` with itself", gate.on.variant);
+                rules.report("spec/pointless-gate", &format!("{here}/on/variant"), what).hint =
+                    Some("name another variant, or bound its `value`".into());
+            } else if gate.metric == GateMetric::Kl {
+                let pointer = below(here, relative);
+                let what = format!(
+                    "{} is relative to `{name}` of the reference, which is 0",
+                    dotted(&pointer)
+                );
+                rules.report("spec/pointless-gate", &pointer, what).hint =
+                    Some("bound its `value`".into());
+            }
+        }
+        [_, second, ..] => {
+            let what =
+                format!("{} must have one bound, found `{}`", dotted(here), asked.join("`, `"));
+            let place = rules.locator.place_of_key(&below(here, second));
+            let problem = rules.report("spec/one-key", &below(here, second), what);
+            problem.at = place;
+            problem.hint = Some("write one gate for each".into());
+        }
+    }
+    for (key, bounds) in [("ratio", &gate.ratio), ("value", &gate.value)] {
+        if let Some(NumberBounds { min: Some(min), max: Some(max) }) = bounds
+            && min > max
+        {
+            let pointer = format!("{here}/{key}/min");
+            let what = format!("{} is {min}, more than `max`, which is {max}", dotted(&pointer));
+            rules.report("spec/out-of-range", &pointer, what);
+        }
+    }
+}
+
+/// The setting a gate looks at must be one that is measured.
+fn settings(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
+    let Some(bench) = &rules.spec.bench else { return };
+    let m = &bench.matrix;
+    for (axis, wanted, values) in [
+        ("batch", gate.on.batch, &m.batch),
+        ("prompt_tokens", gate.on.prompt_tokens, &m.prompt_tokens),
+        ("new_tokens", gate.on.new_tokens, &m.new_tokens),
+    ] {
+        let Some(wanted) = wanted.filter(|w| !values.contains(w)) else { continue };
+        let pointer = format!("{here}/on/{axis}");
+        let what = format!("{} is {wanted}, which `bench.matrix` does not have", dotted(&pointer));
+        let measured = values.iter().take(20).map(|v| Value::from(*v).to_string());
+        let note = format!("allowed: {}", measured.collect::<Vec<_>>().join(", "));
+        rules.report("spec/bad-reference", &pointer, what).notes.push(note);
+    }
+}

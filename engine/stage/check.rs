@@ -1,0 +1,67 @@
+//! `expect:`: post-conditions on an artifact, checked before any time is spent on measuring.
+
+use crate::base::{Bytes, Percent};
+use crate::model::ModelFacts;
+use crate::record::Check;
+use crate::spec::Expect;
+
+/// Checks `facts` of a variant of `bytes` on disk. `size_of` gives the size of another variant.
+pub fn check(
+    expect: &Expect,
+    facts: &ModelFacts,
+    bytes: u64,
+    size_of: &dyn Fn(&str) -> Option<u64>,
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some(size) = &expect.size_vs {
+        let other = size_of(&size.variant);
+        checks.push(Check {
+            what: format!("size relative to `{}`", size.variant),
+            expected: format!("at most {}", size.max),
+            found: match other {
+                Some(other) if other > 0 => format!(
+                    "{} ({} of {})",
+                    Percent(bytes as f64 / other as f64),
+                    Bytes(bytes),
+                    Bytes(other)
+                ),
+                _ => "the other variant has no artifact".into(),
+            },
+            passed: other.is_some_and(|o| o > 0 && bytes as f64 <= size.max.0 * o as f64),
+        });
+    }
+    if let Some(share) = &expect.quantized_weights {
+        let found = facts.quantized_share;
+        checks.push(Check {
+            what: "share of weights stored in fewer than 16 bits".into(),
+            expected: bounds(share.min.map(|p| p.to_string()), share.max.map(|p| p.to_string())),
+            found: Percent(found).to_string(),
+            passed: share.min.is_none_or(|min| found >= min.0)
+                && share.max.is_none_or(|max| found <= max.0),
+        });
+    }
+    for (kind, count) in &expect.tensors {
+        let found = facts.tensor_counts.get(kind).copied().unwrap_or(0);
+        let exactly = count.equals.map(|n| format!("exactly {n}"));
+        checks.push(Check {
+            what: format!("tensors stored as {kind}"),
+            expected: exactly.unwrap_or_else(|| {
+                bounds(count.min.map(|n| n.to_string()), count.max.map(|n| n.to_string()))
+            }),
+            found: found.to_string(),
+            passed: count.min.is_none_or(|min| found >= min)
+                && count.max.is_none_or(|max| found <= max)
+                && count.equals.is_none_or(|n| found == n),
+        });
+    }
+    checks
+}
+
+fn bounds(min: Option<String>, max: Option<String>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) => format!("from {min} to {max}"),
+        (Some(min), None) => format!("at least {min}"),
+        (None, Some(max)) => format!("at most {max}"),
+        (None, None) => "anything".into(),
+    }
+}

@@ -1,0 +1,286 @@
+//! Jobs: the work of a step, described so that a fresh process can carry it out.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::tokens::{TOKENS_FILE, TokenFile};
+use super::{Artifact, Sabotage, Setting, hub};
+use crate::backend::{self, Backend, OpenOptions};
+use crate::base::Digest;
+use crate::data::Texts;
+use crate::machine;
+use crate::measure::Observed;
+use crate::model::{Kind, RandomModel};
+use crate::pass::{self, PassJob};
+use crate::scenario::{Clock, Monotonic, StreamRules, single_stream};
+use crate::task::{self, JudgeJob, Judged, PromptSource, Prompts, Tokens};
+
+/// What one process does. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Job {
+    /// Writes a checkpoint with random weights into the folder `out`.
+    Generate {
+        uri: String,
+        out: PathBuf,
+    },
+    /// Makes sure that the hub's cache has a checkpoint.
+    Fetch {
+        repository: String,
+        revision: Option<String>,
+    },
+    /// Turns texts into token sequences, in the folder `out`.
+    Tokenize {
+        model: Artifact,
+        data: PathBuf,
+        digest: Digest,
+        field: String,
+        take: Option<u64>,
+        seed: Option<u64>,
+        tokens: Option<u32>,
+        out: PathBuf,
+    },
+    Pass {
+        pass: String,
+        params: serde_json::Value,
+        input: Artifact,
+        out: PathBuf,
+    },
+    Judge {
+        variant: Artifact,
+        backend: String,
+        /// `None` when the variant is its own reference.
+        reference: Option<(Artifact, String)>,
+        /// Folder with the tokens of the data set.
+        tokens: PathBuf,
+        judge: JudgeJob,
+    },
+    Bench {
+        artifact: Artifact,
+        backend: String,
+        /// Folder with the tokens of the prompts; synthetic tokens when absent.
+        tokens: Option<PathBuf>,
+        setting: Setting,
+        rules: StreamRules,
+        seed: u64,
+    },
+    /// Dies in a chosen way: proves that isolation works on this machine.
+    Sabotage(Sabotage),
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Done {
+    Artifact { kind: Kind, notes: Vec<String> },
+    Fetched { path: PathBuf },
+    Tokenized { documents: usize, tokens: usize },
+    Judged(Vec<Judged>),
+    Benched { observed: Observed, prompts: PromptSource },
+    Nothing,
+}
+
+/// A clean failure: the process lived to tell.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct JobError {
+    pub what: String,
+    pub hint: Option<String>,
+}
+
+impl JobError {
+    fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None }
+    }
+}
+
+/// The message of an error with all its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+macro_rules! from_error {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for JobError {
+            fn from(error: $error) -> Self {
+                Self::new(chain(&error))
+            }
+        }
+    )*};
+}
+
+from_error!(
+    crate::data::DataError,
+    crate::pass::PassError,
+    crate::task::JudgeError,
+    crate::task::PromptError,
+    crate::task::TokenizerError,
+    hub::HubError,
+    std::io::Error,
+);
+
+impl From<crate::model::ModelError> for JobError {
+    fn from(error: crate::model::ModelError) -> Self {
+        Self { what: chain(&error), hint: error.hint().map(str::to_owned) }
+    }
+}
+
+impl From<backend::BackendError> for JobError {
+    fn from(error: backend::BackendError) -> Self {
+        let hint = match &error {
+            backend::BackendError::Model(model) => model.hint().map(str::to_owned),
+            _ => None,
+        };
+        Self { what: chain(&error), hint }
+    }
+}
+
+impl Job {
+    /// Carries the job out in this process. `progress` is told the share that is done, never
+    /// inside a timed region.
+    pub fn perform(&self, progress: &dyn Fn(f64)) -> Result<Done, JobError> {
+        match self {
+            Self::Generate { uri, out } => {
+                RandomModel::parse(uri)?.generate(out)?;
+                Ok(Done::Artifact { kind: Kind::Checkpoint, notes: vec![format!("made as {uri}")] })
+            }
+            Self::Fetch { repository, revision } => {
+                let path = hub::fetch(repository, revision.as_deref(), progress)?;
+                Ok(Done::Fetched { path })
+            }
+            Self::Tokenize { model, data, digest, field, take, seed, tokens, out } => {
+                let texts = Texts::read(data, field, *take, *seed)?;
+                if texts.digest != *digest {
+                    let path = data.display();
+                    return Err(JobError::new(format!("`{path}` changed while it was used")));
+                }
+                tokenize(model, &texts, *tokens, out)
+            }
+            Self::Pass { pass, params, input, out } => {
+                let found = pass::pass(pass, params)
+                    .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
+                let kind = input.kind;
+                let job = PassJob { input: &input.path, kind, params, out, progress };
+                let notes = found.apply(&job)?;
+                Ok(Done::Artifact { kind: notes.kind, notes: notes.notes })
+            }
+            Self::Judge { variant, backend, reference, tokens, judge } => {
+                run_judge(variant, backend, reference.as_ref(), tokens, judge, progress)
+            }
+            Self::Bench { artifact, backend, tokens, setting, rules, seed } => {
+                run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed)
+            }
+            Self::Sabotage(how) => {
+                how.perform();
+                Ok(Done::Nothing)
+            }
+        }
+    }
+}
+
+fn tokenize(
+    model: &Artifact,
+    texts: &Texts,
+    longest: Option<u32>,
+    out: &Path,
+) -> Result<Done, JobError> {
+    let tokens = Tokens::open(model.kind, &model.path)?;
+    let longest = longest.map_or(usize::MAX, |n| n as usize);
+    let mut documents = Vec::with_capacity(texts.documents.len());
+    for document in &texts.documents {
+        let mut ids = tokens.encode(&document.text)?;
+        ids.truncate(longest);
+        documents.push(ids);
+    }
+    let file = TokenFile { bos: tokens.bos(), documents };
+    let count = file.documents.iter().map(Vec::len).sum();
+    let text = serde_json::to_string(&file).expect("numbers always serialize");
+    std::fs::write(out.join(TOKENS_FILE), text)?;
+    Ok(Done::Tokenized { documents: file.documents.len(), tokens: count })
+}
+
+fn find_backend(id: &str) -> Result<&'static dyn Backend, JobError> {
+    backend::backend(id).ok_or_else(|| JobError::new(format!("there is no backend `{id}`")))
+}
+
+fn run_judge(
+    variant: &Artifact,
+    backend: &str,
+    reference: Option<&(Artifact, String)>,
+    tokens: &Path,
+    judge: &JudgeJob,
+    progress: &dyn Fn(f64),
+) -> Result<Done, JobError> {
+    let documents = TokenFile::read(tokens).map_err(JobError::new)?.with_bos();
+    let how = OpenOptions { capacity: judge.window };
+    let open = |artifact: &Artifact, id: &str| {
+        Ok::<_, JobError>(find_backend(id)?.open(&artifact.path, artifact.kind, &how)?)
+    };
+    let mut own = open(variant, backend)?;
+    let mut other = match reference {
+        Some((artifact, id)) => Some(open(artifact, id)?),
+        None => None,
+    };
+    let judged = match &mut other {
+        Some(other) => {
+            task::judge(own.as_mut(), Some(other.as_mut()), &documents, judge, progress)?
+        }
+        None => task::judge(own.as_mut(), None, &documents, judge, progress)?,
+    };
+    Ok(Done::Judged(judged))
+}
+
+fn run_bench(
+    artifact: &Artifact,
+    backend: &str,
+    tokens: Option<&Path>,
+    setting: &Setting,
+    rules: StreamRules,
+    seed: u64,
+) -> Result<Done, JobError> {
+    let backend = find_backend(backend)?;
+    let request = setting.request();
+    let texts = match tokens {
+        Some(folder) => Some(TokenFile::read(folder).map_err(JobError::new)?.documents),
+        None => None,
+    };
+    let clock = Monotonic::start();
+    let how = OpenOptions { capacity: request.prompt_tokens + request.new_tokens };
+    let begin = clock.now();
+    let mut generator = backend.open(&artifact.path, artifact.kind, &how)?;
+    let load = clock.now() - begin;
+
+    let load_peak = machine::peak_memory();
+    let marked = machine::reset_peak_memory();
+    let length = request.prompt_tokens;
+    let mut prompts = match texts {
+        Some(texts) => Prompts::from_texts(texts, length, seed)?,
+        None => Prompts::synthetic(generator.vocab(), length, seed),
+    };
+    let source = prompts.source();
+    let mut next = || prompts.next_batch(request.batch);
+    let (first_call, requests) =
+        single_stream(generator.as_mut(), &mut next, request, rules, &clock)?;
+    let steady = machine::peak_memory();
+    let peak_memory = load_peak.into_iter().chain(steady).max();
+    let observed = Observed {
+        load,
+        first_call,
+        requests,
+        peak_memory,
+        steady_memory: steady.filter(|_| marked),
+        cpu_time: machine::cpu_time(),
+    };
+    Ok(Done::Benched { observed, prompts: source })
+}

@@ -1,0 +1,78 @@
+//! Stages: the kinds of step a plan is made of, and the work each of them is.
+//!
+//! A stage knows two things about itself: its recipe (every fact its output depends on) and its
+//! job (a description that a fresh process of this program carries out). It never runs in the
+//! process that plans and reports: loaders, tokenizers and kernels see foreign bytes, and their
+//! death must be a row in the report. Deliberately absent: order (plan), caching (store),
+//! processes (run).
+
+mod artifact;
+mod bench;
+mod check;
+pub mod hub;
+mod job;
+mod judge;
+mod load;
+mod optimize;
+mod sabotage;
+mod source;
+mod tokens;
+
+pub use artifact::Artifact;
+pub use bench::{Bench, Setting};
+pub use check::check;
+pub use job::{Done, Job, JobError};
+pub use judge::Judge;
+pub use load::LoadModel;
+pub use optimize::Optimize;
+pub use sabotage::Sabotage;
+pub use source::{Source, SourceError, find_file};
+pub use tokens::{LoadTokens, TokenFile};
+
+/// One kind of step with everything that is known about it before anything runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    LoadModel(LoadModel),
+    LoadTokens(LoadTokens),
+    Optimize(Optimize),
+    Judge(Judge),
+    Bench(Bench),
+}
+
+/// What else may run meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Beside other shared steps.
+    Shared,
+    /// Alone: its timings are the result.
+    Quiet,
+}
+
+impl Stage {
+    /// `load`, `optimize`, `judge` or `bench`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::LoadModel(_) | Self::LoadTokens(_) => "load",
+            Self::Optimize(_) => "optimize",
+            Self::Judge(_) => "judge",
+            Self::Bench(_) => "bench",
+        }
+    }
+
+    pub fn label(&self) -> String {
+        match self {
+            Self::LoadModel(load) => format!("load {}", load.source),
+            Self::LoadTokens(tokens) => format!("tokenize {}", tokens.data),
+            Self::Optimize(optimize) => optimize.label(),
+            Self::Judge(judge) => judge.label(),
+            Self::Bench(bench) => format!("bench {}", bench.setting),
+        }
+    }
+
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Bench(_) => Lane::Quiet,
+            _ => Lane::Shared,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `optimize`: one pass over one artifact.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::{Artifact, Job};
+use crate::backend::{Backend, candle::Candle};
+use crate::model::Kind;
+use crate::pass::{self, Pass};
+use crate::store::{Input, Recipe};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Optimize {
+    /// Id of the pass, known to the catalogue.
+    pub pass: String,
+    pub params: Value,
+    /// What comes in, and what comes out.
+    pub takes: Kind,
+    pub gives: Kind,
+}
+
+impl Optimize {
+    /// `quantize gguf q8_0`: the pass and the plain values of its parameters.
+    pub fn label(&self) -> String {
+        let mut label = self.pass.clone();
+        for value in self.params.as_object().into_iter().flat_map(|map| map.values()) {
+            match value {
+                Value::String(text) => label.push_str(&format!(" {text}")),
+                Value::Number(number) => label.push_str(&format!(" {number}")),
+                _ => {}
+            }
+        }
+        label
+    }
+
+    pub fn recipe(&self, input: &Input) -> Recipe {
+        let epoch = pass::pass(&self.pass, &self.params).map_or(0, Pass::epoch);
+        Recipe {
+            facts: json!({"stage": self.pass, "params": self.params}),
+            inputs: vec![input.clone()],
+            epoch,
+            versions: BTreeMap::from([("candle".to_owned(), Candle.version())]),
+        }
+    }
+
+    pub fn job(&self, input: &Artifact, out: PathBuf) -> Job {
+        Job::Pass {
+            pass: self.pass.clone(),
+            params: self.params.clone(),
+            input: input.clone(),
+            out,
+        }
+    }
+}

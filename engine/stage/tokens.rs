@@ -1,0 +1,89 @@
+//! `load` of a data set: texts become token sequences, once per tokenizer.
+//!
+//! Judging and timing read only token numbers, so no tokenizer weighs on the memory or the first
+//! call of a measured process.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Artifact, Job};
+use crate::base::Digest;
+use crate::store::{Input, Recipe};
+
+/// Name of the one file such an artifact holds.
+pub const TOKENS_FILE: &str = "tokens.json";
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadTokens {
+    /// Name of the data set in the spec.
+    pub data: String,
+    pub path: PathBuf,
+    /// Digest of the data file.
+    pub digest: Digest,
+    pub field: String,
+    pub take: Option<u64>,
+    pub seed: Option<u64>,
+    /// Longest sequence kept of a document.
+    pub tokens: Option<u32>,
+}
+
+/// Token sequences of a data set, without beginning-of-text tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenFile {
+    /// What the model expects before a text, if anything.
+    pub bos: Option<u32>,
+    pub documents: Vec<Vec<u32>>,
+}
+
+impl LoadTokens {
+    pub fn recipe(&self, model: &Input) -> Recipe {
+        Recipe {
+            facts: json!({
+                "stage": "tokenize",
+                "data": self.digest,
+                "field": self.field,
+                "take": self.take,
+                "seed": self.seed,
+                "tokens": self.tokens,
+            }),
+            inputs: vec![model.clone()],
+            epoch: 1,
+            versions: BTreeMap::from([(
+                "tokenizers".to_owned(),
+                env!("ENGINE_TOKENIZERS_VERSION").to_owned(),
+            )]),
+        }
+    }
+
+    pub fn job(&self, model: &Artifact, out: PathBuf) -> Job {
+        Job::Tokenize {
+            model: model.clone(),
+            data: self.path.clone(),
+            digest: self.digest,
+            field: self.field.clone(),
+            take: self.take,
+            seed: self.seed,
+            tokens: self.tokens,
+            out,
+        }
+    }
+}
+
+impl TokenFile {
+    pub fn read(folder: &Path) -> Result<Self, String> {
+        let path = folder.join(TOKENS_FILE);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        serde_json::from_str(&text)
+            .map_err(|error| format!("`{}` is damaged: {error}", path.display()))
+    }
+
+    /// The documents with the beginning-of-text token in front.
+    pub fn with_bos(&self) -> Vec<Vec<u32>> {
+        self.documents.iter().map(|d| self.bos.iter().chain(d).copied().collect()).collect()
+    }
+}
