@@ -97,7 +97,7 @@ of the naive pass. `training.json`: the record of the run.
 ## Limits
 
 It knows a dozen plots and a few hundred words. The sentences are fluent, but it loses track of who
-is who, as the sample shows, and its sums are often wrong. It has no knowledge of the world, follows no
+is who, as the sample shows, and nobody has counted how often its sums are right. It has no knowledge of the world, follows no
 instructions, and should be used for nothing but trying out tools. Its low perplexity reflects
 the narrow language and is not comparable with that of any other model.
 

@@ -46,10 +46,7 @@ impl<'r> Telling<'r> {
     }
 
     /// Draws one entry of a list, all equally likely.
-    pub fn pick<'a, T: ?Sized>(&mut self, list: &'a [T]) -> &'a T
-    where
-        T: Sized,
-    {
+    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
 
