@@ -10,6 +10,7 @@ mod cell;
 mod common;
 mod doctor;
 mod exit;
+mod generate;
 mod init;
 mod list;
 mod plan;
@@ -33,23 +34,26 @@ pub use exit::Exit;
   engine report results/llama_int8/RUN      render a run again
 
 Exit codes: 0 done · 1 engine or machine failed · 2 spec or command line invalid
-  3 a stage or cell failed · 4 a gate failed · 5 a gate could not be decided · 130 interrupted")]
+  3 a stage or cell failed · 4 a gate failed · 5 a gate could not be decided · 130 or 143 interrupted")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// More log messages on stderr: -v info, -vv debug, -vvv trace; `RUST_LOG` wins.
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = COMMON)]
     pub verbose: u8,
     /// How log messages look.
-    #[arg(long, value_enum, default_value = "text", global = true)]
+    #[arg(long, value_enum, default_value = "text", global = true, help_heading = COMMON)]
     pub log_format: LogFormat,
     /// When to use colour. `NO_COLOR` is honoured.
-    #[arg(long, value_enum, default_value = "auto", global = true)]
+    #[arg(long, value_enum, default_value = "auto", global = true, help_heading = COMMON)]
     color: Color,
-    /// Folder of the store; `ENGINE_STORE`, else the user's cache folder.
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Folder for finished work [default: `ENGINE_STORE`, else `engine` in the user's cache folder].
+    #[arg(long, global = true, value_name = "DIR", help_heading = COMMON)]
     store: Option<PathBuf>,
 }
+
+/// Heads the options that every subcommand has.
+const COMMON: &str = "Options of every command";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -68,7 +72,7 @@ enum Color {
 enum Command {
     /// Validate, plan, execute, judge and report.
     Run(run::Run),
-    /// Show every mistake in specs; execute nothing.
+    /// Check specs, their files and their chains; run nothing.
     Validate(validate::Validate),
     /// Show the steps of a spec, what the store already has, and why the rest would run.
     Plan(plan::Plan),
@@ -80,6 +84,8 @@ enum Command {
     Why(why::Why),
     /// Write a first spec for a model from its detected signature.
     Init(init::Init),
+    /// Continue a text with a model, to see what it says.
+    Generate(generate::Generate),
     /// Print the JSON schema of the spec language.
     Schema(schema::SchemaCommand),
     /// List what is registered: passes, backends, models, tasks, scenarios, metrics.
@@ -124,6 +130,7 @@ impl Cli {
             Command::Resume(command) => command.execute(&shared),
             Command::Why(command) => command.execute(&shared),
             Command::Init(command) => command.execute(),
+            Command::Generate(command) => command.execute(&shared),
             Command::Schema(command) => command.execute(),
             Command::List(command) => command.execute(),
             Command::Doctor(command) => command.execute(&shared),

@@ -24,3 +24,4 @@ pub use interrupt::Interrupt;
 pub use limits::Limits;
 pub use progress::Progress;
 pub use session::{Begun, Session, SessionError, now_text, run_id};
+pub use steps::describe;

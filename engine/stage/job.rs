@@ -14,7 +14,7 @@ use crate::measure::Observed;
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
 use crate::scenario::{Clock, Monotonic, StreamRules, single_stream};
-use crate::task::{self, JudgeJob, Judged, PromptSource, Prompts, Tokens};
+use crate::task::{self, Finish, JudgeJob, Judged, PromptSource, Prompts, Sampling, Tokens};
 
 /// What one process does. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,14 @@ pub enum Job {
         rules: StreamRules,
         seed: u64,
     },
+    /// Continues a text.
+    Continue {
+        artifact: Artifact,
+        backend: String,
+        prompt: String,
+        new_tokens: usize,
+        sampling: Sampling,
+    },
     /// Dies in a chosen way: proves that isolation works on this machine.
     Sabotage(Sabotage),
 }
@@ -73,11 +81,28 @@ pub enum Job {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Done {
-    Artifact { kind: Kind, notes: Vec<String> },
-    Fetched { path: PathBuf },
-    Tokenized { documents: usize, tokens: usize },
+    Artifact {
+        kind: Kind,
+        notes: Vec<String>,
+    },
+    Fetched {
+        path: PathBuf,
+    },
+    Tokenized {
+        documents: usize,
+        tokens: usize,
+    },
     Judged(Vec<Judged>),
-    Benched { observed: Observed, prompts: PromptSource },
+    Benched {
+        observed: Observed,
+        prompts: PromptSource,
+    },
+    /// The new text, its number of tokens, and whether the model itself ended it.
+    Continued {
+        text: String,
+        tokens: usize,
+        stopped: bool,
+    },
     Nothing,
 }
 
@@ -181,6 +206,9 @@ impl Job {
             Self::Bench { artifact, backend, tokens, setting, rules, seed } => {
                 run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed)
             }
+            Self::Continue { artifact, backend, prompt, new_tokens, sampling } => {
+                run_continuation(artifact, backend, prompt, *new_tokens, *sampling)
+            }
             Self::Sabotage(how) => {
                 how.perform();
                 Ok(Done::Nothing)
@@ -239,6 +267,27 @@ fn run_judge(
         None => task::judge(own.as_mut(), None, &documents, judge, progress)?,
     };
     Ok(Done::Judged(judged))
+}
+
+fn run_continuation(
+    artifact: &Artifact,
+    backend: &str,
+    prompt: &str,
+    new_tokens: usize,
+    sampling: Sampling,
+) -> Result<Done, JobError> {
+    let tokens = Tokens::open(artifact.kind, &artifact.path)?;
+    let mut ids: Vec<u32> = tokens.bos().into_iter().collect();
+    ids.extend(tokens.encode(prompt)?);
+    if ids.is_empty() {
+        return Err(JobError::new("the prompt has no tokens"));
+    }
+    let how = OpenOptions { capacity: ids.len() + new_tokens };
+    let mut generator = find_backend(backend)?.open(&artifact.path, artifact.kind, &how)?;
+    let (new, finish) =
+        task::continuation(generator.as_mut(), &ids, new_tokens, tokens.eos(), sampling)?;
+    let stopped = finish == Finish::Stop;
+    Ok(Done::Continued { text: tokens.decode(&new)?, tokens: new.len(), stopped })
 }
 
 fn run_bench(

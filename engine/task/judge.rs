@@ -66,7 +66,8 @@ fn windows(len: usize, window: usize, stride: usize) -> Vec<Window> {
         let end = (start + window).min(len);
         out.push(Window { start, scored, end });
         scored = end;
-        start += stride.max(1);
+        // A target needs the token before it, even when the window moves by its whole length.
+        start = (start + stride.max(1)).min(scored - 1);
     }
     out
 }

@@ -5,12 +5,16 @@
 
 use serde_json::{Value, json};
 
+mod continuation;
 mod judge;
 mod prompts;
+mod sampling;
 mod tokenizer;
 
+pub use continuation::{Finish, continuation};
 pub use judge::{JudgeError, JudgeJob, Judged, MetricRequest, judge};
 pub use prompts::{PromptError, PromptSource, Prompts};
+pub use sampling::{Sampler, Sampling};
 pub use tokenizer::{TokenizerError, Tokens};
 
 /// A task as `engine list` shows it.

@@ -34,6 +34,7 @@ pub enum TokenizerError {
 pub struct Tokens {
     tokenizer: Tokenizer,
     bos: Option<u32>,
+    eos: Vec<u32>,
     vocab: usize,
 }
 
@@ -61,12 +62,18 @@ impl Tokens {
                 (config, tokenizer)
             }
         };
-        Ok(Self { tokenizer, bos: config.bos_token_id, vocab: config.vocab_size })
+        let LlamaConfig { bos_token_id: bos, eos_token_ids: eos, vocab_size: vocab, .. } = config;
+        Ok(Self { tokenizer, bos, eos, vocab })
     }
 
     /// The token before every text, if the model wants one.
     pub fn bos(&self) -> Option<u32> {
         self.bos
+    }
+
+    /// Tokens that end a text.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
     }
 
     /// Tokens of a text, without special tokens around it.
