@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::base::files::replace_file;
+use crate::machine;
 use crate::run::{CLEAN_FAILURE, JOB_FILE, RESULT_FILE, Reply};
 use crate::stage::Job;
 
@@ -48,7 +49,7 @@ impl Cell {
             let _ = writeln!(std::io::stdout(), "{share:.4}");
         };
         Ok(match job.perform(&progress) {
-            Ok(done) => Reply::Done(Box::new(done)),
+            Ok(done) => Reply::Done { done: Box::new(done), peak_memory: machine::peak_memory() },
             Err(error) => Reply::Failed { what: error.what, hint: error.hint },
         })
     }

@@ -81,7 +81,7 @@ impl Failure {
                 let (red, plain) = if colour { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
                 eprintln!("{red}error{plain}: {}", inert_lines(&text));
                 if let Some(hint) = hint {
-                    eprintln!("  = help: {}", inert_lines(&hint));
+                    eprintln!("  = hint: {}", inert_lines(&hint));
                 }
             }
         }

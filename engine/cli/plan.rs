@@ -14,10 +14,15 @@ use crate::plan::{Format as PlanFormat, preview, show};
   engine plan specs/llama_int8.yaml
   engine plan specs/llama_int8.yaml --format mermaid > plan.mmd")]
 pub struct Plan {
+    /// A spec file.
     #[arg(value_name = "SPEC")]
     spec: PathBuf,
     #[command(flatten)]
     changes: Changes,
+    /// Plan this variant, the baseline and the reference only; may be given several times.
+    #[arg(long, value_name = "VARIANT")]
+    only: Vec<String>,
+    /// How the plan is written: text for people, json for programs, mermaid and dot as graphs.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -32,7 +37,8 @@ enum Format {
 
 impl Plan {
     pub fn execute(self, shared: &Shared) -> Result<Exit, Failure> {
-        let loaded = common::load(&self.spec, &self.changes)?;
+        let mut loaded = common::load(&self.spec, &self.changes)?;
+        common::keep_only(&mut loaded, &self.only)?;
         let (plan, _) = common::plan(&self.spec, &loaded)?;
         let store = common::open_store(shared)?;
         let blocks = loaded.spec.bench.as_ref().map_or(0, |bench| bench.design.blocks.min);

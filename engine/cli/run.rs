@@ -35,7 +35,8 @@ pub struct Run {
     /// Folder that gets `<name>/<run id>/`.
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
-    /// Run this variant, the baseline and the reference only.
+    /// Run only this variant, the baseline, the reference and what they start from; may be given
+    /// several times.
     #[arg(long, value_name = "VARIANT")]
     only: Vec<String>,
     /// Make every artifact again although the store has it.
@@ -47,6 +48,9 @@ pub struct Run {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  engine resume 20261122T141335Z-1f3a9c
+  engine resume results/llama_int8/20261122T141335Z-1f3a9c")]
 pub struct Resume {
     /// Id of an interrupted run, or its result folder.
     #[arg(value_name = "RUN")]
@@ -83,6 +87,8 @@ impl Run {
                 engine: env!("CARGO_PKG_VERSION").to_owned(),
                 machine: fingerprint.digest,
             };
+            // Before hours of measuring, not after: results must have a place.
+            create_folder(&out.join(&loaded.spec.name).join(&begun.id), 0o755)?;
             let session = Session::begin(&store, begun).map_err(crate::run::RunError::from)?;
             let work = Work {
                 store: &store,
@@ -155,15 +161,23 @@ impl Work<'_> {
             fingerprint: self.fingerprint,
             begin: Instant::now(),
         };
-        let record = execute(&loaded.spec, plan, session, &conditions)?;
-        let folder = begun.out.join(&loaded.spec.name).join(&begun.id);
+        let mut session = session;
+        let record = execute(&loaded.spec, plan, &mut session, &conditions)?;
+        let folder = begun.folder();
         let records = [record];
         let report = report::build(&records);
         write(&folder, &records[0], &report)?;
+        // Only now: a run whose results could not be written can still be resumed.
+        let seconds = conditions.begin.elapsed().as_secs_f64();
+        session
+            .end(self.store, seconds, !records[0].run.interrupted)
+            .map_err(crate::run::RunError::from)?;
         print!("{}", report::terminal(&report, shared.colour, width()));
         println!("\nreport: {}", shown(&folder.join("report.html")));
         let exit = if records[0].run.interrupted {
-            eprintln!("interrupted; go on with: engine resume {}", begun.id);
+            let store = shared.store.as_ref();
+            let store = store.map_or(String::new(), |s| format!(" --store {}", s.display()));
+            eprintln!("interrupted; go on with: engine resume {}{store}", begun.id);
             Exit::Interrupted(self.interrupt.exit_code())
         } else {
             verdict(&records[0], &report)

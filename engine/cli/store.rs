@@ -20,7 +20,7 @@ pub struct StoreCommand {
 enum Action {
     /// Hash every file of every artifact and read every record.
     Verify,
-    /// Remove what no record leads to, unfinished work of dead processes, and what the limits say.
+    /// Remove unused artifacts, leftovers of dead processes, and what is beyond the limits given.
     Gc {
         /// Forget what was last used longer ago, such as `168h`.
         #[arg(long, value_name = "TIME", value_parser = time)]

@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_seeded_choice_is_the_same_twice_and_differs_from_the_head() {
-        let lines: String = (0..100).map(|i| format!("{{\"text\":\"{i}\"}}\n")).collect();
-        let path = file("b.jsonl", lines.as_bytes());
+        let lines: Vec<String> = (0..100).map(|i| format!("{{\"text\":\"{i}\"}}")).collect();
+        let path = file("b.jsonl", lines.join("\n").as_bytes());
         let first = Texts::read(&path, "text", Some(10), Some(7)).unwrap();
         assert_eq!(first, Texts::read(&path, "text", Some(10), Some(7)).unwrap());
         assert_ne!(first.documents, Texts::read(&path, "text", Some(10), None).unwrap().documents);

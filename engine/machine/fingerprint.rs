@@ -78,7 +78,9 @@ impl Fingerprint {
             gpus_unseen,
             transparent_huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled")
                 .and_then(|t| Some(t.split_once('[')?.1.split_once(']')?.0.to_owned())),
-            load: procfs::LoadAverage::current().ok().map(|l| f64::from(l.one)),
+            load: procfs::LoadAverage::current()
+                .ok()
+                .map(|l| (f64::from(l.one) * 100.0).round() / 100.0),
             engine: Build::current(),
             cpu,
         };

@@ -38,6 +38,7 @@ fn entry(dtype: &str, shape: &str, offsets: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn hostile_safetensors_headers_are_refused_with_the_field() {
     let good = entry("F32", "[2]", "[0,8]");
     let one = |e: &str| format!(r#"{{"a":{e}}}"#);
@@ -242,6 +243,7 @@ impl Parts {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn hostile_gguf_headers_are_refused_with_the_field() {
     let sound = Parts::sound();
     let long = |n: u64| n.to_le_bytes().to_vec();

@@ -133,10 +133,11 @@ impl Pass for Cast {
             (job.progress)(done as f64 / total as f64);
         }
         writer.finish()?;
-        let mut notes = vec![format!("all weights rounded to nearest even {target}")];
+        let name = target.to_ascii_lowercase();
+        let mut notes = vec![format!("weights as {name}, rounded to nearest, ties to even")];
         if overflowed > 0 {
             notes.push(format!(
-                "{overflowed} values are beyond the range of {target} and became infinite"
+                "{overflowed} values are beyond the range of {name} and became infinite"
             ));
         }
         Ok(PassNotes { kind: Kind::Checkpoint, notes })

@@ -93,8 +93,7 @@ impl Pass for QuantizeGguf {
             format.bits_per_element(),
             embedding.name()
         )];
-        let name =
-            job.input.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
+        let name = format!("llama {:.1}M", checkpoint.parameters() as f64 / 1e6);
         let metadata = gguf_metadata::metadata(&checkpoint, &name, format, &mut notes)?;
 
         let rows = Rows::open(&checkpoint)?;

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{Plan, Step, StepIndex, VariantPlan};
 use crate::backend;
 use crate::base::{Digest, Problem, Problems};
-use crate::model::Kind;
+use crate::model::{Kind, RandomModel};
 use crate::pass;
 use crate::scenario::StreamRules;
 use crate::spec::{Bench as BenchSpec, Loaded, Spec, Threads};
@@ -100,6 +100,7 @@ impl Builder<'_> {
 
     fn model(&mut self) -> StepIndex {
         let model = &self.loaded.spec.model;
+        let written = model.source.clone();
         let mut kind = Kind::Checkpoint;
         let source = match Source::parse(&model.source, model.revision.as_deref()) {
             Ok(Source::File(path)) => match find_file(&path, &self.around.roots) {
@@ -114,6 +115,12 @@ impl Builder<'_> {
                     Source::File(path)
                 }
             },
+            Ok(Source::Random(uri)) => {
+                if let Err(error) = RandomModel::parse(&uri) {
+                    self.problem("plan/bad-source", "/model/source", error.to_string());
+                }
+                Source::Random(uri)
+            }
             Ok(source) => source,
             Err(error) => {
                 let pointer = match error {
@@ -124,7 +131,7 @@ impl Builder<'_> {
                 Source::Random(model.source.clone())
             }
         };
-        self.push("model".into(), Stage::LoadModel(LoadModel { source }), Vec::new(), kind)
+        self.push("model".into(), Stage::LoadModel(LoadModel { source, written }), Vec::new(), kind)
     }
 
     fn missing(&mut self, pointer: &str, error: &SourceError) {

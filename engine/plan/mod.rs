@@ -13,7 +13,7 @@ mod show;
 use indexmap::IndexMap;
 
 pub use expand::{Surroundings, expand};
-pub use preview::{Preview, State, output_of, preview, read_model, slot};
+pub use preview::{JUDGED_FILE, Preview, State, output_of, preview, read_model, slot};
 pub use resolve::{ModelOutput, Output, ResolveError, recipe};
 pub use show::{Format, show};
 

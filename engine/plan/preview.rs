@@ -7,6 +7,9 @@ use crate::model;
 use crate::stage::{Artifact, Source, Stage, hub};
 use crate::store::{Lookup, Store, StoreError, Stored};
 
+/// The one file of a stored judgement.
+pub const JUDGED_FILE: &str = "judged.json";
+
 /// What is known about one step before it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -99,7 +102,7 @@ pub fn output_of(stage: &Stage, stored: &Stored) -> Option<Output> {
             Some(Output::Tokens { folder: stored.path.clone(), digest: stored.digest })
         }
         Stage::Judge(_) => {
-            let value = stored.read_json("judged.json").ok()?;
+            let value = stored.read_json(JUDGED_FILE).ok()?;
             Some(Output::Judged(serde_json::from_value(value).ok()?))
         }
         _ => {

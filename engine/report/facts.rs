@@ -106,7 +106,15 @@ fn flatten(value: &Value, path: String, out: &mut Vec<Fact>) {
             let texts: Vec<String> = items.iter().map(scalar).collect();
             out.push(Fact { name: path, value: texts.join(", ") });
         }
-        other => out.push(Fact { name: path, value: scalar(other) }),
+        other => {
+            // Sizes are stored in bytes, which nobody reads.
+            let is_size = ["memory", "swap", "cache"].iter().any(|name| path.ends_with(name));
+            let value = match other.as_u64().filter(|_| is_size) {
+                Some(bytes) => crate::base::Bytes(bytes).to_string(),
+                None => scalar(other),
+            };
+            out.push(Fact { name: path, value });
+        }
     }
 }
 

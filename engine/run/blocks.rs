@@ -93,6 +93,7 @@ pub fn measure(
             let spent = before + u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
             let comparisons = compare(blocks, session);
             bar.set_message(widest(&comparisons));
+            tracing::debug!(%setting, block, ?comparisons, "block ended");
             match decide(&rule, block as u32 + 1, spent, &comparisons) {
                 Decision::Continue => {}
                 Decision::Stop(why) => {
@@ -198,10 +199,8 @@ fn launch(
     let ended = conditions.launcher.launch(&child, &|_| {})?;
     let mut prompts = None;
     let outcome = match ended.result {
-        Ok(Done::Benched { mut observed, prompts: source }) => {
+        Ok(Done::Benched { observed, prompts: source }) => {
             prompts = Some(source);
-            // The kernel's account at the end covers what the process could not see of itself.
-            observed.peak_memory = observed.peak_memory.into_iter().chain(ended.peak_memory).max();
             Outcome::Measured(observed)
         }
         Ok(other) => Outcome::Failed(Failure {

@@ -41,7 +41,8 @@ pub struct Launch<'a> {
 pub struct Ended {
     pub pid: u32,
     pub wall: Duration,
-    /// Highest resident memory in bytes, as the kernel counted it.
+    /// Highest resident memory in bytes, where the process lived to read it. The kernel's account
+    /// to the parent is of no use: it starts from what the parent itself held at the fork.
     pub peak_memory: Option<u64>,
     pub result: Result<Done, Failure>,
 }
@@ -50,8 +51,15 @@ pub struct Ended {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reply {
-    Done(Box<Done>),
-    Failed { what: String, hint: Option<String> },
+    Done {
+        done: Box<Done>,
+        /// Highest resident memory in bytes, as the child saw it.
+        peak_memory: Option<u64>,
+    },
+    Failed {
+        what: String,
+        hint: Option<String>,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,18 +106,20 @@ impl Launcher {
         let begin = Instant::now();
         let mut child = self.start(launch, &token)?;
         let pid = child.id();
+        tracing::debug!(pid, folder = %launch.scratch.display(), "child started");
         let mut watch = Watch::new(&mut child, launch.limits)?;
         let cause = watch.until_end(&self.interrupt, begin, progress);
         if !matches!(cause, Cause::Ended) {
             end_group(pid);
             sweep::end_marked(&token, pid);
         }
-        let (status, peak_memory) = collect(&mut child)?;
+        let status = collect(&mut child)?;
         let wall = begin.elapsed();
         let left_behind = sweep::end_marked(&token, pid);
         watch.drain();
         let tail = inert_lines(&String::from_utf8_lossy(&watch.tail));
         let failure = |verdict, detail: String| Failure { verdict, detail, log_tail: tail.clone() };
+        let mut peak_memory = None;
         let result = match cause {
             Cause::Interrupted => return Err(LaunchError::Interrupted),
             Cause::Deadline => {
@@ -127,10 +137,24 @@ impl Launcher {
                         let detail = format!("{left_behind} processes outlived it and were ended");
                         Err(failure(Verdict::Leak, detail))
                     }
-                    other => other.map_err(|(verdict, detail)| failure(verdict, detail)),
+                    Ok((done, peak)) => {
+                        peak_memory = peak;
+                        Ok(done)
+                    }
+                    Err((verdict, detail)) => Err(failure(verdict, detail)),
                 }
             }
         };
+        match &result {
+            Ok(_) => tracing::debug!(pid, ?wall, peak_memory, "child ended well"),
+            Err(failure) => tracing::warn!(
+                pid,
+                ?wall,
+                verdict = failure.verdict.label(),
+                detail = failure.detail,
+                "child failed"
+            ),
+        }
         Ok(Ended { pid, wall, peak_memory, result })
     }
 
@@ -307,25 +331,9 @@ fn end_group(pid: u32) {
     }
 }
 
-/// Waits for the end and takes the kernel's account of it.
-fn collect(child: &mut Child) -> Result<(ExitStatus, Option<u64>), LaunchError> {
-    let mut status = 0;
-    // SAFETY: `usage` is plain data that the call fills in; the child is ours and not yet collected.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        loop {
-            let done = libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, &raw mut usage);
-            if done >= 0 {
-                break usage;
-            }
-            let source = io::Error::last_os_error();
-            if source.kind() != io::ErrorKind::Interrupted {
-                return Err(LaunchError::Start { action: "collect", source });
-            }
-        }
-    };
-    let peak = u64::try_from(usage.ru_maxrss).ok().filter(|&kib| kib > 0).map(|kib| kib * 1024);
-    Ok((ExitStatus::from_raw(status), peak))
+/// Waits for the end of a child whose pipes nobody reads any more.
+fn collect(child: &mut Child) -> Result<ExitStatus, LaunchError> {
+    child.wait().map_err(|source| LaunchError::Start { action: "collect", source })
 }
 
 /// The result of a process that ended by itself, or the name of its death.
@@ -334,7 +342,7 @@ fn judge(
     result: &Path,
     tail: &str,
     limits: Limits,
-) -> Result<Done, (Verdict, String)> {
+) -> Result<(Done, Option<u64>), (Verdict, String)> {
     match (status.code(), status.signal()) {
         (Some(0 | CLEAN_FAILURE), _) => read_reply(result),
         (Some(101), _) => Err((Verdict::Panic, panic_message(tail))),
@@ -353,12 +361,12 @@ fn judge(
     }
 }
 
-fn read_reply(path: &Path) -> Result<Done, (Verdict, String)> {
+fn read_reply(path: &Path) -> Result<(Done, Option<u64>), (Verdict, String)> {
     let Ok(bytes) = std::fs::read(path) else {
         return Err((Verdict::NoResult, "ended without a result".into()));
     };
     match serde_json::from_slice(&bytes) {
-        Ok(Reply::Done(done)) => Ok(*done),
+        Ok(Reply::Done { done, peak_memory }) => Ok((*done, peak_memory)),
         Ok(Reply::Failed { what, hint: None }) => Err((Verdict::Error, what)),
         Ok(Reply::Failed { what, hint: Some(hint) }) => {
             Err((Verdict::Error, format!("{what} ({hint})")))

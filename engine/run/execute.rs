@@ -10,7 +10,7 @@ use super::child::{LaunchError, Launcher};
 use super::ledger::assemble;
 use super::progress::Progress;
 use super::session::{Session, SessionError};
-use super::steps::perform;
+use super::steps::Task;
 use crate::machine::{Fingerprint, total_memory};
 use crate::plan::{Output, Plan, ResolveError, StepIndex};
 use crate::record::{Check, Record, Step, StepState};
@@ -74,11 +74,12 @@ pub(super) struct Progressed {
 }
 
 /// Carries out `plan` and returns the record of everything that happened, earlier stretches of a
-/// resumed run included. An interrupted run gives a record too; its session stays open to resume.
+/// resumed run included. An interrupted run gives a record too. The caller closes the session once
+/// the record is safe: until then the run can be resumed.
 pub fn execute(
     spec: &Spec,
     plan: &Plan,
-    mut session: Session,
+    session: &mut Session,
     conditions: &Conditions<'_>,
 ) -> Result<Record, RunError> {
     let mut state = Progressed {
@@ -91,16 +92,14 @@ pub fn execute(
         let dropped = session.dropped;
         state.notes.push(format!("{dropped} damaged journal lines were left out on resuming"));
     }
-    let outcome = stages(spec, plan, &mut session, conditions, &mut state);
+    let outcome = stages(spec, plan, session, conditions, &mut state);
     let interrupted = match outcome {
         Ok(()) => false,
         Err(RunError::Interrupted) => true,
         Err(other) => return Err(other),
     };
     let seconds = conditions.begin.elapsed().as_secs_f64();
-    let record = assemble(spec, plan, &session, conditions, &state, interrupted, seconds);
-    session.end(conditions.store, seconds, !interrupted)?;
-    Ok(record)
+    Ok(assemble(spec, plan, session, conditions, &state, interrupted, seconds))
 }
 
 fn stages(
@@ -154,11 +153,14 @@ fn waves(
             break;
         }
         let outputs = &state.outputs;
+        let beside = pool.current_num_threads().min(ready.len()).max(1);
+        let threads = (cores() / beside).max(1) as u32;
         let ends: Vec<_> = pool.install(|| {
-            ready
-                .par_iter()
-                .map(|&index| (index, perform(plan, index, outputs, conditions)))
-                .collect()
+            let perform = |&index: &StepIndex| {
+                let task = Task { plan, index, outputs, conditions, threads };
+                (index, task.perform())
+            };
+            ready.par_iter().map(perform).collect()
         });
         let mut broken = None;
         for (index, end) in ends {
@@ -195,8 +197,12 @@ fn at_once(state: &Progressed) -> usize {
         .unwrap_or(1 << 20);
     let memory = total_memory().unwrap_or(4 << 30);
     let fitting = usize::try_from(memory / largest.saturating_mul(5).max(1)).unwrap_or(1);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    fitting.clamp(1, cores)
+    fitting.clamp(1, cores())
+}
+
+/// Hardware threads this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn failure_of(step: &Step) -> Option<String> {

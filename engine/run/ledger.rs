@@ -57,7 +57,7 @@ pub fn assemble(
             .map(|name| (name.clone(), variant(name, plan, state)))
             .collect(),
         steps: session.steps.clone(),
-        quality: quality(plan, session, state),
+        quality: quality(spec, plan, session, state),
         cells: cells(plan, session, interrupted),
         notes,
     }
@@ -100,8 +100,8 @@ fn variant(name: &str, plan: &Plan, state: &Progressed) -> Variant {
 }
 
 /// One entry per variant and metric, in the order of variants; missing ones say why.
-fn quality(plan: &Plan, session: &Session, state: &Progressed) -> Vec<Quality> {
-    let mut out = Vec::new();
+fn quality(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> Vec<Quality> {
+    let mut out = unmeasured(spec, plan);
     for (step, output) in plan.steps.iter().zip(&state.outputs) {
         let Stage::Judge(judge) = &step.stage else { continue };
         let artifact = state.outputs[step.needs[0]].as_ref().and_then(Output::digest);
@@ -123,6 +123,26 @@ fn quality(plan: &Plan, session: &Session, state: &Progressed) -> Vec<Quality> {
                 artifact,
                 documents: judged.map(|j| j.documents.clone()).unwrap_or_default(),
                 unmeasured: if judged.is_some() { None } else { Some(why()) },
+            });
+        }
+    }
+    out
+}
+
+/// What the spec asks for where nothing can be judged, with the reason.
+fn unmeasured(spec: &Spec, plan: &Plan) -> Vec<Quality> {
+    let (Some(quality), Some(why)) = (&spec.quality, &plan.unmeasured) else { return Vec::new() };
+    let mut out = Vec::new();
+    for variant in plan.variants.keys() {
+        for metric in &quality.metrics {
+            out.push(Quality {
+                variant: variant.clone(),
+                reference: plan.reference.clone().unwrap_or_default(),
+                metric: metric.0.id.clone(),
+                data: metric.0.params["data"].as_str().unwrap_or_default().to_owned(),
+                artifact: None,
+                documents: Vec::new(),
+                unmeasured: Some(why.clone()),
             });
         }
     }

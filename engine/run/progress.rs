@@ -31,7 +31,7 @@ impl Progress {
     pub fn step(&self, label: &str) -> ProgressBar {
         let bar = self.bars.add(ProgressBar::new(1000));
         let style =
-            ProgressStyle::with_template("  {msg:40!} {bar:24} {percent:>3} % {elapsed:>4}");
+            ProgressStyle::with_template("  {msg:38!} {bar:12} {percent:>3} % {elapsed:>4}");
         bar.set_style(style.expect("the template is constant").progress_chars("━━╌"));
         bar.set_message(inert(label));
         bar
@@ -40,9 +40,8 @@ impl Progress {
     /// A bar for the launches of one setting.
     pub fn launches(&self, label: &str, most: u64, done: u64) -> ProgressBar {
         let bar = self.bars.add(ProgressBar::new(most));
-        let style = ProgressStyle::with_template(
-            "  {prefix:40!} {bar:24} {pos}/{len} launches, at most {eta} left {msg}",
-        );
+        let style =
+            ProgressStyle::with_template("  {prefix:38!} {bar:12} {pos}/{len} ≤ {eta} left {msg}");
         bar.set_style(style.expect("the template is constant").progress_chars("━━╌"));
         bar.set_prefix(inert(label));
         bar.set_position(done);

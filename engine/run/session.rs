@@ -1,5 +1,7 @@
 //! A run's identity and its journal: what it set out to do and what is finished.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -7,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::base::Digest;
-use crate::record::{Launch, Step, StopReason};
+use crate::record::{Launch, Step, StepState, StopReason};
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
 
@@ -49,13 +51,21 @@ pub struct Begun {
     pub resolved: Value,
     pub spec_file: String,
     /// Folders that relative paths start from.
-    pub roots: Vec<std::path::PathBuf>,
-    /// Folder that gets the results.
-    pub out: std::path::PathBuf,
+    pub roots: Vec<PathBuf>,
+    /// Folder that gets the results of all specs.
+    pub out: PathBuf,
     pub started: String,
     pub engine: String,
     /// Digest of the machine's fingerprint: a run is not continued on another machine.
     pub machine: Digest,
+}
+
+impl Begun {
+    /// Where the results of the run lie.
+    pub fn folder(&self) -> PathBuf {
+        let name = self.resolved["name"].as_str().unwrap_or_default();
+        self.out.join(name).join(&self.id)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +74,8 @@ pub enum SessionError {
     Store(#[from] StoreError),
     #[error("there is no run `{id}` in the store; known runs: {known}")]
     Unknown { id: String, known: String },
-    #[error("run `{id}` is complete; its results are under `{out}`")]
-    Complete { id: String, out: String },
+    #[error("run `{id}` is complete; `engine report {folder}` renders its results again")]
+    Complete { id: String, folder: String },
     #[error("run `{id}` began on another machine or with another build; start a new run")]
     Elsewhere { id: String },
 }
@@ -126,9 +136,12 @@ impl Session {
         for entry in entries {
             session.replay(entry);
         }
-        if session.complete {
-            let out = session.begun.out.display().to_string();
-            return Err(SessionError::Complete { id: id.to_owned(), out });
+        // A run that was killed between its end and the writing of its record has everything but
+        // that: going on with it does no step again and writes what is missing.
+        let folder = session.begun.folder();
+        if session.complete && folder.join("record.json").is_file() {
+            let folder = folder.display().to_string();
+            return Err(SessionError::Complete { id: id.to_owned(), folder });
         }
         if session.begun.machine != machine {
             return Err(SessionError::Elsewhere { id: id.to_owned() });
@@ -175,7 +188,15 @@ impl Session {
     }
 
     fn remember_step(&mut self, step: Step) {
+        // What an earlier stretch has made is found in the store by a later one; that the run
+        // made it, and why, is still the truth about the run.
+        let found_again = |known: &Step| {
+            known.state == StepState::Done && step.state == StepState::Hit && known.key == step.key
+        };
         match self.steps.iter_mut().find(|known| known.id == step.id) {
+            Some(known) if found_again(known) => {}
+            // Made in an earlier stretch of the same run: that it is a hit now is no news.
+            Some(known) if known.state == StepState::Done && step.state == StepState::Hit => {}
             Some(known) => *known = step,
             None => self.steps.push(step),
         }

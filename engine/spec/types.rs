@@ -56,7 +56,7 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// `file://` a checkpoint folder or a .gguf file, `hf://org/name`, or `random://llama-3.2-1b?seed=7`. Relative paths start at the working directory, then at the spec's folder.
+    /// `file://` a checkpoint folder or a .gguf file, `hf://org/name`, or `random://llama-3.2-1b?seed=7`. Relative paths start at the working directory, then at the spec's folder and the folders above it.
     #[schemars(regex(pattern = r"^(file|hf|random)://.+$"), extend("title" = "a source such as `file://path`, `hf://org/name` or `random://name?seed=7`"))]
     pub source: String,
     /// Branch, tag or commit of an `hf://` source.
@@ -95,7 +95,7 @@ pub struct Data {
     #[serde(default)]
     #[schemars(range(min = 2))]
     pub tokens: Option<u32>,
-    /// Tokens a quality metric sees at once; the model's context length when left out.
+    /// Tokens a quality metric sees at once; when left out 2048, or the model's context length where that is shorter.
     #[serde(default)]
     #[schemars(range(min = 2))]
     pub window: Option<u32>,
@@ -416,7 +416,7 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Blocks {
-    /// Blocks that are always measured.
+    /// Blocks before the first look at the intervals; fewer only when `max_time` runs out.
     #[schemars(range(min = 2, max = 10_000))]
     pub min: u32,
     /// Measuring ends here even when the intervals are still wide.
@@ -604,7 +604,7 @@ pub struct LossBound {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Report {
-    /// Written in this order beside `record.json`.
+    /// Written beside `record.json`, which is always written.
     #[schemars(length(min = 1))]
     pub formats: Vec<Format>,
     /// Heads the report; the spec's name when left out.

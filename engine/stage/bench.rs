@@ -53,6 +53,7 @@ impl Setting {
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { batch, prompt_tokens, new_tokens, threads } = self;
-        write!(f, "batch {batch}, {prompt_tokens}+{new_tokens} tokens, {threads} threads")
+        let s = if *threads == 1 { "" } else { "s" };
+        write!(f, "batch {batch}, {prompt_tokens}+{new_tokens} tokens, {threads} thread{s}")
     }
 }

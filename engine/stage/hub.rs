@@ -6,8 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
+
+use crate::base::Digest;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
@@ -15,9 +17,22 @@ pub enum HubError {
     Reach { repository: String, source: Box<ApiError> },
     #[error("cannot fetch `{file}` of `{repository}`: {source}")]
     Fetch { repository: String, file: String, source: Box<ApiError> },
+    #[error("`{file}` of `{repository}` arrived damaged and was not kept: {what}")]
+    Damaged { repository: String, file: String, what: String },
+    #[error("cannot look after `{path}` in the hub's cache: {source}", path = .path.display())]
+    Cache { path: PathBuf, source: std::io::Error },
     #[error("`{repository}` has no `config.json` with safetensors weights; files found: {found}")]
     Nothing { repository: String, found: String },
+    #[error(
+        "`{repository}` has its weights as pickles only (`{pickle}`), which can run code while they \
+         are read and are never loaded; look for a repository with safetensors, or convert the \
+         weights on a machine you can lose and use the folder as `file://`"
+    )]
+    Pickles { repository: String, pickle: String },
 }
+
+/// How pickles of weights are named on the hub; what is fetched is known by its content.
+const PICKLES: &[&str] = &[".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 
 /// Files that are fetched where a repository has them.
 const SIDECARS: &[&str] = &[
@@ -47,16 +62,12 @@ pub fn fetch(
         .build()
         .map_err(reach)?;
     let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
-    let api = api.repo(repo);
-    let info = api.info().map_err(reach)?;
+    let info = api.repo(repo.clone()).info().map_err(reach)?;
     let names: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).collect();
-    let wanted = wanted(&names).ok_or_else(|| HubError::Nothing {
-        repository: repository.to_owned(),
-        found: names.iter().take(12).cloned().collect::<Vec<_>>().join(", "),
-    })?;
+    let wanted = wanted(&names).ok_or_else(|| unusable(repository, &names))?;
     let mut folder = None;
     for (done, name) in wanted.iter().enumerate() {
-        let path = get(&api, repository, name)?;
+        let path = get(&api, &repo, repository, name)?;
         if *name == "config.json" {
             folder = path.parent().map(Path::to_owned);
         }
@@ -65,12 +76,53 @@ pub fn fetch(
     Ok(folder.expect("`config.json` is among the wanted files"))
 }
 
-fn get(api: &ApiRepo, repository: &str, name: &str) -> Result<PathBuf, HubError> {
-    api.get(name).map_err(|source| HubError::Fetch {
+/// One file in the cache: there already, or downloaded and compared with what the hub says.
+fn get(api: &Api, repo: &Repo, repository: &str, name: &str) -> Result<PathBuf, HubError> {
+    if let Some(path) = Cache::from_env().repo(repo.clone()).get(name) {
+        return Ok(path);
+    }
+    let fail = |source| HubError::Fetch {
         repository: repository.to_owned(),
         file: name.to_owned(),
         source: Box::new(source),
-    })
+    };
+    let files = api.repo(repo.clone());
+    let promised = api.metadata(&files.url(name)).map_err(fail)?;
+    let path = files.download(name).map_err(fail)?;
+    let failed = |source| HubError::Cache { path: path.clone(), source };
+    let blob = path.canonicalize().map_err(failed)?;
+    let size = blob.metadata().map_err(failed)?.len();
+    // A body that ends early with a length to match is no error to the library. Large files are
+    // known by their SHA-256, others by the hash of a git object.
+    let fault = if size != promised.size() as u64 {
+        Some(format!("{size} bytes instead of {}", promised.size()))
+    } else if let Some(expected) = Digest::parse(promised.etag()) {
+        let found = Digest::of_file(&blob).map_err(failed)?;
+        (found != expected).then(|| format!("SHA-256 {found} instead of {expected}"))
+    } else {
+        None
+    };
+    let Some(what) = fault else { return Ok(path) };
+    for file in [&path, &blob] {
+        std::fs::remove_file(file).map_err(failed)?;
+    }
+    Err(HubError::Damaged { repository: repository.to_owned(), file: name.to_owned(), what })
+}
+
+/// Why a repository with files `names` is no checkpoint.
+fn unusable(repository: &str, names: &[String]) -> HubError {
+    let repository = repository.to_owned();
+    let is_pickle = |name: &&String| PICKLES.iter().any(|suffix| name.ends_with(suffix));
+    let has_safetensors = names.iter().any(|name| name.ends_with(".safetensors"));
+    match names.iter().find(is_pickle) {
+        Some(pickle) if !has_safetensors => {
+            HubError::Pickles { repository, pickle: pickle.clone() }
+        }
+        _ => {
+            let found = names.iter().take(12).cloned().collect::<Vec<_>>().join(", ");
+            HubError::Nothing { repository, found }
+        }
+    }
 }
 
 /// The files of a checkpoint among `names`; `None` when it is none.

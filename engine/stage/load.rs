@@ -14,6 +14,8 @@ const GENERATOR_EPOCH: u32 = 1;
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadModel {
     pub source: Source,
+    /// The source as the spec writes it; labels show this and no path of the machine.
+    pub written: String,
 }
 
 impl LoadModel {

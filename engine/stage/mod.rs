@@ -61,7 +61,7 @@ impl Stage {
 
     pub fn label(&self) -> String {
         match self {
-            Self::LoadModel(load) => format!("load {}", load.source),
+            Self::LoadModel(load) => format!("load {}", load.written),
             Self::LoadTokens(tokens) => format!("tokenize {}", tokens.data),
             Self::Optimize(optimize) => optimize.label(),
             Self::Judge(judge) => judge.label(),
