@@ -10,13 +10,16 @@ use super::Shared;
 use super::common::{self, Changes};
 use super::exit::{Exit, Failure};
 use super::report::width;
+use crate::base::Digest;
 use crate::base::files::{create_folder, replace_file};
 use crate::catalog;
 use crate::machine::Fingerprint;
 use crate::plan::{Plan, expand};
 use crate::record::{self, Record, StepState};
 use crate::report::{self, EXPORTERS, Options, Report};
-use crate::run::{Begun, Conditions, Interrupt, Launcher, Progress, Session, execute, run_id};
+use crate::run::{
+    Begun, Conditions, Interrupt, Launcher, Progress, Session, SessionError, execute, run_id,
+};
 use crate::spec::{self, Loaded, Overrides};
 use crate::store::Store;
 
@@ -74,6 +77,7 @@ impl Run {
         let store = common::open_store(shared)?;
         let interrupt = Interrupt::listen()?;
         let fingerprint = Fingerprint::read();
+        let program = Digest::of_file(&std::env::current_exe()?)?;
         let out = std::path::absolute(&self.out)?;
         let mut worst = Exit::Done;
         for (file, loaded, plan, roots) in prepared {
@@ -86,6 +90,7 @@ impl Run {
                 started: crate::run::now_text(),
                 engine: env!("CARGO_PKG_VERSION").to_owned(),
                 machine: fingerprint.digest,
+                program,
             };
             // Before hours of measuring, not after: results must have a place.
             create_folder(&out.join(&loaded.spec.name).join(&begun.id), 0o755)?;
@@ -113,8 +118,13 @@ impl Resume {
         let interrupt = Interrupt::listen()?;
         let fingerprint = Fingerprint::read();
         let id = self.run.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let session = Session::resume(&store, id, fingerprint.digest)
-            .map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
+        let program = Digest::of_file(&std::env::current_exe()?)?;
+        let session = Session::resume(&store, id, fingerprint.digest, program).map_err(
+            |error| match error {
+                SessionError::Store(store) => store.into(),
+                asked => Failure::invalid(super::exit::chain(&asked)),
+            },
+        )?;
         // JSON is YAML: the resolved spec goes the same way as any other.
         let text = session.begun.resolved.to_string();
         let file = PathBuf::from(&session.begun.spec_file);
@@ -195,7 +205,8 @@ fn shown(path: &Path) -> String {
 /// Writes the record first and then everything that is made from it.
 fn write(folder: &Path, record: &Record, report: &Report<'_>) -> Result<(), Failure> {
     create_folder(folder, 0o755)?;
-    let text = format!("{:#}\n", serde_json::to_value(record).map_err(std::io::Error::from)?);
+    // One line: it holds thousands of instants, and nobody reads those one per line.
+    let text = format!("{}\n", serde_json::to_string(record).map_err(std::io::Error::from)?);
     replace_file(&folder.join("record.json"), text.as_bytes())?;
     let formats = record.spec["report"]["formats"].as_array().cloned().unwrap_or_default();
     for exporter in EXPORTERS {

@@ -1,11 +1,14 @@
 //! The quiet part: blocks of launches under one setting until the numbers are good enough.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Limits;
-use super::child::Launch as ChildLaunch;
+use super::alone::Alone;
+use super::child::{Launch as ChildLaunch, LaunchError};
 use super::execute::{Conditions, Progressed, RunError};
-use super::session::Session;
+use super::session::{Measured, Session};
 use super::steps::describe;
 use crate::base::Digest;
 use crate::measure::compare::{Comparison, speedup};
@@ -14,7 +17,7 @@ use crate::measure::stop::{Decision, Reason, Rule, decide, working_level};
 use crate::measure::{metric, summary};
 use crate::plan::{Output, Plan, Step as PlanStep};
 use crate::record::{Failure, Launch, Outcome, Step, StepState, StopReason, Verdict};
-use crate::spec::{Bench as BenchSpec, Spec};
+use crate::spec::{Bench as BenchSpec, Correction, Spec};
 use crate::stage::{Artifact, Bench, Done, Job, Setting, Stage};
 
 pub struct Blocks<'a> {
@@ -28,28 +31,57 @@ pub struct Blocks<'a> {
 /// A variant is given up under a setting after this many failed launches in a row.
 const PATIENCE: usize = 2;
 
-/// Measures one setting, going on after the launches that `session` already has.
+/// Measures one setting, going on after the blocks that `session` already has.
+///
+/// A block that an interruption has torn apart stays in the record but is never filled up later:
+/// its halves would not have met the same machine. Another block takes its place.
 pub fn measure(
     blocks: &Blocks<'_>,
     session: &mut Session,
     conditions: &Conditions<'_>,
-    state: &mut Progressed,
+    state: &Progressed,
 ) -> Result<(), RunError> {
     let setting = blocks.stage.setting;
+    let variants = able(blocks, state);
+    for known in session.launches.iter().filter(|known| known.setting == setting) {
+        let current = variants.iter().find(|(name, _)| *name == known.variant);
+        if current.is_some_and(|(_, artifact)| artifact.digest != known.artifact) {
+            return Err(RunError::Changed { variant: known.variant.clone() });
+        }
+    }
     if session.stops.iter().any(|(stopped, _)| *stopped == setting) {
         return Ok(());
     }
     let begin = Instant::now();
-    let variants = able(blocks, state);
     let tokens = tokens_folder(blocks, state);
     if blocks.stage.data.is_some() && tokens.is_none() {
-        session.record_step(ended(
-            blocks,
-            begin,
-            Some("the prompts could not be tokenized".into()),
-        ))?;
+        let why = Some("the prompts could not be tokenized".into());
+        session.record_step(ended(blocks, begin, why))?;
         return session.record_stop(setting, StopReason::NothingLeft).map_err(Into::into);
     }
+    let label = format!("bench {setting}");
+    let _alone = Alone::wait(conditions)?;
+    let reason = repeat(blocks, session, conditions, &variants, tokens.as_deref(), begin)?;
+    session.record_step(ended(blocks, begin, None))?;
+    session.record_stop(setting, reason)?;
+    let launches = of(session, setting).count();
+    let detail = format!("{launches} launches, stopped: {}", words(reason));
+    conditions
+        .progress
+        .line(&format!("✓ {label}  {detail}  {:.1} s", begin.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Launches block after block until a reason to stop comes up.
+fn repeat(
+    blocks: &Blocks<'_>,
+    session: &mut Session,
+    conditions: &Conditions<'_>,
+    variants: &[(String, Artifact)],
+    tokens: Option<&Path>,
+    begin: Instant,
+) -> Result<StopReason, RunError> {
+    let setting = blocks.stage.setting;
     let design = &blocks.bench.design;
     let rule = Rule {
         min_blocks: design.blocks.min,
@@ -57,58 +89,67 @@ pub fn measure(
         half_width: design.stop.half_width.0,
         max_time_ns: design.max_time.0,
     };
-    let done = session.launches.iter().filter(|(s, ..)| *s == setting).count();
-    let most = u64::from(rule.max_blocks) * variants.len() as u64;
-    let label = format!("bench {setting}");
-    let bar = conditions.progress.launches(&label, most, done as u64);
-    let orders = orders(variants.len(), rule.max_blocks as usize, design.seed);
+    let first = of(session, setting).map(|(_, launch)| launch.block + 1).max().unwrap_or(0);
+    let orders = orders(variants.len(), (first + rule.max_blocks) as usize, design.seed);
     // Time already spent on this setting in earlier stretches.
     let before: u64 = of(session, setting).map(|(_, launch)| launch.wall).sum();
-    let mut reason = StopReason::NothingLeft;
-    if !variants.is_empty() {
-        reason = StopReason::MaxBlocks;
-        for (block, order) in orders.iter().enumerate() {
-            for (position, &index) in order.iter().enumerate() {
-                let (name, artifact) = &variants[index];
-                let known = of(session, setting)
-                    .any(|(v, launch)| v == name && launch.block as usize == block);
-                if known || given_up(session, setting, name) {
-                    continue;
-                }
-                let place = At { block, position, seed: design.seed };
-                let job = job(blocks, name, artifact, tokens.clone(), place);
-                let (launch, prompts) = launch(&job, blocks, place, conditions)?;
-                if let Outcome::Failed(failure) = &launch.outcome {
-                    let text = describe(failure);
-                    conditions.progress.line(&format!("✗ {name} under {setting}  {text}"));
-                }
-                state.prompts = state.prompts.or(prompts);
-                session.record_launch(setting, name, launch)?;
-                bar.inc(1);
-            }
-            if variants.iter().all(|(name, _)| given_up(session, setting, name)) {
-                reason = StopReason::NothingLeft;
-                break;
-            }
-            let spent = before + u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            let comparisons = compare(blocks, session);
-            bar.set_message(widest(&comparisons));
-            tracing::debug!(%setting, block, ?comparisons, "block ended");
-            match decide(&rule, block as u32 + 1, spent, &comparisons) {
-                Decision::Continue => {}
-                Decision::Stop(why) => {
-                    reason = reason_of(why);
-                    break;
-                }
-            }
+    let most = u64::from(rule.max_blocks) * variants.len() as u64;
+    let done = u64::from(complete(session, setting, variants)) * variants.len() as u64;
+    let bar = conditions.progress.launches(&format!("bench {setting}"), most, done);
+    let mut block = first;
+    let reason = loop {
+        if variants.iter().all(|(name, _)| given_up(session, setting, name)) {
+            break StopReason::NothingLeft;
         }
+        if complete(session, setting, variants) >= rule.max_blocks {
+            break StopReason::MaxBlocks;
+        }
+        for (position, &index) in orders[block as usize].iter().enumerate() {
+            let (name, artifact) = &variants[index];
+            if given_up(session, setting, name) {
+                continue;
+            }
+            let at = At { block: block as usize, position, seed: design.seed };
+            let launch = launch(blocks, name, artifact, tokens, at, session, conditions)?;
+            if let Outcome::Failed(failure) = &launch.outcome {
+                let text = describe(failure);
+                conditions.progress.line(&format!("✗ {name} under {setting}  {text}"));
+            }
+            let (variant, artifact) = (name.clone(), artifact.digest);
+            session.record_launch(Measured { setting, variant, artifact, launch })?;
+            bar.inc(1);
+        }
+        block += 1;
+        let spent = before + u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let done = complete(session, setting, variants);
+        let comparisons = compare(blocks, session, variants);
+        bar.set_message(widest(&comparisons));
+        tracing::debug!(%setting, block, ?comparisons, "block ended");
+        if comparisons.is_empty() && done >= rule.min_blocks {
+            break StopReason::NothingLeft;
+        }
+        if !comparisons.is_empty()
+            && let Decision::Stop(why) = decide(&rule, done, spent, &comparisons)
+        {
+            break reason_of(why);
+        }
+    };
+    conditions.progress.clear(&bar);
+    Ok(reason)
+}
+
+/// Blocks in which every variant that has not been given up was launched.
+fn complete(session: &Session, setting: Setting, variants: &[(String, Artifact)]) -> u32 {
+    let mut seen: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
+    for (name, launch) in of(session, setting) {
+        seen.entry(launch.block).or_default().insert(name);
     }
-    session.record_stop(setting, reason)?;
-    session.record_step(ended(blocks, begin, None))?;
-    let launches = of(session, setting).count();
-    let detail = format!("{launches} launches, stopped: {}", words(reason));
-    conditions.progress.finish(&bar, "✓", &label, &detail, begin.elapsed());
-    Ok(())
+    let alive: Vec<&str> = variants
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !given_up(session, setting, name))
+        .collect();
+    seen.values().filter(|names| alive.iter().all(|name| names.contains(name))).count() as u32
 }
 
 /// Variants with an artifact and without a failure, in the order of the spec.
@@ -139,8 +180,8 @@ fn of(session: &Session, setting: Setting) -> impl Iterator<Item = (&str, &Launc
     session
         .launches
         .iter()
-        .filter(move |(known, ..)| *known == setting)
-        .map(|(_, name, launch)| (name.as_str(), launch))
+        .filter(move |known| known.setting == setting)
+        .map(|known| (known.variant.as_str(), &known.launch))
 }
 
 /// True when the last launches of a variant have all failed.
@@ -180,49 +221,63 @@ fn job(
 }
 
 fn launch(
-    job: &Job,
     blocks: &Blocks<'_>,
+    name: &str,
+    artifact: &Artifact,
+    tokens: Option<&Path>,
     at: At,
+    session: &Session,
     conditions: &Conditions<'_>,
-) -> Result<(Launch, Option<crate::task::PromptSource>), RunError> {
+) -> Result<Launch, RunError> {
+    let job = job(blocks, name, artifact, tokens.map(Path::to_owned), at);
     let scratch = conditions.store.begin()?;
     let limits = &blocks.bench.limits;
     let time = Duration::from_nanos(limits.time.0);
-    let started = u64::try_from(conditions.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let started = Duration::from_secs_f64(session.seconds) + conditions.begin.elapsed();
     let child = ChildLaunch {
-        job,
+        job: &job,
         scratch: scratch.path(),
         limits: Limits::within(time, limits.memory.map(|m| m.0)),
         threads: Some(blocks.stage.setting.threads),
         padding: padding(at.block, at.position, at.seed),
     };
-    let ended = conditions.launcher.launch(&child, &|_| {})?;
-    let mut prompts = None;
-    let outcome = match ended.result {
-        Ok(Done::Benched { observed, prompts: source }) => {
-            prompts = Some(source);
-            Outcome::Measured(observed)
-        }
-        Ok(other) => Outcome::Failed(Failure {
-            verdict: Verdict::NoResult,
-            detail: format!("gave something else: {other:?}"),
-            log_tail: String::new(),
-        }),
-        Err(failure) => Outcome::Failed(failure),
+    let failed = |detail: String| {
+        Outcome::Failed(Failure { verdict: Verdict::Error, detail, log_tail: String::new() })
     };
-    let launch = Launch {
+    let (pid, wall, outcome) = match conditions.launcher.launch(&child, &|_| {}) {
+        Err(LaunchError::Interrupted) => return Err(RunError::Interrupted),
+        // A machine that cannot start a process for a moment does not end hours of measuring.
+        Err(start @ LaunchError::Start { .. }) => (None, Duration::ZERO, failed(start.to_string())),
+        Ok(ended) => {
+            let outcome = match ended.result {
+                Ok(_) if !artifact.is_unchanged() => {
+                    failed("the model's files changed while they were measured".into())
+                }
+                Ok(Done::Benched { observed, .. }) => Outcome::Measured(observed),
+                Ok(other) => failed(format!("gave something else: {other:?}")),
+                Err(failure) => Outcome::Failed(failure),
+            };
+            (Some(ended.pid), ended.wall, outcome)
+        }
+    };
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Ok(Launch {
         block: at.block as u32,
         position: at.position as u32,
-        pid: Some(ended.pid),
-        started,
-        wall: u64::try_from(ended.wall.as_nanos()).unwrap_or(u64::MAX),
+        pid,
+        started: nanos(started),
+        wall: nanos(wall),
         outcome,
-    };
-    Ok((launch, prompts))
+    })
 }
 
-/// Speed-up of every variant over the baseline, from the blocks that have both.
-fn compare(blocks: &Blocks<'_>, session: &Session) -> Vec<Option<Comparison>> {
+/// What decides when to stop: the speed-up of every variant over the baseline from the blocks
+/// that have both, or the lone variant's own value. Empty when no comparison can come any more.
+fn compare(
+    blocks: &Blocks<'_>,
+    session: &Session,
+    variants: &[(String, Artifact)],
+) -> Vec<Option<Comparison>> {
     let id = metric_id(blocks.bench.design.stop.metric);
     let Some(metric) = metric(&id) else { return Vec::new() };
     let setting = blocks.stage.setting;
@@ -237,16 +292,35 @@ fn compare(blocks: &Blocks<'_>, session: &Session) -> Vec<Option<Comparison>> {
             })
             .collect()
     };
-    let baseline = values(&blocks.plan.baseline);
+    let alive = |name: &str| !given_up(session, setting, name);
+    let baseline = &blocks.plan.baseline;
+    let others: Vec<&String> =
+        variants.iter().map(|(name, _)| name).filter(|name| *name != baseline).collect();
     let level = working_level(blocks.spec.compare.confidence.0);
-    blocks
-        .stage
-        .variants
-        .iter()
-        .filter(|name| **name != blocks.plan.baseline && !given_up(session, setting, name))
+    if let [(name, _)] = variants
+        && blocks.stage.variants.len() == 1
+        && alive(name)
+    {
+        let own: Vec<(f64, f64)> = values(name).into_iter().map(|(_, v)| (1.0, v)).collect();
+        return vec![speedup(&own, metric.better, level)];
+    }
+    if !alive(baseline) || !variants.iter().any(|(name, _)| name == baseline) {
+        return Vec::new();
+    }
+    // The report widens its intervals for the number of comparisons, so the target must be met
+    // by the widest of them.
+    let family = match blocks.spec.compare.correction {
+        Correction::Holm => others.len() * blocks.plan.settings.len(),
+        Correction::None => 1,
+    };
+    let level = 1.0 - (1.0 - level) / family.max(1) as f64;
+    let base = values(baseline);
+    others
+        .into_iter()
+        .filter(|name| alive(name))
         .map(|name| {
             let own = values(name);
-            let pairs: Vec<(f64, f64)> = baseline
+            let pairs: Vec<(f64, f64)> = base
                 .iter()
                 .filter_map(|(block, base)| Some((*base, own.iter().find(|(b, _)| b == block)?.1)))
                 .collect();

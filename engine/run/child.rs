@@ -249,7 +249,7 @@ impl Watch {
                 raw(self.stderr.as_ref().map(AsRawFd::as_raw_fd)),
                 raw(Some(interrupt.fd())),
             ];
-            let millis = left.as_millis().min(i32::MAX as u128) as i32 + 1;
+            let millis = left.as_millis().min(60_000) as i32 + 1;
             // SAFETY: the array outlives the call and its length is passed along.
             unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
             if fds[1].revents != 0 {

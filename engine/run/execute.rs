@@ -42,6 +42,10 @@ pub enum RunError {
     Launch(LaunchError),
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    #[error(
+        "the artifact of `{variant}` is not the one this run began to measure; start a new run"
+    )]
+    Changed { variant: String },
     #[error("cannot start worker threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
     /// Not a failure: what is finished is kept, and the run can go on later.
@@ -70,7 +74,6 @@ pub(super) struct Progressed {
     pub outputs: Vec<Option<Output>>,
     pub variants: IndexMap<String, VariantState>,
     pub notes: Vec<String>,
-    pub prompts: Option<crate::task::PromptSource>,
 }
 
 /// Carries out `plan` and returns the record of everything that happened, earlier stretches of a
@@ -86,7 +89,6 @@ pub fn execute(
         outputs: plan.steps.iter().map(|_| None).collect(),
         variants: plan.variants.keys().map(|n| (n.clone(), VariantState::default())).collect(),
         notes: Vec::new(),
-        prompts: None,
     };
     if session.dropped > 0 {
         let dropped = session.dropped;
@@ -141,9 +143,10 @@ fn waves(
     conditions: &Conditions<'_>,
     state: &mut Progressed,
 ) -> Result<(), RunError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(at_once(state)).build()?;
     let mut left = steps.to_vec();
     while !left.is_empty() {
+        // Anew for each wave: only what is on disk by now tells how large the models are.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(at_once(state)).build()?;
         let ready: Vec<StepIndex> = left
             .iter()
             .copied()
@@ -186,7 +189,8 @@ fn waves(
     Ok(())
 }
 
-/// Steps that may run beside each other without filling memory: each may hold a model twice.
+/// Steps that may run beside each other without filling memory: a judge holds two models, each of
+/// which its backend may keep in two layouts.
 fn at_once(state: &Progressed) -> usize {
     let largest = state
         .outputs
@@ -229,14 +233,22 @@ fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Pr
         let step = plan.variants.get(name)?.artifact;
         Some(state.outputs[step].as_ref()?.model()?.artifact.bytes)
     };
-    let mut found = Vec::new();
+    let (mut found, mut unchecked) = (Vec::new(), Vec::new());
     for (name, variant) in &plan.variants {
         let Some(expect) = &spec.variants[name].expect else { continue };
         let Some(model) = state.outputs[variant.artifact].as_ref().and_then(Output::model) else {
             continue;
         };
+        if let Some(size) = &expect.size_vs
+            && size_of(&size.variant).is_none()
+        {
+            let other = &size.variant;
+            let note = format!("`{name}`: size not checked, because `{other}` has no artifact");
+            unchecked.push(note);
+        }
         found.push((name, check(expect, &model.facts, model.artifact.bytes, &size_of)));
     }
+    state.notes.append(&mut unchecked);
     for (name, checks) in found {
         let failed: Vec<String> = checks
             .iter()

@@ -10,7 +10,6 @@ use crate::record::{
 };
 use crate::spec::Spec;
 use crate::stage::{Setting, Stage};
-use crate::task::PromptSource;
 
 /// Everything that happened, as one record.
 pub fn assemble(
@@ -24,7 +23,8 @@ pub fn assemble(
 ) -> Record {
     let begun = &session.begun;
     let mut notes = state.notes.clone();
-    if state.prompts == Some(PromptSource::Synthetic) {
+    let synthetic = |step: &crate::plan::Step| matches!(&step.stage, Stage::Bench(bench) if bench.data.is_none());
+    if plan.steps.iter().any(synthetic) {
         notes.push("prompts are seeded synthetic tokens, not text".into());
     }
     if !conditions.fingerprint.engine.optimized {
@@ -56,11 +56,17 @@ pub fn assemble(
             .keys()
             .map(|name| (name.clone(), variant(name, plan, state)))
             .collect(),
-        steps: session.steps.clone(),
+        steps: steps(plan, session),
         quality: quality(spec, plan, session, state),
         cells: cells(plan, session, interrupted),
         notes,
     }
+}
+
+/// Steps in the order of the plan, whatever order they ended in.
+fn steps(plan: &Plan, session: &Session) -> Vec<crate::record::Step> {
+    let ended = |id: &str| session.steps.iter().find(|known| known.id == id).cloned();
+    plan.steps.iter().filter_map(|step| ended(&step.id)).collect()
 }
 
 fn model(spec: &Spec, state: &Progressed) -> Model {
@@ -164,8 +170,8 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
             let mut launches: Vec<_> = session
                 .launches
                 .iter()
-                .filter(|(s, v, _)| *s == setting && v == variant)
-                .map(|(.., launch)| launch.clone())
+                .filter(|known| known.setting == setting && known.variant == *variant)
+                .map(|known| known.launch.clone())
                 .collect();
             launches.sort_by_key(|launch| (launch.block, launch.position));
             let cell = Cell {

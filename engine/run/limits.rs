@@ -39,7 +39,11 @@ impl Limits {
                 if libc::getppid() != parent {
                     return Err(io::Error::from_raw_os_error(libc::ESRCH));
                 }
-                let limit = libc::rlimit { rlim_cur: memory, rlim_max: memory };
+                // The inherited limit may be lower, and only root may raise it.
+                let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                check(libc::getrlimit(libc::RLIMIT_DATA, &raw mut limit))?;
+                limit.rlim_cur = memory.min(limit.rlim_max);
+                limit.rlim_max = limit.rlim_cur;
                 check(libc::setrlimit(libc::RLIMIT_DATA, &raw const limit))?;
                 let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
                 check(libc::setrlimit(libc::RLIMIT_CORE, &raw const none))?;

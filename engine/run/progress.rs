@@ -51,12 +51,17 @@ impl Progress {
 
     /// Ends a bar and leaves one line behind.
     pub fn finish(&self, bar: &ProgressBar, mark: &str, label: &str, detail: &str, took: Duration) {
-        bar.finish_and_clear();
-        self.bars.remove(bar);
+        self.clear(bar);
         let seconds = took.as_secs_f64();
         let time = if seconds >= 0.05 { format!("  {seconds:.1} s") } else { String::new() };
         let detail = if detail.is_empty() { String::new() } else { format!("  {}", inert(detail)) };
         self.line(&format!("{mark} {}{detail}{time}", inert(label)));
+    }
+
+    /// Ends a bar and leaves nothing behind.
+    pub fn clear(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.bars.remove(bar);
     }
 
     /// A line above the bars.

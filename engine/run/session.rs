@@ -24,11 +24,7 @@ enum Entry {
     /// A shared step and how it ended; the last one of an id counts.
     Step(Box<Step>),
     /// A finished launch of a cell.
-    Launch {
-        setting: Setting,
-        variant: String,
-        launch: Box<Launch>,
-    },
+    Launch(Box<Measured>),
     /// The end of a setting.
     Stop {
         setting: Setting,
@@ -40,6 +36,17 @@ enum Entry {
         seconds: f64,
         complete: bool,
     },
+}
+
+/// A finished launch and what it ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    pub setting: Setting,
+    pub variant: String,
+    /// Launches of different artifacts are never mixed in one cell.
+    pub artifact: Digest,
+    pub launch: Launch,
 }
 
 /// What a run set out to do: everything that is needed to go on with it.
@@ -58,6 +65,8 @@ pub struct Begun {
     pub engine: String,
     /// Digest of the machine's fingerprint: a run is not continued on another machine.
     pub machine: Digest,
+    /// Digest of the executable that began it.
+    pub program: Digest,
 }
 
 impl Begun {
@@ -74,6 +83,8 @@ pub enum SessionError {
     Store(#[from] StoreError),
     #[error("there is no run `{id}` in the store; known runs: {known}")]
     Unknown { id: String, known: String },
+    #[error("the journal of run `{id}` does not begin as a run does; start a new run")]
+    Damaged { id: String },
     #[error("run `{id}` is complete; `engine report {folder}` renders its results again")]
     Complete { id: String, folder: String },
     #[error("run `{id}` began on another machine or with another build; start a new run")]
@@ -85,7 +96,7 @@ pub struct Session {
     run: store::Run,
     pub begun: Begun,
     pub steps: Vec<Step>,
-    pub launches: Vec<(Setting, String, Launch)>,
+    pub launches: Vec<Measured>,
     pub stops: Vec<(Setting, StopReason)>,
     /// Wall seconds of earlier stretches.
     pub seconds: f64,
@@ -121,29 +132,43 @@ impl Session {
         Ok(session)
     }
 
-    /// Opens an interrupted run. `machine` is the digest of this machine's fingerprint.
-    pub fn resume(store: &Store, id: &str, machine: Digest) -> Result<Self, SessionError> {
+    /// Opens an interrupted run. `machine` and `program` are the digests of this machine's
+    /// fingerprint and of this executable: timings of others are not mixed in.
+    pub fn resume(
+        store: &Store,
+        id: &str,
+        machine: Digest,
+        program: Digest,
+    ) -> Result<Self, SessionError> {
         let unknown = || SessionError::Unknown { id: id.to_owned(), known: known_runs(store) };
         if !store.root().join("runs").join(id).join("journal.jsonl").is_file() {
             return Err(unknown());
         }
         let run = store.begin_run(id)?;
         let replay = run.journal.read()?;
-        let mut entries = replay.entries.into_iter().filter_map(|v| serde_json::from_value(v).ok());
-        let Some(Entry::Begun(begun)) = entries.next() else { return Err(unknown()) };
+        let lines = replay.entries.len();
+        let mut entries: Vec<Entry> =
+            replay.entries.into_iter().filter_map(|v| serde_json::from_value(v).ok()).collect();
+        let misfits = lines - entries.len();
+        if entries.is_empty() {
+            return Err(SessionError::Damaged { id: id.to_owned() });
+        }
+        let Entry::Begun(begun) = entries.remove(0) else {
+            return Err(SessionError::Damaged { id: id.to_owned() });
+        };
         let mut session = Self::empty(run, *begun);
-        session.dropped = replay.dropped;
+        session.dropped = replay.dropped + misfits;
         for entry in entries {
             session.replay(entry);
         }
-        // A run that was killed between its end and the writing of its record has everything but
-        // that: going on with it does no step again and writes what is missing.
+        // A complete run whose record is gone has everything else in its journal and in the store:
+        // going on with it does no step again and writes the results.
         let folder = session.begun.folder();
         if session.complete && folder.join("record.json").is_file() {
             let folder = folder.display().to_string();
             return Err(SessionError::Complete { id: id.to_owned(), folder });
         }
-        if session.begun.machine != machine {
+        if session.begun.machine != machine || session.begun.program != program {
             return Err(SessionError::Elsewhere { id: id.to_owned() });
         }
         session.resumed += 1;
@@ -170,13 +195,14 @@ impl Session {
             Entry::Begun(_) => {}
             Entry::Resumed { .. } => self.resumed += 1,
             Entry::Step(step) => self.remember_step(*step),
-            Entry::Launch { setting, variant, launch } => {
-                let same = |(s, v, l): &(Setting, String, Launch)| {
-                    *s == setting && *v == variant && l.block == launch.block
+            Entry::Launch(new) => {
+                let same = |old: &Measured| {
+                    (old.setting, &old.variant, old.launch.block)
+                        == (new.setting, &new.variant, new.launch.block)
                 };
                 // A duplicated tail of the journal must not count a launch twice.
                 if !self.launches.iter().any(same) {
-                    self.launches.push((setting, variant, *launch));
+                    self.launches.push(*new);
                 }
             }
             Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
@@ -195,8 +221,6 @@ impl Session {
         };
         match self.steps.iter_mut().find(|known| known.id == step.id) {
             Some(known) if found_again(known) => {}
-            // Made in an earlier stretch of the same run: that it is a hit now is no news.
-            Some(known) if known.state == StepState::Done && step.state == StepState::Hit => {}
             Some(known) => *known = step,
             None => self.steps.push(step),
         }
@@ -214,19 +238,9 @@ impl Session {
         Ok(())
     }
 
-    pub fn record_launch(
-        &mut self,
-        setting: Setting,
-        variant: &str,
-        launch: Launch,
-    ) -> Result<(), SessionError> {
-        let entry = Entry::Launch {
-            setting,
-            variant: variant.to_owned(),
-            launch: Box::new(launch.clone()),
-        };
-        self.write(&entry)?;
-        self.launches.push((setting, variant.to_owned(), launch));
+    pub fn record_launch(&mut self, measured: Measured) -> Result<(), SessionError> {
+        self.write(&Entry::Launch(Box::new(measured.clone())))?;
+        self.launches.push(measured);
         Ok(())
     }
 

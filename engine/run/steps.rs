@@ -11,7 +11,7 @@ use super::execute::{Conditions, RunError};
 use crate::base::text::inert;
 use crate::plan::{JUDGED_FILE, Output, Plan, StepIndex, output_of, read_model, recipe, slot};
 use crate::record::{Failure, Step, StepState};
-use crate::stage::{Done, Job, Source, Stage};
+use crate::stage::{Done, Job, Source, Stage, hub};
 use crate::store::{Lookup, Recipe};
 
 /// Longest time of a step that is not measured.
@@ -114,6 +114,12 @@ impl Task<'_> {
             }
             other => return Ok(Made::failed(format!("the job gave something else: {other:?}"))),
         };
+        let inputs = self.plan.steps[self.index].needs.iter();
+        let models = inputs.filter_map(|&need| self.outputs[need].as_ref()?.model());
+        if let Some(changed) = models.into_iter().find(|model| !model.artifact.is_unchanged()) {
+            let path = changed.artifact.path.display();
+            return Ok(Made::failed(format!("`{path}` changed while it was used")));
+        }
         let stored = store.seal(workspace, recipe, slot, kind, notes)?;
         let Some(output) = output_of(&self.plan.steps[self.index].stage, &stored) else {
             return Ok(Made::failed("the result cannot be read back".to_owned()));
@@ -135,6 +141,12 @@ impl Task<'_> {
         let path = match (&load.source, load.job(PathBuf::new())) {
             (Source::File(path), _) => path.into(),
             (_, None) => return Ok(Made::failed("the source has no way to be read".into())),
+            (Source::Hub { repository, revision }, _)
+                if hub::cached(repository, revision.as_deref().unwrap_or("main")).is_some() =>
+            {
+                hub::cached(repository, revision.as_deref().unwrap_or("main"))
+                    .expect("it was there a moment ago")
+            }
             (_, Some(job)) => match self.run(&job, share)? {
                 Ok((Done::Fetched { path }, _)) => path,
                 Ok((other, _)) => return Ok(Made::failed(format!("unexpected {other:?}"))),

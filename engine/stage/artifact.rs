@@ -1,5 +1,6 @@
 //! A model on disk, as stages hand it to each other.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,17 +20,19 @@ pub struct Artifact {
     pub digest: Digest,
     /// Bytes of those files.
     pub bytes: u64,
+    /// Of a model outside the store: device, inode, size and change time of its files when they
+    /// were hashed.
+    #[serde(default)]
+    pub stamp: Option<Digest>,
 }
 
 impl Artifact {
     /// A model outside the store. Only the files that belong to the model count: a README beside
     /// the weights changes nothing.
     pub fn outside(path: &Path) -> Result<Self, ModelError> {
-        let (kind, files) = if path.is_dir() {
-            (Kind::Checkpoint, Checkpoint::open(path)?.files)
-        } else {
-            (Kind::Gguf, vec![path.to_owned()])
-        };
+        let (kind, files) = files_of(path)?;
+        // Before hashing: a change in between shows as a difference later.
+        let stamp = stamp(&files);
         let mut digests = Map::new();
         let mut bytes = 0;
         for file in files {
@@ -42,7 +45,13 @@ impl Artifact {
             digests.insert(name, Value::String(digest.hex()));
         }
         let digest = Digest::of_json(&Value::Object(digests));
-        Ok(Self { kind, path: path.to_owned(), digest, bytes })
+        Ok(Self { kind, path: path.to_owned(), digest, bytes, stamp })
+    }
+
+    /// False when a model outside the store is no longer what was hashed. What was made from it
+    /// meanwhile must not be kept under its digest.
+    pub fn is_unchanged(&self) -> bool {
+        self.stamp.is_none() || files_of(&self.path).is_ok_and(|(_, f)| stamp(&f) == self.stamp)
     }
 
     /// A model in the store, whose folder is `folder`.
@@ -51,6 +60,24 @@ impl Artifact {
             Kind::Checkpoint => folder.to_owned(),
             Kind::Gguf => folder.join(GGUF_FILE),
         };
-        Self { kind, path, digest, bytes }
+        Self { kind, path, digest, bytes, stamp: None }
     }
+}
+
+fn files_of(path: &Path) -> Result<(Kind, Vec<PathBuf>), ModelError> {
+    Ok(match path.is_dir() {
+        true => (Kind::Checkpoint, Checkpoint::open(path)?.files),
+        false => (Kind::Gguf, vec![path.to_owned()]),
+    })
+}
+
+/// `None` when a file cannot be looked at.
+fn stamp(files: &[PathBuf]) -> Option<Digest> {
+    let mut text = String::new();
+    for file in files {
+        let m = std::fs::metadata(file).ok()?;
+        let (changed, nanos) = (m.ctime(), m.ctime_nsec());
+        text.push_str(&format!("{} {} {} {changed} {nanos};", m.dev(), m.ino(), m.size()));
+    }
+    Some(Digest::of_bytes(text.as_bytes()))
 }

@@ -188,7 +188,10 @@ impl Layer {
                 .broadcast_add(mask)?
                 .reshape((batch, kv_heads, group * positions, seen))?;
         }
-        softmax_last_dim(&scores)?
+        // candle sums a softmax in the type of its input, and a sum of hundreds of weights in bf16
+        // is off by tens of percent.
+        softmax_last_dim(&scores.to_dtype(DType::F32)?)?
+            .to_dtype(values.dtype())?
             .matmul(&values)?
             .reshape((batch, heads, positions, head_dim))?
             .transpose(1, 2)?
