@@ -104,6 +104,21 @@ fn kill_at(house: &House, engine: Background, lines: usize, delay: Duration) -> 
     killed
 }
 
+/// As many whole blocks as asked for. Launches of a block that an interruption tore apart are kept
+/// beside them and never completed later, when the machine may be in another state.
+fn assert_whole(record: &Value, interruptions: u64, told: &str) {
+    let mut blocks: std::collections::BTreeMap<u64, u64> = std::collections::BTreeMap::new();
+    for cell in record["cells"].as_array().unwrap() {
+        for launch in cell["launches"].as_array().unwrap() {
+            *blocks.entry(launch["block"].as_u64().unwrap()).or_default() += 1;
+        }
+    }
+    let whole = blocks.values().filter(|&&launches| launches == VARIANTS).count() as u64;
+    let torn: u64 = blocks.values().filter(|&&launches| launches != VARIANTS).sum();
+    assert_eq!(whole, BLOCKS, "{told}");
+    assert!(torn <= interruptions * (VARIANTS - 1), "{torn} launches of torn blocks: {told}");
+}
+
 /// Does what a person would do until the run is complete.
 fn complete(house: &House, spec: &std::path::Path) -> (Ended, Value) {
     let begun = house.runs().into_iter().find(|run| !house.journal(run).is_empty());
@@ -152,7 +167,7 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
         assert_eq!(pure(&record), control, "{told}");
         assert_eq!(record["run"]["interrupted"], false, "{told}");
         let after = recorded(&record);
-        assert_eq!(after.len() as u64, BLOCKS * VARIANTS, "{told}");
+        assert_whole(&record, 2, &told);
         for (place, pid) in before {
             assert_eq!(after[&place], pid, "{place:?} was done again: {told}");
         }
@@ -222,7 +237,7 @@ fn one_ctrl_c_stops_cleanly_and_the_run_goes_on_when_asked() {
         (&false.into(), &1.into())
     );
     let after = recorded(&record);
-    assert_eq!(after.len() as u64, BLOCKS * VARIANTS);
+    assert_whole(&record, 1, "after one interruption");
     assert!(before.iter().all(|(place, pid)| after[place] == *pid), "{before:?} {after:?}");
 
     let again = support::run(&mut house.engine(&["resume", &run])).expect(2);
@@ -265,7 +280,7 @@ fn ctrl_c_at_any_moment_leaves_a_run_that_goes_on() {
         stopped += u32::from(ended.code == Some(130));
         let (ended, record) = complete(&house, &spec);
         assert_eq!(pure(&record), control, "round {round}: {}", ended.stderr);
-        assert_eq!(recorded(&record).len() as u64, BLOCKS * VARIANTS, "round {round}");
+        assert_whole(&record, 1, &format!("round {round}"));
         run(&mut house.engine(&["store", "verify"])).expect(0);
     }
     println!("{stopped} of 10 runs were stopped in time");

@@ -152,7 +152,7 @@ fn a_cell_that_is_killed_is_one_row_and_the_run_goes_on() {
     assert_eq!((failed.len(), measured.len()), (1, 5), "{}", ended.stderr);
     assert_eq!(failed[0]["pid"], cell);
     let verdict = &failed[0]["outcome"]["failed"];
-    assert_eq!(verdict["verdict"], "out_of_memory", "{verdict}");
+    assert_eq!(verdict["verdict"], "signal", "{verdict}");
     assert!(verdict["detail"].as_str().unwrap().contains("SIGKILL"), "{verdict}");
     let report = fs::read_to_string(house.result().join("report.md")).unwrap();
     assert!(report.contains("SIGKILL"), "the report tells it");

@@ -261,3 +261,22 @@ fn what_does_not_fit_a_session_is_an_error_and_no_panic() {
     model.prefill(&SEQUENCE[..4], 1).unwrap();
     assert!(model.decode(&[1]).is_err());
 }
+
+/// The weights of story_llama are bf16, so bf16 and f32 hold the same model; only the arithmetic
+/// differs. A softmax that is summed in bf16 fails this by far at 500 positions.
+#[test]
+fn sixteen_bit_checkpoints_say_nearly_what_the_same_weights_say_in_f32() {
+    let tokens = Tokens::open(Kind::Checkpoint, &story()).unwrap();
+    let file = Path::new(PROJECT).join("examples/data/stories/prompts.jsonl");
+    let mut long = documents(&tokens, &file, Some(1));
+    long[0].truncate(500);
+    assert!(long[0].len() >= 400, "{}", long[0].len());
+    let folder = Folder::new();
+    let (exact, _) = likelihood(f32_of(&folder, &story()).as_mut(), &long);
+    let (bf16, _) = likelihood(open(Kind::Checkpoint, &story(), 512).as_mut(), &long);
+    let mut halves = made(&folder, "f16", &story(), "cast", &json!({"to": "f16"}));
+    let (f16, _) = likelihood(halves.as_mut(), &long);
+    println!("nats per token: f32 {exact}, f16 {f16}, bf16 {bf16}");
+    assert!((f16 - exact).abs() <= 0.005, "{f16} against {exact}");
+    assert!((bf16 - exact).abs() <= 0.03, "{bf16} against {exact}");
+}

@@ -1,4 +1,5 @@
-//! The only code in the project that writes, renames or removes files.
+//! The only code that writes, renames or removes what others may read. Work in progress is written
+//! by its maker into a folder nobody else knows, which this room then freezes and publishes.
 //!
 //! A file that readers may see is published: written under a temporary name in the same file
 //! system, synced, renamed, and its folder synced. Whoever reads it sees all of it or nothing,

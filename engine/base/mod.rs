@@ -11,5 +11,5 @@ pub mod text;
 pub mod unit;
 
 pub use digest::Digest;
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Place, Problem, Problems, chain};
 pub use unit::{Bytes, Nanos, Percent};

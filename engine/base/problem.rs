@@ -75,3 +75,18 @@ impl From<Problem> for Problems {
         Self(vec![p])
     }
 }
+
+/// The message of an error with those of all its sources that it does not repeat already.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}

@@ -32,7 +32,7 @@ impl Cell {
             }
         };
         if let Err(error) = replace_file(&self.folder.join(RESULT_FILE), &bytes) {
-            eprintln!("{}", super::exit::chain(&error));
+            eprintln!("{}", crate::base::chain(&error));
             return 1;
         }
         if failed { CLEAN_FAILURE as u8 } else { 0 }
@@ -45,7 +45,7 @@ impl Cell {
         let job: Job = serde_json::from_str(&text)
             .map_err(|error| format!("`{}` is no job: {error}", path.display()))?;
         let progress = |share: f64| {
-            // Nobody may be listening any more; that is no reason to stop working.
+            // Nobody listens any more only when the parent is gone, and then so is this process.
             let _ = writeln!(std::io::stdout(), "{share:.4}");
         };
         Ok(match job.perform(&progress) {

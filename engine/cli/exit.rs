@@ -1,7 +1,7 @@
 //! Exit codes, and errors on their way to stderr.
 
-use crate::base::Problems;
 use crate::base::text::inert_lines;
+use crate::base::{Problems, chain};
 use crate::spec;
 
 /// How a command ended.
@@ -93,21 +93,6 @@ impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Self { exit: Exit::Invalid, what: What::Located(problems) }
     }
-}
-
-/// An error with all its sources, as one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        source = inner.source();
-    }
-    text
 }
 
 macro_rules! broken {

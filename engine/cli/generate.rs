@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::Shared;
 use super::common;
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure};
+use crate::base::chain;
 use crate::base::text::inert_lines;
 use crate::run::{Interrupt, Launch, Launcher, Limits, RunError};
 use crate::stage::{Artifact, Done, Job};

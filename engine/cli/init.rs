@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure};
+use crate::base::chain;
 use crate::base::files::publish_file;
 use crate::model::{self, Kind};
 use crate::stage::Source;

@@ -46,7 +46,7 @@ impl Report {
                 other => report::export(&report, other, &options).map_err(|error| match error {
                     report::ReportError::Format { .. } => {
                         let known: Vec<_> = EXPORTERS.iter().map(|e| e.id).collect();
-                        Failure::invalid(super::exit::chain(&error))
+                        Failure::invalid(crate::base::chain(&error))
                             .hint(format!("expected terminal, {}", known.join(", ")))
                     }
                     other => other.into(),

@@ -122,7 +122,7 @@ impl Resume {
         let session = Session::resume(&store, id, fingerprint.digest, program).map_err(
             |error| match error {
                 SessionError::Store(store) => store.into(),
-                asked => Failure::invalid(super::exit::chain(&asked)),
+                asked => Failure::invalid(crate::base::chain(&asked)),
             },
         )?;
         // JSON is YAML: the resolved spec goes the same way as any other.

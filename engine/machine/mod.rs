@@ -11,4 +11,4 @@ mod usage;
 pub use cpu::Cpu;
 pub use fingerprint::Fingerprint;
 pub use gpu::{Gpu, gpus};
-pub use usage::{cpu_time, peak_memory, reset_peak_memory, total_memory};
+pub use usage::{cpu_time, kernel_kills, peak_memory, reset_peak_memory, total_memory};

@@ -25,6 +25,13 @@ pub fn cpu_time() -> Option<u64> {
     Some(nanos(usage.ru_utime) + nanos(usage.ru_stime))
 }
 
+/// Processes the kernel has killed for want of memory since it started; 0 where it does not tell.
+pub fn kernel_kills() -> u64 {
+    let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Memory of the machine, or of the control group where that is less, in bytes.
 pub fn total_memory() -> Option<u64> {
     use procfs::Current;

@@ -11,6 +11,7 @@ use super::design::orders;
 use super::holm::holm_levels;
 use super::metric::Better;
 use super::stop::{Decision, Reason, Rule, decide, working_level};
+use super::summary::still_warming;
 
 const SESSIONS: u32 = 2000;
 
@@ -182,4 +183,26 @@ fn eight_equal_variants_rarely_show_any_difference_once_corrected() {
     let two_standard_errors = 2.0 * (0.05_f64 * 0.95 / f64::from(SESSIONS)).sqrt();
     assert!(share(corrected) <= 0.05 + two_standard_errors, "corrected {}", share(corrected));
     assert!(share(uncorrected) > 0.15, "the control, uncorrected: {}", share(uncorrected));
+}
+
+#[test]
+fn steady_noise_rarely_passes_for_a_warming_launch() {
+    for requests in [9, 10, 12, 20, 40] {
+        let warming = |seed| {
+            let mut launch = Session::new(seed, 1.0, 0.1, 0.0);
+            let times: Vec<f64> = (0..requests).map(|_| launch.launch(0)).collect();
+            still_warming(&times)
+        };
+        let found = share((0..SESSIONS).filter(|seed| warming(*seed)).count() as u32);
+        assert!(found <= 0.05, "{requests} requests: {found}");
+    }
+    // The control: requests that begin a half slower and settle within ten.
+    let warming = |seed| {
+        let mut launch = Session::new(seed, 1.0, 0.1, 0.0);
+        let slower = |i: i32| 1.0 + 0.5 * (-f64::from(i) / 5.0).exp();
+        let times: Vec<f64> = (0..30).map(|i| slower(i) * launch.launch(0)).collect();
+        still_warming(&times)
+    };
+    let found = share((0..SESSIONS).filter(|seed| warming(*seed)).count() as u32);
+    assert!(found > 0.5, "a launch that warms up: {found}");
 }

@@ -35,16 +35,18 @@ pub fn block_value(observed: &Observed, metric: &str) -> Option<f64> {
 }
 
 /// Whether counted requests still became faster: the first third of the `times`, in order, is
-/// slower than the rest by over 1 % and by over four standard errors of a median.
+/// slower than the rest by over 1 % and by over four standard errors of their difference.
 ///
-/// The standard error is taken from the median absolute deviation of the rest, which a few slow
-/// requests do not inflate. False with fewer than nine times, which cannot tell.
+/// Both are medians. The standard error is that of a difference of two means, from the median
+/// absolute deviation of the rest, which a few slow requests do not inflate. Independent noise
+/// passes for warming in under one launch of twenty (`simulation`). False with fewer than nine
+/// times, which cannot tell.
 pub fn still_warming(times: &[f64]) -> bool {
     let (early, rest) = times.split_at(times.len() / 3);
     let (Some(first), Some(steady)) = (median(early), median(rest)) else { return false };
     let distances: Vec<f64> = rest.iter().map(|t| (t - steady).abs()).collect();
     let Some(deviation) = median(&distances) else { return false };
-    let error = 1.4826 * deviation / (early.len() as f64).sqrt();
+    let error = 1.4826 * deviation * (1.0 / early.len() as f64 + 1.0 / rest.len() as f64).sqrt();
     early.len() >= 3 && first - steady > (4.0 * error).max(0.01 * steady)
 }
 

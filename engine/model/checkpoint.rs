@@ -31,11 +31,13 @@ const JSON_LIMIT: u64 = 1 << 20;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Files that change what the model says.
-const SIDECARS: &[&str] = &[
+/// Files beside configuration and weights that belong to a checkpoint's identity.
+pub const SIDECARS: &[&str] = &[
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "chat_template.jinja",
 ];
 const CONVERT: &str = "convert the weights to safetensors with the model's own tools, on a machine \
     where running code from these files does no harm";

@@ -10,6 +10,9 @@ use super::{LlamaConfig, RopeScaling};
 /// GGUF name of the divisors of the rotary frequencies; it has no Hugging Face name.
 pub const ROPE_FACTORS: &str = "rope_freqs.weight";
 
+/// How Llama 3 and its kin split text, as their tokenizer.json has it; `llama-bpe` in GGUF.
+pub const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 const MODEL: &[(&str, &str)] = &[
     ("model.embed_tokens.weight", "token_embd.weight"),
     ("model.norm.weight", "output_norm.weight"),

@@ -47,13 +47,29 @@ impl Float {
         }
     }
 
-    /// Rounds to nearest, ties to even; values beyond the type's range become infinite.
-    fn encode(self, values: &[f32]) -> Vec<u8> {
-        match self {
-            Self::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
-            Self::Bf16 => values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect(),
+    /// Rounds to nearest, ties to even. A value that would become infinite is an error: a model
+    /// with such a weight computes nothing worth timing.
+    fn encode(self, values: &[f32], tensor: &str) -> Result<Vec<u8>, PassError> {
+        let target = self.safetensors();
+        let overflow = || PassError::Overflow { tensor: tensor.to_owned(), target };
+        let finite = |is_finite: bool| if is_finite { Ok(()) } else { Err(overflow()) };
+        let mut out = Vec::with_capacity(values.len() * 4);
+        for &value in values {
+            match self {
+                Self::F32 => out.extend(value.to_le_bytes()),
+                Self::F16 => {
+                    let half = f16::from_f32(value);
+                    finite(half.is_finite())?;
+                    out.extend(half.to_le_bytes());
+                }
+                Self::Bf16 => {
+                    let half = bf16::from_f32(value);
+                    finite(half.is_finite())?;
+                    out.extend(half.to_le_bytes());
+                }
+            }
         }
+        Ok(out)
     }
 }
 
@@ -117,16 +133,9 @@ impl Pass for Cast {
         let rows = Rows::open(&checkpoint)?;
         let total: u64 = checkpoint.parameters().max(1);
         let mut done = 0;
-        let mut overflowed = 0_u64;
         for name in checkpoint.tensors.keys() {
             let source = rows.source(name);
-            source.stream(&|i| i, &|values| Ok(params.to.encode(&values)), |bytes| {
-                if matches!(params.to, Float::F16) {
-                    overflowed += bytes
-                        .chunks_exact(2)
-                        .filter(|b| f16::from_le_bytes([b[0], b[1]]).is_infinite())
-                        .count() as u64;
-                }
+            source.stream(&|i| i, &|values| params.to.encode(&values, name), |bytes| {
                 writer.append(bytes).map_err(PassError::from)
             })?;
             done += source.rows * source.cols;
@@ -134,12 +143,7 @@ impl Pass for Cast {
         }
         writer.finish()?;
         let name = target.to_ascii_lowercase();
-        let mut notes = vec![format!("weights as {name}, rounded to nearest, ties to even")];
-        if overflowed > 0 {
-            notes.push(format!(
-                "{overflowed} values are beyond the range of {name} and became infinite"
-            ));
-        }
+        let notes = vec![format!("weights as {name}, rounded to nearest, ties to even")];
         Ok(PassNotes { kind: Kind::Checkpoint, notes })
     }
 }

@@ -5,15 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{PassError, file_error};
-
-/// Everything beside configuration and weights that belongs to a checkpoint.
-const SIDECARS: &[&str] = &[
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "chat_template.jinja",
-];
+use crate::model::checkpoint::SIDECARS;
 
 /// Copies the sidecar files that `from` has.
 pub fn copy_sidecars(from: &Path, to: &Path) -> Result<(), PassError> {

@@ -138,7 +138,13 @@ impl Pass for QuantizeGguf {
             let heads = permuted_heads(source.name, config);
             let order = |row| heads.map_or(row, |heads| permuted_row(row, heads, source.rows));
             let cols = source.cols as usize;
-            let convert = |values| {
+            let convert = |values: Vec<f32>| {
+                // Blocks carry a scale of 16 bits; plain f16 carries the values themselves.
+                let most = if stored.name() == "f16" { 65504.0 } else { f32::MAX };
+                if values.iter().any(|value| value.abs() > most) {
+                    let (tensor, target) = (source.name.to_owned(), stored.name());
+                    return Err(PassError::Overflow { tensor, target });
+                }
                 quantize_rows(values, cols, stored).map_err(|cause| PassError::Quantize {
                     tensor: source.name.to_owned(),
                     source: cause,

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{PassError, file_error};
+use crate::model::gguf_names::LLAMA3_SPLIT;
 use crate::model::{Checkpoint, GgmlType, GgufArray, GgufValue, RopeScaling, Strings};
 
 type Entries = Vec<(String, GgufValue)>;
@@ -109,13 +110,29 @@ fn tokenizer(
     let config = &checkpoint.config;
     if let Some(bos) = config.bos_token_id {
         out.push(("tokenizer.ggml.bos_token_id".into(), GgufValue::U32(bos)));
-        out.push(("tokenizer.ggml.add_bos_token".into(), GgufValue::Bool(true)));
+        if let Some(wanted) = add_bos(checkpoint, &json, bos) {
+            out.push(("tokenizer.ggml.add_bos_token".into(), GgufValue::Bool(wanted)));
+        }
     }
     if let Some(&eos) = config.eos_token_ids.first() {
         out.push(("tokenizer.ggml.eos_token_id".into(), GgufValue::U32(eos)));
     }
     out.push(("tokenizer.huggingface.json".into(), GgufValue::String(text)));
     Ok(())
+}
+
+/// Whether texts begin with `bos`: as tokenizer_config.json says, or as the template of the
+/// tokenizer's post-processor does; `None` where neither says anything.
+fn add_bos(checkpoint: &Checkpoint, json: &Value, bos: u32) -> Option<bool> {
+    let path = checkpoint.dir.join("tokenizer_config.json");
+    let config: Option<Value> =
+        std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let asked = config.and_then(|config| config.get("add_bos_token")?.as_bool());
+    let template = || {
+        let special = json["post_processor"]["special_tokens"].as_object()?;
+        Some(special.values().any(|token| token["ids"][0].as_u64() == Some(bos.into())))
+    };
+    asked.or_else(template)
 }
 
 /// Tokens, types and merges (byte-level) or scores (SentencePiece) of a BPE tokenizer.
@@ -130,7 +147,8 @@ fn bpe(
     let vocab = model["vocab"]
         .as_object()
         .ok_or_else(|| PassError::Tokenizer("its model has no vocabulary".into()))?;
-    let byte_level = json.to_string().contains("\"ByteLevel\"");
+    let is_byte_level = |part: &Value| part.to_string().contains("\"type\":\"ByteLevel\"");
+    let byte_level = is_byte_level(&json["pre_tokenizer"]) || is_byte_level(&json["decoder"]);
     let mut tokens: Vec<String> = (0..size).map(|id| format!("[PAD{id}]")).collect();
     let mut types = vec![UNUSED; size];
     let mut put = |id: Option<u64>, token: &str, kind: i32| {
@@ -171,7 +189,11 @@ fn bpe(
             .map(|(rank, (a, b))| (format!("{a}{b}"), rank))
             .collect();
         // SentencePiece merges the best score first; the rank of a merge is all that is left of it.
-        let score = |token: &String| ranks.get(token).map_or(0.0, |&rank| -(rank as f32) - 1.0);
+        // A longer token that no merge gives must never be preferred.
+        let unreachable = |token: &str| if token.chars().count() > 1 { -1e9 } else { 0.0 };
+        let score = |token: &String| {
+            ranks.get(token).map_or_else(|| unreachable(token), |&rank| -(rank as f32) - 1.0)
+        };
         let scores = tokens.iter().map(score).collect();
         out.push(("tokenizer.ggml.scores".into(), GgufValue::Array(GgufArray::F32(scores))));
     }
@@ -203,15 +225,21 @@ fn merges(model: &Value) -> Result<Vec<(&str, &str)>, PassError> {
 
 /// llama.cpp's name of the pre-tokenizer, told by how it splits.
 fn pre(json: &Value, notes: &mut Vec<String>) -> &'static str {
-    let text = json["pre_tokenizer"].to_string();
-    if text.contains(r"\\p{N}{1,3}") {
-        "llama-bpe"
-    } else if !text.contains("Split") {
-        "gpt-2"
-    } else {
-        notes.push(
-            "the pre-tokenizer has no name in GGUF; other programs may split text otherwise".into(),
-        );
-        "default"
+    let pre = &json["pre_tokenizer"];
+    let steps = pre["pretokenizers"].as_array().map_or(std::slice::from_ref(pre), Vec::as_slice);
+    let kind = |step: &Value| step["type"].as_str().unwrap_or_default().to_owned();
+    let split = |step: &Value| step["pattern"]["Regex"] == LLAMA3_SPLIT;
+    let regex = |step: &Value| step["use_regex"].as_bool().unwrap_or(true);
+    match steps {
+        [only] if kind(only) == "ByteLevel" && regex(only) => "gpt-2",
+        [first, second] if split(first) && kind(second) == "ByteLevel" && !regex(second) => {
+            "llama-bpe"
+        }
+        _ => {
+            let note =
+                "the pre-tokenizer has no name in GGUF; other programs may split text otherwise";
+            notes.push(note.into());
+            "default"
+        }
     }
 }

@@ -85,10 +85,10 @@ pub enum PassError {
     Params(#[from] serde_json::Error),
     #[error("tensor `{tensor}` holds a value that is not finite (row {row})")]
     NotFinite { tensor: String, row: u64 },
+    #[error("tensor `{tensor}` holds values beyond the range of {target}")]
+    Overflow { tensor: String, target: &'static str },
     #[error("`tokenizer.json` cannot be carried over: {0}")]
     Tokenizer(String),
-    #[error("pass `{pass}` takes {expected}, found {found}")]
-    Kind { pass: &'static str, expected: &'static str, found: &'static str },
 }
 
 /// A path and an action as context for an I/O error.

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{Plan, Step, StepIndex, VariantPlan};
 use crate::backend;
 use crate::base::{Digest, Problem, Problems};
-use crate::model::{Kind, RandomModel};
+use crate::model::{self, Kind, RandomModel};
 use crate::pass;
 use crate::scenario::StreamRules;
 use crate::spec::{Bench as BenchSpec, Loaded, Spec, Threads};
@@ -36,6 +36,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         steps: Vec::new(),
         built: IndexMap::new(),
         kinds: Vec::new(),
+        context: None,
         problems: Vec::new(),
     };
     let source = builder.model();
@@ -58,6 +59,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
     }
     let settings = spec.bench.as_ref().map_or(Vec::new(), |bench| settings(bench, around));
     if let Some(bench) = &spec.bench {
+        builder.possible(bench);
         builder.benches(bench, &settings, source, random);
     }
     if !builder.problems.is_empty() {
@@ -82,6 +84,8 @@ struct Builder<'a> {
     built: IndexMap<String, VariantPlan>,
     /// The artifact kind each step leaves; meaningless for steps that leave no model.
     kinds: Vec<Kind>,
+    /// Longest sequence of the model in tokens, where it can be read now.
+    context: Option<u64>,
     problems: Vec<Problem>,
 }
 
@@ -99,15 +103,17 @@ impl Builder<'_> {
     }
 
     fn model(&mut self) -> StepIndex {
-        let model = &self.loaded.spec.model;
-        let written = model.source.clone();
+        let asked = &self.loaded.spec.model;
+        let written = asked.source.clone();
         let mut kind = Kind::Checkpoint;
-        let source = match Source::parse(&model.source, model.revision.as_deref()) {
+        let source = match Source::parse(&asked.source, asked.revision.as_deref()) {
             Ok(Source::File(path)) => match find_file(&path, &self.around.roots) {
                 Ok(found) => {
                     if found.is_file() {
                         kind = Kind::Gguf;
                     }
+                    // A model that cannot be read fails its own step, with the reason.
+                    self.context = model::facts(&found).ok().map(|facts| facts.context_length);
                     Source::File(found.to_string_lossy().into_owned())
                 }
                 Err(error) => {
@@ -116,8 +122,13 @@ impl Builder<'_> {
                 }
             },
             Ok(Source::Random(uri)) => {
-                if let Err(error) = RandomModel::parse(&uri) {
-                    self.problem("plan/bad-source", "/model/source", error.to_string());
+                match RandomModel::parse(&uri) {
+                    Ok(model) => {
+                        self.context = Some(model.config().max_position_embeddings as u64);
+                    }
+                    Err(error) => {
+                        self.problem("plan/bad-source", "/model/source", error.to_string());
+                    }
                 }
                 Source::Random(uri)
             }
@@ -128,7 +139,7 @@ impl Builder<'_> {
                     _ => "/model/source",
                 };
                 self.problem("plan/bad-source", pointer, error.to_string());
-                Source::Random(model.source.clone())
+                Source::Random(asked.source.clone())
             }
         };
         self.push("model".into(), Stage::LoadModel(LoadModel { source, written }), Vec::new(), kind)
@@ -139,6 +150,32 @@ impl Builder<'_> {
             "relative paths start at the working directory, then at the spec's folder and the folders above it"
                 .into(),
         );
+    }
+
+    /// Finds settings that can never give a number.
+    fn possible(&mut self, bench: &BenchSpec) {
+        use crate::spec::MetricName::{DecodeTps, Itl};
+        let metric = bench.design.stop.metric;
+        for (index, &new) in bench.matrix.new_tokens.iter().enumerate() {
+            if new < 2 && matches!(metric, DecodeTps | Itl) {
+                let pointer = format!("/bench/matrix/new_tokens/{index}");
+                let what =
+                    "one new token has no decode speed, and `bench.design.stop.metric` asks for it";
+                self.problem("plan/unmeasurable", &pointer, what.into());
+            }
+        }
+        let Some(context) = self.context else { return };
+        let longest_new = bench.matrix.new_tokens.iter().max().copied().unwrap_or(0);
+        for (index, &prompt) in bench.matrix.prompt_tokens.iter().enumerate() {
+            let needed = u64::from(prompt) + u64::from(longest_new);
+            if needed > context {
+                let pointer = format!("/bench/matrix/prompt_tokens/{index}");
+                let what = format!(
+                    "{prompt} prompt tokens and {longest_new} new ones do not fit the model's context of {context}"
+                );
+                self.problem("plan/too-long", &pointer, what);
+            }
+        }
     }
 
     /// Builds the steps of `name` after those of the variant it starts from. `spec::check` has

@@ -8,7 +8,7 @@ use super::view::{
 };
 use super::{alarms, facts, failures, gates, quality, settings, terms, words};
 use crate::measure::stop::working_level;
-use crate::measure::{METRICS, compare, metric, summary};
+use crate::measure::{METRICS, compare, metric};
 use crate::record::{Cell, Outcome as Ended, Record};
 
 /// Judges `records` and gathers everything a reader may ask about them. Pure: the same records
@@ -44,7 +44,7 @@ fn study(record: &Record) -> Study {
     let settings = settings::all(&evidence);
     let quality = quality::rows(record, terms.confidence);
     let headline = headline(record, &evidence, &terms, &judged, &quality);
-    let gates = gates::rows(record, &evidence, &terms, &quality);
+    let gates = gates::rows(record, &evidence, &terms, &judged, &quality);
     let failures = failures::rows(record, &evidence);
     let mut study = Study {
         run: run_facts(record),
@@ -109,12 +109,15 @@ fn headline(
             let (speedup, finding) = judged.get(variant, setting).cloned().unwrap_or_else(|| {
                 (Reading::Unmeasured("not compared".into()), Finding::Unmeasured)
             });
-            let needed = speedup.known().map(|c| compare::blocks_for(terms.half_width, c));
+            let unreached = failures::unreached(record, cell);
+            let no_memory =
+                || unreached.clone().unwrap_or_else(|| "no reading in a common block".into());
             let mut remarks: Vec<String> = failures::remark(cell).into_iter().collect();
+            remarks.extend(unreached.clone());
             remarks.extend(warming(cell));
-            if let Some(settling) = words::shortfall(finding, needed, terms) {
-                remarks.push(settling);
-            }
+            remarks.extend(speedup.known().and_then(|found| {
+                words::shortfall(finding, found, failures::failed_launches(cell), terms)
+            }));
             let primary = metric(terms.primary).expect("terms name a known metric");
             let memory = evidence.pairs(variant, &terms.baseline, setting, "peak_memory");
             out.push(Headline {
@@ -123,10 +126,8 @@ fn headline(
                 value: judged::own_value(record, cell, primary, terms.confidence),
                 speedup,
                 quality: change.clone(),
-                memory: compare::plain_ratio(&memory, working_level(terms.confidence)).map_or_else(
-                    || Reading::Unmeasured("no reading in a common block".into()),
-                    Reading::Known,
-                ),
+                memory: compare::plain_ratio(&memory, working_level(terms.confidence))
+                    .map_or_else(|| Reading::Unmeasured(no_memory()), Reading::Known),
                 size: size.clone(),
                 finding,
                 remarks,
@@ -139,13 +140,14 @@ fn headline(
     out
 }
 
-/// Says so when many launches had not reached their steady state when counting began.
+/// Launches that must agree before a verdict mentions it: noise alone can look like warming up.
+const LEAST_WARMING: usize = 3;
+
+/// Says so when most launches had not reached their steady state when counting began; the details
+/// of the cell count fewer.
 fn warming(cell: &Cell) -> Option<String> {
-    let launches = evidence::observed(cell).count();
-    let still = evidence::observed(cell)
-        .filter(|(_, seen)| summary::still_warming(&summary::values(seen, "e2e")))
-        .count();
-    (still * 5 > launches).then(|| {
+    let (launches, still) = (evidence::observed(cell).count(), judged::warming(cell));
+    (still >= LEAST_WARMING && still * 2 > launches).then(|| {
         format!("still warming up in {still} of {launches} launches: ask for more warm-up requests")
     })
 }

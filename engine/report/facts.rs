@@ -106,6 +106,15 @@ fn flatten(value: &Value, path: String, out: &mut Vec<Fact>) {
             let texts: Vec<String> = items.iter().map(scalar).collect();
             out.push(Fact { name: path, value: texts.join(", ") });
         }
+        Value::Null => {
+            // A fingerprint has null for what it could not read, except for these two.
+            let value = match path.rsplit(" / ").next() {
+                Some("quota") => "none",
+                Some("gpus unseen") => return,
+                _ => "not readable",
+            };
+            out.push(fact(&path, value));
+        }
         other => {
             // Sizes are stored in bytes, which nobody reads.
             let is_size = ["memory", "swap", "cache"].iter().any(|name| path.ends_with(name));
@@ -178,4 +187,30 @@ pub fn not_controlled(record: &Record) -> Vec<String> {
         out.push("The machine may have changed between the parts of this resumed run.".into());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::machine;
+
+    #[test]
+    fn nothing_read_and_no_limit_are_told_apart() {
+        let facts = machine(&json!({
+            "cpu": {"quota": null, "governor": null, "cache": 2_097_152},
+            "gpus": [],
+            "gpus_unseen": null,
+        }));
+        let told: Vec<_> = facts.iter().map(|f| (f.name.as_str(), f.value.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("cpu / quota", "none"),
+                ("cpu / governor", "not readable"),
+                ("cpu / cache", "2MiB"),
+                ("gpus", "none")
+            ]
+        );
+    }
 }

@@ -3,11 +3,35 @@
 use super::evidence::Evidence;
 use super::format;
 use super::view::FailureRow;
-use crate::record::{Cell, Outcome, Record};
+use crate::record::{Cell, Outcome, Record, StopReason};
 
 /// Launches of `cell` that failed; skipped ones were never tried.
 pub fn failed_launches(cell: &Cell) -> usize {
     cell.launches.iter().filter(|launch| matches!(launch.outcome, Outcome::Failed(_))).count()
+}
+
+/// Why `cell` was never launched; `None` where it was.
+pub fn unreached(record: &Record, cell: &Cell) -> Option<String> {
+    let mut skipped = None;
+    for launch in &cell.launches {
+        let Outcome::Skipped { why } = &launch.outcome else { return None };
+        skipped = Some(why);
+    }
+    let variant = record.variants.get(&cell.variant);
+    if let Some(why) = variant.and_then(|variant| variant.failed.as_ref()) {
+        return Some(format!("the variant failed before: {why}"));
+    }
+    if let Some(why) = skipped.or_else(|| variant?.skipped.as_ref()) {
+        return Some(format!("skipped: {why}"));
+    }
+    let why = match cell.stop {
+        Some(StopReason::Interrupted) => "the run was stopped before",
+        Some(StopReason::Budget) => "the time allowed ran out before",
+        Some(StopReason::NothingLeft) => "nothing was left to compare",
+        _ if record.run.interrupted => "the run was stopped before",
+        _ => "never launched",
+    };
+    Some(why.to_owned())
 }
 
 /// What a reader of the verdict must know about the launches of `cell`.

@@ -6,6 +6,9 @@ const TIME: &[(f64, &str)] = &[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "
 const SIZE: &[(f64, &str)] =
     &[(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")];
 
+/// Ratios below are told as that.
+const LEAST_RATIO: f64 = 1e-6;
+
 /// Unit in which `value` reads best: its factor and its name, empty for a number without a unit.
 fn scale(unit: Unit, value: f64) -> (f64, &'static str) {
     let largest = |units: &[(f64, &'static str)]| {
@@ -28,6 +31,14 @@ fn decimals(half: f64) -> usize {
         return 3;
     }
     (-(half / 1.5).log10()).ceil().clamp(0.0, 9.0) as usize
+}
+
+/// Decimals that leave `value` with `digits` significant digits; none for what has no magnitude.
+fn reaching(value: f64, digits: u32) -> usize {
+    if value == 0.0 || !value.is_finite() {
+        return 0;
+    }
+    (f64::from(digits) - 1.0 - value.abs().log10().floor()).clamp(0.0, 9.0) as usize
 }
 
 /// `value` with `decimals` decimals and thousands set apart, never `-0`.
@@ -55,12 +66,11 @@ fn plain(value: f64, decimals: usize) -> String {
 }
 
 /// `value` with about `digits` significant digits.
-pub fn significant(value: f64, digits: i32) -> String {
+pub fn significant(value: f64, digits: u32) -> String {
     if value == 0.0 {
         return "0".into();
     }
-    let magnitude = value.abs().log10().floor();
-    plain(value, (f64::from(digits - 1) - magnitude).clamp(0.0, 9.0) as usize)
+    plain(value, reaching(value, digits))
 }
 
 /// A value without an interval: `8.5 MiB`, `12.34 ms`.
@@ -101,24 +111,43 @@ fn places(estimate: &Estimate, factor: f64) -> usize {
     if half > 0.0 { decimals(half) } else { decimals(estimate.point.abs() / factor / 100.0) }
 }
 
+/// As [`places`], with one more where the point would be left with a single digit.
+fn places_of_value(estimate: &Estimate, factor: f64) -> usize {
+    let places = places(estimate, factor);
+    places.max(reaching(estimate.point / factor, 2).min(places + 1))
+}
+
 fn point_of(estimate: &Estimate, factor: f64) -> String {
-    plain(estimate.point / factor, places(estimate, factor))
+    plain(estimate.point / factor, places_of_value(estimate, factor))
 }
 
 fn bounds_of(estimate: &Estimate, factor: f64) -> String {
-    let places = places(estimate, factor);
-    format!("[{}, {}]", plain(estimate.low / factor, places), plain(estimate.high / factor, places))
+    interval(estimate, factor, places_of_value(estimate, factor))
+}
+
+/// Both bounds with `places` decimals; one that is not zero gets more before it looks like zero.
+fn interval(estimate: &Estimate, factor: f64, places: usize) -> String {
+    let text = |bound: f64| plain(bound, places.max(reaching(bound, 1).min(places + 3)));
+    format!("[{}, {}]", text(estimate.low / factor), text(estimate.high / factor))
 }
 
 /// `1.82×`.
 pub fn times(estimate: &Estimate) -> String {
-    format!("{}×", plain(estimate.point, times_places(estimate)))
+    format!("{}×", factor_text(estimate.point, times_places(estimate)))
 }
 
 /// The interval of a ratio: `[1.79, 1.85]`.
 pub fn times_bounds(estimate: &Estimate) -> String {
     let places = times_places(estimate);
-    format!("[{}, {}]", plain(estimate.low, places), plain(estimate.high, places))
+    format!("[{}, {}]", factor_text(estimate.low, places), factor_text(estimate.high, places))
+}
+
+/// Distance on a ratio is relative, so each of its numbers keeps two significant digits.
+fn factor_text(value: f64, places: usize) -> String {
+    if value > 0.0 && value < LEAST_RATIO {
+        return format!("<{}", plain(LEAST_RATIO, 6));
+    }
+    plain(value, places.max(reaching(value, 2)))
 }
 
 /// Ratios have three decimals at most, unless the interval would vanish.
@@ -129,24 +158,29 @@ fn times_places(estimate: &Estimate) -> usize {
 
 /// A bare ratio such as a threshold: `1.2×`.
 pub fn ratio(value: f64) -> String {
-    format!("{}×", trimmed(value, 3))
+    format!("{}×", trimmed(value, reaching(value, 2).max(3)))
+}
+
+/// A ratio without an interval, with three significant digits: `0.277×`.
+pub fn ratio_rough(value: f64) -> String {
+    format!("{}×", without_zeros(&significant(value, 3)))
 }
 
 /// A change in percent with sign: `+0.31 %`, from a fraction.
 pub fn change(estimate: &Estimate) -> String {
-    let text = point_of(estimate, 0.01);
+    let text = plain(estimate.point / 0.01, places(estimate, 0.01));
     let sign = if estimate.point > 0.0 { "+" } else { "" };
     format!("{sign}{text}\u{a0}%")
 }
 
 /// The interval of a change in percent.
 pub fn change_bounds(estimate: &Estimate) -> String {
-    bounds_of(estimate, 0.01)
+    interval(estimate, 0.01, places(estimate, 0.01))
 }
 
 /// A share such as a confidence level, without needless zeros: `95 %`.
 pub fn percent(share: f64) -> String {
-    format!("{}\u{a0}%", trimmed(share * 100.0, 2))
+    format!("{}\u{a0}%", trimmed(share * 100.0, reaching(share * 100.0, 1).max(2)))
 }
 
 /// A share with two significant digits, for sentences: `46 %`, `0.31 %`.
@@ -215,6 +249,20 @@ mod tests {
             measured(&estimate(182.31, 179.2, 185.4), Unit::TokensPerSecond),
             "182\u{a0}tok/s [179, 185]"
         );
+    }
+
+    #[test]
+    fn a_wide_interval_leaves_no_number_without_digits() {
+        let text = |e: &Estimate| format!("{} {}", times(e), times_bounds(e));
+        assert_eq!(text(&estimate(0.128, 0.0181, 1.31)), "0.13× [0.018, 1.3]");
+        assert_eq!(text(&estimate(1.06, 0.312, 4.17)), "1.1× [0.31, 4.2]");
+        assert_eq!(text(&estimate(12.2, 9.1, 16.3)), "12× [9.1, 16]");
+        assert_eq!(text(&estimate(0.5, 1e-8, 1e8)), "0.50× [<0.000001, 100,000,000]");
+        let speed = estimate(5.13, 1.2, 9.06);
+        assert_eq!(measured(&speed, Unit::TokensPerSecond), "5.1\u{a0}tok/s [1.2, 9.1]");
+        assert_eq!(measured(&estimate(3.4, 0.02, 6.78), Unit::Plain), "3.4 [0.02, 6.8]");
+        assert_eq!(change_bounds(&estimate(0.003, 0.0001, 0.0059)), "[0.01, 0.6]");
+        assert_eq!((ratio(0.0004), percent(0.000_01)), ("0.0004×".into(), "0.001\u{a0}%".into()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::failures;
-use super::judged::own_value;
+use super::judged::{Judged, inverted, own_value};
 use super::terms::{self, Condition, Gate};
 use super::view::{GateRow, GateSight, Outcome, QualityRow, Reading, Terms};
 use crate::measure::estimate::exact;
@@ -16,9 +16,10 @@ pub fn rows(
     record: &Record,
     evidence: &Evidence<'_>,
     terms: &Terms,
+    judged: &Judged,
     quality: &[QualityRow],
 ) -> Vec<GateRow> {
-    let judge = |gate: Gate| row(record, evidence, terms, quality, &gate);
+    let judge = |gate: Gate| row(record, evidence, terms, judged, quality, &gate);
     terms::gates(&record.spec).into_iter().map(judge).collect()
 }
 
@@ -26,6 +27,7 @@ fn row(
     record: &Record,
     evidence: &Evidence<'_>,
     terms: &Terms,
+    judged: &Judged,
     quality: &[QualityRow],
     gate: &Gate,
 ) -> GateRow {
@@ -38,7 +40,7 @@ fn row(
         Some(metric) if metric.source == Source::Artifact => {
             vec![on_artifact(record, terms, gate, metric)]
         }
-        Some(metric) => on_cells(record, evidence, terms, gate, metric),
+        Some(metric) => on_cells(record, evidence, terms, judged, gate, metric),
     };
     let (outcome, reason) = summed_up(&seen);
     GateRow {
@@ -93,6 +95,7 @@ fn on_cells(
     record: &Record,
     evidence: &Evidence<'_>,
     terms: &Terms,
+    judged: &Judged,
     gate: &Gate,
     metric: &'static Metric,
 ) -> Vec<GateSight> {
@@ -113,13 +116,9 @@ fn on_cells(
         let found = if let Condition::Value { .. } = gate.condition {
             own_value(record, cell, metric, terms.confidence)
         } else {
-            let pairs = evidence.pairs(&gate.variant, &terms.baseline, setting, metric.id);
-            compare::plain_ratio(&pairs, working_level(terms.confidence)).map_or_else(
-                || Reading::Unmeasured(format!("{} paired blocks", pairs.len())),
-                Reading::Known,
-            )
+            ratio(evidence, terms, judged, gate, metric, setting)
         };
-        let mut sight = judged(Some(setting), found, gate, metric);
+        let mut sight = held_to(gate, metric, Some(setting), found);
         // The blocks a failing variant survived may be the easy ones: they cannot pass a gate.
         if sight.outcome == Outcome::Passed && failures::failed_launches(cell) > 0 {
             sight.outcome = Outcome::Undecided;
@@ -131,6 +130,35 @@ fn on_cells(
         out.push(gap(None, "nothing was timed".into()));
     }
     out
+}
+
+/// Variant divided by baseline. On the primary metric this is the interval of the verdict table,
+/// so that a gate and the verdict beside it never judge two intervals of one number.
+fn ratio(
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    judged: &Judged,
+    gate: &Gate,
+    metric: &Metric,
+    setting: usize,
+) -> Reading<Estimate> {
+    let shown = judged
+        .get(&gate.variant, setting)
+        .filter(|_| metric.id == terms.primary && gate.variant != terms.baseline);
+    match (shown, metric.better) {
+        (Some((Reading::Known(found), _)), Better::Higher) => Reading::Known(found.estimate),
+        (Some((Reading::Known(found), _)), Better::Lower) => {
+            Reading::Known(inverted(&found.estimate))
+        }
+        (Some((Reading::Unmeasured(why), _)), _) => Reading::Unmeasured(why.clone()),
+        (None, _) => {
+            let pairs = evidence.pairs(&gate.variant, &terms.baseline, setting, metric.id);
+            compare::plain_ratio(&pairs, working_level(terms.confidence)).map_or_else(
+                || Reading::Unmeasured(format!("{} paired blocks", pairs.len())),
+                Reading::Known,
+            )
+        }
+    }
 }
 
 fn trouble(record: &Record, variant: &str) -> String {
@@ -153,7 +181,7 @@ fn on_artifact(record: &Record, terms: &Terms, gate: &Gate, metric: &'static Met
     };
     let found =
         found.map_or_else(|| Reading::Unmeasured("no artifact was made".into()), Reading::Known);
-    judged(None, found, gate, metric)
+    held_to(gate, metric, None, found)
 }
 
 /// Every data set the metric was judged on must keep the bound.
@@ -201,11 +229,11 @@ fn quality_judged(
     sight(None, found, &bound)
 }
 
-fn judged(
-    setting: Option<usize>,
-    found: Reading<Estimate>,
+fn held_to(
     gate: &Gate,
     metric: &Metric,
+    setting: Option<usize>,
+    found: Reading<Estimate>,
 ) -> GateSight {
     sight(setting, found, &bound(gate.condition, metric))
 }

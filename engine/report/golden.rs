@@ -41,8 +41,16 @@ fn verdict_table_fits_wide_and_narrow_terminals() {
     let records = [record()];
     let report = build(&records);
     expect("terminal_160.txt", &terminal(&report, false, 160));
-    expect("terminal_80.txt", &terminal(&report, false, 80));
+    expect("terminal_100.txt", &terminal(&report, false, 100));
+    expect("terminal_79.txt", &terminal(&report, false, 79));
     expect("terminal_colour.txt", &terminal(&report, true, 160));
+    let widest = |width| {
+        let text = terminal(&report, false, width);
+        text.lines().map(|line| line.chars().count()).max().unwrap()
+    };
+    for width in [80, 90, 100, 120, 140, 160] {
+        assert!(widest(width) <= width, "{} in {width} columns", widest(width));
+    }
 }
 
 /// A sweep over `settings` settings of four variants, two blocks each.

@@ -15,7 +15,7 @@ use crate::measure::metric::Source;
 use crate::measure::quantile::quantile;
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
-use crate::measure::{Estimate, Method, Metric, metric};
+use crate::measure::{Estimate, Method, Metric, metric, summary};
 use crate::record::{Cell, Record};
 
 /// Metrics that have one sample per request or per token, so that quantiles mean something.
@@ -47,9 +47,8 @@ impl Judged {
                     family.push((at, pairs, plain.p_value));
                     continue;
                 }
-                let none = observed(cell).next().is_none();
-                let finding = if none { Finding::Failed } else { Finding::Unmeasured };
-                out.insert(at, (Reading::Unmeasured(no_pairs(cell, pairs.len())), finding));
+                let why = no_pairs(record, cell, pairs.len());
+                out.insert(at, (Reading::Unmeasured(why), without_pairs(record, cell)));
             }
         }
         let p_values: Vec<f64> = family.iter().map(|(_, _, p)| *p).collect();
@@ -86,12 +85,27 @@ fn capped(finding: Finding) -> Finding {
     }
 }
 
-fn no_pairs(cell: &Cell, pairs: usize) -> String {
+/// What no launch tried is unmeasured; only what was tried, or could not be made, has failed.
+fn without_pairs(record: &Record, cell: &Cell) -> Finding {
+    let never_made = record.variants.get(&cell.variant).is_some_and(|v| v.failed.is_some());
+    let tried_in_vain = failures::failed_launches(cell) > 0;
+    if observed(cell).next().is_none() && (tried_in_vain || never_made) {
+        Finding::Failed
+    } else {
+        Finding::Unmeasured
+    }
+}
+
+fn no_pairs(record: &Record, cell: &Cell, pairs: usize) -> String {
+    if let Some(why) = failures::unreached(record, cell) {
+        return why;
+    }
+    let blocks = if pairs == 1 { "block" } else { "blocks" };
     match (failures::failed_launches(cell), pairs) {
         (0, 0) => "no block in which both baseline and variant were measured".into(),
-        (0, n) => format!("only {n} paired blocks"),
+        (0, n) => format!("only {n} paired {blocks}"),
         (failed, n) => {
-            format!("{failed} of {} launches failed, {n} paired blocks left", cell.launches.len())
+            format!("{failed} of {} launches failed, {n} paired {blocks} left", cell.launches.len())
         }
     }
 }
@@ -121,6 +135,17 @@ pub fn pairs(
     evidence.pairs(variant, &terms.baseline, setting, metric.id)
 }
 
+/// Launches whose requests were still getting faster when counting began.
+pub fn warming(cell: &Cell) -> usize {
+    let still = |seen| summary::still_warming(&summary::values(seen, "e2e"));
+    observed(cell).filter(|(_, seen)| still(seen)).count()
+}
+
+/// Variant divided by baseline for a speed-up of a metric where lower is better, and back.
+pub fn inverted(e: &Estimate) -> Estimate {
+    Estimate { point: e.point.recip(), low: e.high.recip(), high: e.low.recip(), ..*e }
+}
+
 /// Mean over blocks of a variant's own value.
 pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> Reading<Estimate> {
     if metric.source == Source::Artifact {
@@ -133,15 +158,17 @@ pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> R
     let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();
     match mean_t(&values, level) {
         Some(estimate) => Reading::Known(estimate),
-        None => Reading::Unmeasured(why_missing(cell, values.len())),
+        None => Reading::Unmeasured(why_missing(record, cell, values.len())),
     }
 }
 
-fn why_missing(cell: &Cell, values: usize) -> String {
+fn why_missing(record: &Record, cell: &Cell, values: usize) -> String {
+    if let Some(why) = failures::unreached(record, cell) {
+        return why;
+    }
     let (failed, all) = (failures::failed_launches(cell), cell.launches.len());
     match (values, failed) {
         (_, failed) if failed > 0 => format!("{failed} of {all} launches failed"),
-        (0, _) if all == 0 => "never launched".into(),
         (0, _) => "this machine gave no reading".into(),
         (n, _) => format!("only {n} block: no interval"),
     }
@@ -165,6 +192,7 @@ pub fn sheets(
                 finding: judged.get(variant, setting).map_or(Finding::Unmeasured, |j| j.1),
                 launches: cell.launches.len(),
                 measured: observed(cell).count(),
+                warming: warming(cell),
                 metrics: metrics
                     .map(|metric| {
                         metric_sheet(record, evidence, terms, judged, cell, setting, metric)
@@ -196,8 +224,10 @@ fn metric_sheet(
         if metric.source == Source::Artifact {
             return exact_speedup(&pairs);
         }
-        compare::speedup(&pairs, metric.better, working_level(terms.confidence))
-            .map_or_else(|| Reading::Unmeasured(no_pairs(cell, pairs.len())), Reading::Known)
+        compare::speedup(&pairs, metric.better, working_level(terms.confidence)).map_or_else(
+            || Reading::Unmeasured(no_pairs(record, cell, pairs.len())),
+            Reading::Known,
+        )
     });
     MetricSheet {
         metric: metric.id,

@@ -6,7 +6,7 @@ use super::build;
 use super::fixture::record;
 use super::view::{Finding, Outcome, Reading};
 use crate::measure::verdict::Verdict;
-use crate::record::{Failure, Outcome as Ended, Record, Verdict as Death};
+use crate::record::{Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
 
 fn outcomes(record: Record) -> Vec<(Outcome, String)> {
     let records = [record];
@@ -60,6 +60,110 @@ fn a_gate_that_cannot_be_read_or_finds_nothing_never_passes() {
         record.spec["gates"] = json!([gate]);
         assert_eq!(outcomes(record)[0].0, Outcome::NotMeasured, "{gate}");
     }
+}
+
+#[test]
+fn a_gate_on_the_primary_metric_is_decided_on_the_interval_of_the_verdict() {
+    let intervals = |metric: &str| {
+        let mut record = record();
+        record.spec["bench"]["design"]["stop"]["metric"] = json!(metric);
+        let on = json!({"variant": "q8", "prompt_tokens": 32});
+        record.spec["gates"] =
+            json!([{"name": "g", "on": on, "metric": metric, "ratio": {"min": 1.0}}]);
+        let records = [record];
+        let report = build(&records);
+        let study = &report.studies[0];
+        let row = study.headline.iter().find(|row| row.variant == "q8").unwrap();
+        let shown = row.speedup.known().unwrap().estimate;
+        assert!(shown.level > 0.97, "{metric}: widened by Holm's correction");
+        (shown, *study.gates[0].seen[0].found.known().unwrap())
+    };
+    let (shown, gate) = intervals("decode_tps");
+    assert_eq!(shown, gate);
+    let (shown, gate) = intervals("ttft");
+    assert_eq!((gate.low, gate.high), (shown.high.recip(), shown.low.recip()));
+    assert!(gate.low < gate.point && gate.point < gate.high && gate.level == shown.level);
+}
+
+#[test]
+fn a_cell_that_was_never_reached_has_not_failed() {
+    let with = |change: &dyn Fn(&mut Record)| {
+        let mut record = record();
+        for cell in &mut record.cells[3..] {
+            cell.launches.clear();
+            cell.stop = Some(StopReason::Interrupted);
+        }
+        change(&mut record);
+        let records = [record];
+        let report = build(&records);
+        let row = report.studies[0].headline.iter().rfind(|row| row.variant == "q8").unwrap();
+        let Reading::Unmeasured(why) = &row.speedup else { panic!("{row:?}") };
+        assert!(matches!(&row.value, Reading::Unmeasured(same) if same == why));
+        assert!(row.remarks.contains(why), "{:?}", row.remarks);
+        (row.finding, why.clone())
+    };
+    let stopped = "the run was stopped before".to_owned();
+    assert_eq!(with(&|_| {}), (Finding::Unmeasured, stopped));
+    let broken = with(&|record| record.variants["q8"].failed = Some("no memory".into()));
+    assert_eq!(broken, (Finding::Failed, "the variant failed before: no memory".into()));
+    let skipped = with(&|record| record.variants["q8"].skipped = Some("not asked".into()));
+    assert_eq!(skipped, (Finding::Unmeasured, "skipped: not asked".into()));
+    let budget = with(&|record| record.cells[4].stop = Some(StopReason::Budget));
+    assert_eq!(budget, (Finding::Unmeasured, "the time allowed ran out before".into()));
+}
+
+#[test]
+fn an_absurd_forecast_is_replaced_by_the_noise_behind_it() {
+    let remarks = |half_width: &str| {
+        let mut record = record();
+        record.cells.truncate(3);
+        record.spec["bench"]["design"]["stop"]["half_width"] = json!(half_width);
+        record.spec["compare"]["improved_from"] = json!(1.0);
+        // Slower in every other block: the interval holds 1 for certain.
+        for launch in record.cells[2].launches.iter_mut().step_by(2) {
+            let Ended::Measured(seen) = &mut launch.outcome else { continue };
+            for request in &mut seen.requests {
+                let first = request.tokens[0];
+                request.tokens.iter_mut().for_each(|at| *at = first + (*at - first) * 3 / 2);
+            }
+        }
+        let records = [record];
+        let report = build(&records);
+        let q4 = report.studies[0].headline.iter().find(|row| row.variant == "q4").unwrap();
+        assert_eq!(q4.finding, Finding::Judged(Verdict::Inconclusive), "{q4:?}");
+        q4.remarks.join("; ")
+    };
+    let near = remarks("10%");
+    assert!(near.starts_with("about ") && near.ends_with("narrow the interval to ±10\u{a0}%"));
+    let far = remarks("0.1%");
+    assert!(far.starts_with("±0.1\u{a0}% is out of reach here: blocks differ by ±"), "{far}");
+    assert!(far.contains("a quieter machine or longer requests would help"), "{far}");
+    assert!(remarks("90%").starts_with("as narrow as asked (±90\u{a0}%)"));
+}
+
+#[test]
+fn only_a_majority_of_warming_launches_is_told_beside_the_verdict() {
+    let with = |warming: usize| {
+        let mut record = record();
+        record.cells.truncate(3);
+        for (i, launch) in record.cells[1].launches.iter_mut().enumerate() {
+            let Ended::Measured(seen) = &mut launch.outcome else { continue };
+            let steady = seen.requests[1].clone();
+            seen.requests = vec![steady; 12];
+            for (request, last) in seen.requests.iter_mut().zip([40, 20, 10, 5]) {
+                let tokens = request.tokens.len() - 1;
+                request.tokens[tokens] += if i < warming { last * 1_000_000 } else { 0 };
+            }
+        }
+        let records = [record];
+        let report = build(&records);
+        let study = &report.studies[0];
+        assert_eq!(study.cells[1].warming, warming);
+        let q8 = study.headline.iter().find(|row| row.variant == "q8").unwrap();
+        q8.remarks.iter().any(|remark| remark.starts_with("still warming up"))
+    };
+    assert!(!with(2) && !with(6));
+    assert!(with(7));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape;
-use super::page::{self, Chip, HeadlineText, Sheet, Shown};
+use super::page::{self, Chip, GateText, HeadlineText, Sheet, Shown};
 use super::view::{Report, Tone};
 
 /// Columns between two fields.
@@ -33,6 +33,8 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
     }
     out.push('\n');
     table(out, sheet, colour, width);
+    out.push('\n');
+    wrapped(out, &sheet.legend, Tone::Plain, "", colour, width);
     let remarks =
         sheet.headline.iter().flat_map(|row| row.remarks.iter().map(move |remark| (row, remark)));
     let mut told = Vec::new();
@@ -52,109 +54,206 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
     }
     out.push('\n');
     for gate in &sheet.gates {
-        let reason =
-            if gate.reason.is_empty() { String::new() } else { format!(": {}", gate.reason) };
-        let text = format!(
-            "gate {}: {} ({} of {}, {}){reason}",
-            gate.chip.text, gate.name, gate.metric, gate.on, gate.condition
-        );
-        wrapped(out, &text, gate.chip.tone, gate.chip.sign, colour, width);
+        wrapped(out, &told_gate(gate), gate.chip.tone, gate.chip.sign, colour, width);
     }
 }
 
-fn table(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
-    let mut rows = vec![head(sheet)];
-    rows.extend(sheet.headline.iter().map(|row| fields(row, sheet)));
-    let columns = rows[0].len();
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let total = widths.iter().sum::<usize>() + GAP * (columns - 1) + 4;
-    if total > width {
-        return list(out, sheet, colour);
+/// Cells of a gate told here; the written report has them all.
+const MOST_SIGHTS: usize = 4;
+
+/// A gate with what it found, the cells that decided it first.
+fn told_gate(gate: &GateText) -> String {
+    let decided = gate.found.iter().filter(|sight| sight.decides);
+    let others = gate.found.iter().filter(|sight| !sight.decides);
+    let told = decided.chain(others).take(MOST_SIGHTS).map(|sight| {
+        let place =
+            if sight.setting.is_empty() { String::new() } else { format!(" at {}", sight.setting) };
+        let found = if sight.found.gap { sight.found.text.clone() } else { whole(&sight.found) };
+        format!("{}{place}", found.replace("× [", "×\u{a0}[").replace(", ", ",\u{a0}"))
+    });
+    let mut text = format!(
+        "gate {}: {} ({} of {}, {}): {}",
+        gate.chip.text,
+        gate.name,
+        gate.metric,
+        gate.on,
+        gate.condition,
+        told.collect::<Vec<_>>().join(", ")
+    );
+    if gate.found.len() > MOST_SIGHTS {
+        let _ = write!(text, " and {} more", gate.found.len() - MOST_SIGHTS);
     }
-    for (i, row) in rows.iter().enumerate() {
+    if !gate.reason.is_empty() {
+        let _ = write!(text, "; {}", gate.reason);
+    }
+    text
+}
+
+/// The widest form of the table that fits, otherwise a list.
+fn table(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
+    let verdicts = sheet.headline.iter().map(|row| row.chip.text.chars().count() + 2);
+    let verdicts = verdicts.max().unwrap_or(0);
+    let fits = |columns: &Vec<Column>| {
+        columns.iter().map(|column| column.width() + GAP).sum::<usize>() + verdicts <= width
+    };
+    let forms = FORMS.iter().map(|form| columns(sheet, *form));
+    let Some(columns) = forms.filter(|_| width >= NARROW).find(fits) else {
+        return list(out, sheet, colour);
+    };
+    let row = |cell: &dyn Fn(&Column) -> String| {
         let mut text = String::new();
-        for (field, width) in row.iter().zip(&widths) {
-            let _ = write!(text, "{field:<width$}{:GAP$}", "");
+        for column in &columns {
+            let _ = write!(text, "{:<width$}{:GAP$}", cell(column), "", width = column.width());
         }
-        let chip = i.checked_sub(1).map(|i| &sheet.headline[i].chip);
-        match chip {
-            Some(chip) => line(out, &format!("{text}{}", verdict(chip, colour))),
-            None => line(out, &bold(&format!("{text}verdict"), colour)),
-        }
+        text
+    };
+    line(out, &bold(&format!("{}verdict", row(&|column| column.head.clone())), colour));
+    for (i, headline) in sheet.headline.iter().enumerate() {
+        let text = row(&|column| column.cells[i].clone());
+        line(out, &format!("{text}{}", verdict(&headline.chip, colour)));
     }
 }
 
 /// What does not fit side by side stands below each other.
 fn list(out: &mut String, sheet: &Sheet, colour: bool) {
-    let names = head(sheet);
-    for row in &sheet.headline {
-        let fields = fields(row, sheet);
-        line(out, &format!("{}  {}", bold(&fields[0], colour), verdict(&row.chip, colour)));
-        for (name, field) in names.iter().zip(&fields).skip(1) {
-            line(out, &format!("  {name}: {field}"));
+    let columns = columns(sheet, Form::Whole);
+    for (i, row) in sheet.headline.iter().enumerate() {
+        let name = bold(&columns[0].cells[i], colour);
+        line(out, &format!("{name}  {}", verdict(&row.chip, colour)));
+        for column in &columns[1..] {
+            line(out, &format!("  {}: {}", column.head, column.cells[i]));
         }
     }
 }
 
-fn head(sheet: &Sheet) -> Vec<String> {
-    let mut head = vec!["variant".to_owned()];
-    if sheet.several_settings {
-        head.push("setting".into());
-    }
-    head.extend([
-        sheet.primary.clone(),
-        "speed-up".into(),
-        sheet.quality_title.clone(),
-        "memory".into(),
-        "size".into(),
-    ]);
-    head
+/// What gives way where columns are scarce; each form leaves out what the ones before it do. The
+/// interval of the speed-up, which decides, never gives way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Whole,
+    NoMemoryInterval,
+    /// The size as a multiple of the baseline's, the unit of the primary metric in its head.
+    ShortSize,
+    NoOwnInterval,
+    NoQualityInterval,
+    NoSize,
+    NoMemory,
 }
 
-fn fields(row: &HeadlineText, sheet: &Sheet) -> Vec<String> {
-    let mut fields = vec![escape::terminal(&row.variant)];
-    if sheet.several_settings {
-        fields.push(escape::terminal(&row.setting));
-    }
-    fields.extend([&row.value, &row.speedup, &row.quality, &row.memory, &row.size].map(field));
-    fields
+const FORMS: &[Form] = &[
+    Form::Whole,
+    Form::NoMemoryInterval,
+    Form::ShortSize,
+    Form::NoOwnInterval,
+    Form::NoQualityInterval,
+    Form::NoSize,
+    Form::NoMemory,
+];
+
+/// Terminals below this many columns get the list.
+const NARROW: usize = 80;
+
+struct Column {
+    head: String,
+    /// One per row of the verdict table.
+    cells: Vec<String>,
 }
 
-/// Reasons of gaps are told below the table; here stands that there is one.
-fn field(shown: &Shown) -> String {
-    let text = if shown.gap { "unmeasured" } else { &shown.text };
-    let text = text.replace('\u{a0}', " ");
-    if shown.bounds.is_empty() {
-        return escape::terminal(&text);
+impl Column {
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(self.head.chars().count())
     }
-    escape::terminal(&format!("{text} {}", shown.bounds.replace('\u{a0}', " ")))
+}
+
+fn columns(sheet: &Sheet, form: Form) -> Vec<Column> {
+    let column = |head: &str, cell: &dyn Fn(&HeadlineText) -> String| Column {
+        head: head.to_owned(),
+        cells: sheet.headline.iter().map(|row| escape::terminal(&cell(row))).collect(),
+    };
+    let up_to = |last: Form, shown: &Shown| if form <= last { whole(shown) } else { short(shown) };
+    let mut out = vec![column("variant", &|row| row.variant.clone())];
+    if sheet.several_settings {
+        out.push(column("setting", &|row| row.setting.clone()));
+    }
+    let mut own = column(&sheet.primary, &|row| up_to(Form::ShortSize, &row.value));
+    if form >= Form::ShortSize {
+        unit_in_head(&mut own);
+    }
+    out.push(own);
+    out.push(column("speed-up", &|row| whole(&row.speedup)));
+    let quality =
+        if form < Form::NoQualityInterval { &sheet.quality_title } else { sheet.quality_short };
+    out.push(column(quality, &|row| up_to(Form::NoOwnInterval, &row.quality)));
+    if form < Form::NoMemory {
+        out.push(column("memory", &|row| up_to(Form::Whole, &row.memory)));
+    }
+    if form < Form::NoSize {
+        out.push(column("size", &|row| match &row.size {
+            size if form < Form::ShortSize || size.gap => whole(size),
+            _ if row.baseline => "1×".into(),
+            size if size.bounds.is_empty() => size.text.clone(),
+            size => size.bounds.clone(),
+        }));
+    }
+    out
+}
+
+/// Moves the unit that all cells share into the head.
+fn unit_in_head(column: &mut Column) {
+    const UNIT: &str = " tok/s";
+    let shared = |cell: &String| cell.contains(UNIT) || cell == GAP_TEXT;
+    if column.cells.iter().all(shared) && column.cells.iter().any(|cell| cell != GAP_TEXT) {
+        UNIT.trim_start().clone_into(&mut column.head);
+        for cell in &mut column.cells {
+            *cell = cell.replacen(UNIT, "", 1);
+        }
+    }
+}
+
+/// Reasons of gaps are told below the table; in it stands that there is one.
+const GAP_TEXT: &str = "unmeasured";
+
+/// A number with its interval.
+fn whole(shown: &Shown) -> String {
+    if shown.gap || shown.bounds.is_empty() {
+        return short(shown);
+    }
+    format!("{} {}", short(shown), shown.bounds.replace('\u{a0}', " "))
+}
+
+/// A number without its interval.
+fn short(shown: &Shown) -> String {
+    if shown.gap { GAP_TEXT.to_owned() } else { shown.text.replace('\u{a0}', " ") }
 }
 
 fn verdict(chip: &Chip, colour: bool) -> String {
     painted(&format!("{} {}", chip.sign, chip.text), chip.tone, colour)
 }
 
-/// Words of `text` over as many lines as it takes, continued below its first word.
+/// Words of `text` over as many lines as it takes, behind a sign or at the margin without one.
 fn wrapped(out: &mut String, text: &str, tone: Tone, sign: &str, colour: bool, width: usize) {
-    let safe = escape::terminal(&text.replace('\u{a0}', " "));
+    let safe = escape::terminal(text);
+    let (lead, below) = match sign {
+        "" => (String::new(), ""),
+        sign => (format!("{} ", painted(sign, tone, colour)), "  "),
+    };
     let mut current = String::new();
     let mut first = true;
     let mut flush = |current: &mut String| {
-        let start = if first { painted(sign, tone, colour) } else { " ".into() };
+        line(out, &format!("{}{current}", if first { lead.as_str() } else { below }));
         first = false;
-        line(out, &format!("{start} {current}"));
         current.clear();
     };
+    let room = width - below.len();
     for word in safe.split(' ') {
-        if !current.is_empty() && current.chars().count() + 1 + word.chars().count() + 2 > width {
+        if !current.is_empty() && current.chars().count() + 1 + word.chars().count() > room {
             flush(&mut current);
         }
         if !current.is_empty() {
             current.push(' ');
         }
-        current.push_str(word);
+        current.push_str(&word.replace('\u{a0}', " "));
     }
     flush(&mut current);
 }

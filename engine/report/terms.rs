@@ -96,6 +96,11 @@ pub fn terms(record: &Record) -> Terms {
         equivalence: share("/compare/equivalence", 0.03),
         primary,
         half_width: share("/bench/design/stop/half_width", 0.02),
+        most_blocks: spec
+            .pointer("/bench/design/blocks/max")
+            .and_then(Value::as_u64)
+            .and_then(|most| u32::try_from(most).ok())
+            .unwrap_or(60),
         metrics: shown(spec, primary).map(|metric| metric.id).collect(),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::format;
 use super::view::{Finding, Glance, Headline, Reading, Setting, Terms};
+use crate::measure::compare::{self, Comparison};
 use crate::measure::verdict::Verdict;
 use crate::measure::{Better, Estimate, Unit, metric};
 
@@ -193,21 +194,54 @@ pub fn detectable(mde: f64) -> String {
     }
 }
 
+/// A forecast of more than this many times the blocks a run may take helps nobody.
+const FARTHEST: u32 = 10;
+
 /// Why a verdict is not `improved`, where a number says it.
-pub fn shortfall(finding: Finding, needed: Option<u32>, terms: &Terms) -> Option<String> {
+pub fn shortfall(
+    finding: Finding,
+    found: &Comparison,
+    failed_launches: usize,
+    terms: &Terms,
+) -> Option<String> {
     match finding {
-        Finding::Judged(Verdict::Inconclusive) => Some(match needed {
-            Some(u32::MAX) | None => "more blocks would not settle it".into(),
-            Some(blocks) => format!(
-                "about {} blocks in all would narrow the interval to ±{}",
-                format::count(u64::from(blocks)),
-                format::percent(terms.half_width)
-            ),
-        }),
+        Finding::Judged(Verdict::Inconclusive) if failed_launches > 0 => {
+            Some("inconclusive at best, because launches failed".into())
+        }
+        Finding::Judged(Verdict::Inconclusive) => Some(forecast(found, terms)),
         Finding::Judged(Verdict::LikelyImproved | Verdict::FasterSizeUnclear) => {
             Some(format!("the interval crosses {}", format::ratio(terms.improved_from)))
         }
         _ => None,
+    }
+}
+
+/// What it would take to settle an inconclusive comparison.
+fn forecast(found: &Comparison, terms: &Terms) -> String {
+    let asked = format::percent(terms.half_width);
+    if found.half_width() <= terms.half_width {
+        return format!("as narrow as asked (±{asked}), and yet across a threshold");
+    }
+    let needed = compare::blocks_for(terms.half_width, found);
+    if needed > terms.most_blocks.saturating_mul(FARTHEST) {
+        return format!(
+            "±{asked} is out of reach here: blocks differ by {} (standard deviation of the log ratio); a quieter machine or longer requests would help",
+            spread(found.sd_log)
+        );
+    }
+    let needed = format::count(u64::from(needed));
+    format!("about {needed} blocks in all would narrow the interval to ±{asked}")
+}
+
+/// A standard deviation on the log scale, as a change or, where it is large, as a factor.
+fn spread(sd_log: f64) -> String {
+    let factor = sd_log.exp();
+    if factor < 2.0 {
+        format!("±{}", format::percent_rough(factor - 1.0))
+    } else if factor < 1e6 {
+        format!("a factor of {}", format::significant(factor, 2))
+    } else {
+        "orders of magnitude".into()
     }
 }
 

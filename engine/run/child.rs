@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::sweep::{self, MARK};
 use super::{Interrupt, Limits};
 use crate::base::text::inert_lines;
+use crate::machine;
 use crate::record::{Failure, Verdict};
 use crate::stage::{Done, Job};
 
@@ -103,14 +104,16 @@ impl Launcher {
         progress: &dyn Fn(f64),
     ) -> Result<Ended, LaunchError> {
         let token = crate::base::files::unique_name();
+        let kills = machine::kernel_kills();
         let begin = Instant::now();
         let mut child = self.start(launch, &token)?;
         let pid = child.id();
         tracing::debug!(pid, folder = %launch.scratch.display(), "child started");
         let mut watch = Watch::new(&mut child, launch.limits)?;
         let cause = watch.until_end(&self.interrupt, begin, progress);
+        // Not yet collected, so its number is still its own, even after a natural end.
+        end_group(pid);
         if !matches!(cause, Cause::Ended) {
-            end_group(pid);
             sweep::end_marked(&token, pid);
         }
         let status = collect(&mut child)?;
@@ -131,7 +134,13 @@ impl Launcher {
                 Err(failure(Verdict::OutputCap, format!("wrote more than {limit} bytes")))
             }
             Cause::Ended => {
-                let result = judge(status, &launch.scratch.join(RESULT_FILE), &tail, launch.limits);
+                let result = judge(
+                    status,
+                    &launch.scratch.join(RESULT_FILE),
+                    &tail,
+                    launch.limits,
+                    machine::kernel_kills() > kills,
+                );
                 match result {
                     Ok(_) if left_behind > 0 => {
                         let detail = format!("{left_behind} processes outlived it and were ended");
@@ -342,6 +351,7 @@ fn judge(
     result: &Path,
     tail: &str,
     limits: Limits,
+    kernel_killed: bool,
 ) -> Result<(Done, Option<u64>), (Verdict, String)> {
     match (status.code(), status.signal()) {
         (Some(0 | CLEAN_FAILURE), _) => read_reply(result),
@@ -352,10 +362,11 @@ fn judge(
             Err((Verdict::OutOfMemory, format!("went beyond the memory limit of {limit}")))
         }
         (None, Some(libc::SIGABRT)) => Err((Verdict::Abort, "aborted itself (SIGABRT)".into())),
+        (None, Some(libc::SIGKILL)) if kernel_killed => {
+            Err((Verdict::OutOfMemory, "killed by the kernel for want of memory".into()))
+        }
         (None, Some(libc::SIGKILL)) => {
-            let text =
-                "killed from outside (SIGKILL), most likely by the kernel for want of memory";
-            Err((Verdict::OutOfMemory, text.into()))
+            Err((Verdict::Signal, "signal 9 (SIGKILL), sent from outside".into()))
         }
         (None, signal) => Err((Verdict::Signal, signal_name(signal.unwrap_or(0)))),
     }

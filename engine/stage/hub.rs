@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::model::checkpoint::SIDECARS;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
@@ -33,15 +34,6 @@ pub enum HubError {
 
 /// How pickles of weights are named on the hub; what is fetched is known by its content.
 const PICKLES: &[&str] = &[".bin", ".pt", ".pth", ".ckpt", ".pkl"];
-
-/// Files that are fetched where a repository has them.
-const SIDECARS: &[&str] = &[
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "chat_template.jinja",
-];
 
 /// Makes sure that `repository` at `revision` is in the hub's cache and returns its folder.
 /// A snapshot that is already whole is used without asking the network.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::tokens::{TOKENS_FILE, TokenFile};
 use super::{Artifact, Sabotage, Setting, hub};
 use crate::backend::{self, Backend, OpenOptions};
-use crate::base::Digest;
+use crate::base::{Digest, chain};
 use crate::data::Texts;
 use crate::machine;
 use crate::measure::Observed;
@@ -118,21 +118,6 @@ impl JobError {
     fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), hint: None }
     }
-}
-
-/// The message of an error with all its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        source = inner.source();
-    }
-    text
 }
 
 macro_rules! from_error {

@@ -45,6 +45,8 @@ impl LoadTokens {
             facts: json!({
                 "stage": "tokenize",
                 "data": self.digest,
+                // The name decides how the bytes are read.
+                "format": self.path.extension().and_then(|e| e.to_str()),
                 "field": self.field,
                 "take": self.take,
                 "seed": self.seed,

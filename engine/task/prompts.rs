@@ -66,10 +66,13 @@ impl Prompts {
             }
             Some(texts) => {
                 let mut at = self.generator.random_range(0..texts.len());
+                // From its beginning when the text is short, else from anywhere that leaves enough.
+                let spare = texts[at].len().saturating_sub(self.length);
+                let mut skip = self.generator.random_range(0..=spare);
                 while out.len() < end {
-                    let text = &texts[at];
-                    out.extend(text.iter().take(end - out.len()));
+                    out.extend(texts[at].iter().skip(skip).take(end - out.len()));
                     at = (at + 1) % texts.len();
+                    skip = 0;
                 }
             }
         }

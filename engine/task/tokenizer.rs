@@ -8,13 +8,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
+use crate::model::gguf_names::LLAMA3_SPLIT;
 use crate::model::{Checkpoint, Gguf, GgufArray, GgufValue, Kind, LlamaConfig, ModelError};
 
 /// Key under which a GGUF file may carry a whole tokenizer.json.
 const WHOLE: &str = "tokenizer.huggingface.json";
-
-/// The pre-tokenizer of Llama 3 and its kin, as their tokenizer.json has it.
-const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
@@ -43,13 +41,14 @@ impl Tokens {
     pub fn open(kind: Kind, path: &Path) -> Result<Self, TokenizerError> {
         let shown = || path.display().to_string();
         let unusable = |why: String| TokenizerError::Unusable { path: shown(), why };
-        let (config, tokenizer) = match kind {
+        let (config, tokenizer, asked) = match kind {
             Kind::Checkpoint => {
                 let checkpoint = Checkpoint::open(path)?;
                 let file =
                     checkpoint.tokenizer.ok_or_else(|| TokenizerError::None { path: shown() })?;
                 let tokenizer = Tokenizer::from_file(file).map_err(|e| unusable(e.to_string()))?;
-                (checkpoint.config, tokenizer)
+                let asked = checkpoint_asks_for_bos(path);
+                (checkpoint.config, tokenizer, asked)
             }
             Kind::Gguf => {
                 let gguf = Gguf::read(path)?;
@@ -59,14 +58,22 @@ impl Tokens {
                     None => rebuilt(&gguf).map_err(unusable)?.to_string(),
                 };
                 let tokenizer = text.parse::<Tokenizer>().map_err(|e| unusable(e.to_string()))?;
-                (config, tokenizer)
+                let asked = gguf.metadata.get("tokenizer.ggml.add_bos_token");
+                (config, tokenizer, asked.and_then(GgufValue::as_bool))
             }
         };
-        let LlamaConfig { bos_token_id: bos, eos_token_ids: eos, vocab_size: vocab, .. } = config;
-        Ok(Self { tokenizer, bos, eos, vocab })
+        let LlamaConfig { bos_token_id, eos_token_ids: eos, vocab_size: vocab, .. } = config;
+        let by_itself = || -> Option<bool> {
+            let around = tokenizer.encode("", true).ok()?.get_ids().first().copied();
+            tokenizer.get_post_processor()?;
+            Some(around.is_some() && around == bos_token_id)
+        };
+        let wanted = asked.or_else(by_itself).unwrap_or(true);
+        Ok(Self { tokenizer, bos: bos_token_id.filter(|_| wanted), eos, vocab })
     }
 
-    /// The token before every text, if the model wants one.
+    /// The token before every text, if the model wants one: as `add_bos_token` says, or as the
+    /// tokenizer itself does, or, where neither says anything, if the model has such a token.
     pub fn bos(&self) -> Option<u32> {
         self.bos
     }
@@ -95,6 +102,12 @@ impl Tokens {
             .decode(tokens, true)
             .map_err(|error| TokenizerError::Encode(error.to_string()))
     }
+}
+
+/// `add_bos_token` of a checkpoint's tokenizer_config.json.
+pub fn checkpoint_asks_for_bos(folder: &Path) -> Option<bool> {
+    let text = std::fs::read_to_string(folder.join("tokenizer_config.json")).ok()?;
+    serde_json::from_str::<Value>(&text).ok()?.get("add_bos_token")?.as_bool()
 }
 
 /// A tokenizer.json from the keys every GGUF program writes.

@@ -51,7 +51,7 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
     fs::create_dir_all(folder)?;
     tokenizer.save(folder.join("tokenizer.json"), true)?;
     let config = json!({
-        "add_bos_token": false,
+        "add_bos_token": true,
         "add_eos_token": false,
         "bos_token": BOS,
         "clean_up_tokenization_spaces": false,

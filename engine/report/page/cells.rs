@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::shown::{Chip, Shown, gap, short_name, shown, times, verdict};
 use crate::measure::{Estimate, Unit, metric};
+use crate::report::judged::inverted;
 use crate::report::view::{CellSheet, MetricSheet, Reading, Setting, Study, Terms};
 use crate::report::{format, words};
 
@@ -21,6 +22,8 @@ pub struct Column {
     pub id: &'static str,
     pub name: String,
     pub direction: &'static str,
+    /// What stands below the values, where it is no speed-up.
+    pub ratio: String,
 }
 
 #[derive(Serialize)]
@@ -28,6 +31,8 @@ pub struct CellText {
     pub variant: String,
     pub chip: Chip,
     pub launches: String,
+    /// What the counts leave out.
+    pub remark: String,
     pub values: Vec<ValueText>,
     pub detectable: String,
 }
@@ -68,9 +73,15 @@ pub(super) fn settings(study: &Study) -> Vec<SettingText> {
 fn columns(terms: &Terms) -> Vec<Column> {
     let column = |id: &&'static str| {
         let direction = metric(id).map_or("", |metric| words::direction(metric.better));
-        Column { id, name: short_name(id), direction }
+        let ratio = if is_size(id) { format!("× {}", terms.baseline) } else { String::new() };
+        Column { id, name: short_name(id), direction, ratio }
     };
     terms.metrics.iter().map(column).collect()
+}
+
+/// Sizes are told as variant divided by baseline, on every page the same way.
+fn is_size(id: &str) -> bool {
+    metric(id).is_some_and(|metric| metric.unit == Unit::Bytes)
 }
 
 fn cell_text(cell: &CellSheet, terms: &Terms) -> CellText {
@@ -80,6 +91,11 @@ fn cell_text(cell: &CellSheet, terms: &Terms) -> CellText {
         variant: cell.variant.clone(),
         chip: verdict(cell.finding),
         launches: format!("{} of {}", cell.measured, cell.launches),
+        remark: if cell.warming > 0 {
+            format!("still warming up in {}", cell.warming)
+        } else {
+            String::new()
+        },
         values: cell.metrics.iter().map(value_text).collect(),
         detectable: mde.map_or_else(String::new, words::detectable),
     }
@@ -91,6 +107,9 @@ fn value_text(sheet: &MetricSheet) -> ValueText {
         value: shown(&sheet.value, unit),
         // A gap in the value is told once; the comparison has no second reason.
         speedup: match &sheet.speedup {
+            Some(Reading::Known(found)) if is_size(sheet.metric) => {
+                times(&inverted(&found.estimate))
+            }
             Some(Reading::Known(found)) => times(&found.estimate),
             Some(Reading::Unmeasured(why)) if sheet.value.known().is_some() => gap(why),
             _ => Shown::default(),

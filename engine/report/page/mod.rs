@@ -16,10 +16,10 @@ use super::words;
 use around::{CheckText, FailureText, StepText, VariantText};
 use cells::SettingText;
 use methods::Method;
-use verdicts::{GateText, QualityText};
+use verdicts::QualityText;
 
 pub use shown::{Chip, Shown, metric_name, sign};
-pub use verdicts::HeadlineText;
+pub use verdicts::{GateText, HeadlineText};
 
 #[derive(Serialize)]
 pub struct Page {
@@ -45,7 +45,11 @@ pub struct Sheet {
     pub several_settings: bool,
     pub primary: String,
     pub quality_title: String,
+    /// The same where columns are scarce.
+    pub quality_short: &'static str,
     pub baseline: String,
+    /// What the numbers of the verdict table are, brackets included.
+    pub legend: String,
     pub headline: Vec<HeadlineText>,
     pub gates: Vec<GateText>,
     pub quality: Vec<QualityText>,
@@ -132,7 +136,9 @@ fn sheet(study: &Study, at: String) -> Sheet {
         several_settings: study.settings.len() > 1,
         primary: metric_name(terms.primary),
         quality_title: quality_title(study),
+        quality_short: quality_short(study),
         baseline: terms.baseline.clone(),
+        legend: methods::legend(study),
         headline: study
             .headline
             .iter()
@@ -177,9 +183,22 @@ fn about(run: &RunFacts) -> Vec<Fact> {
     ]
 }
 
+/// The quality metric of the verdict table.
+fn quality_metric(study: &Study) -> Option<&'static str> {
+    study.headline.iter().find_map(|row| row.quality.known()).map(|change| change.metric)
+}
+
+fn quality_short(study: &Study) -> &'static str {
+    match quality_metric(study) {
+        Some("perplexity") => "Δ ppl",
+        Some("top1_agreement") => "Δ top-1",
+        Some("kl") => "KL",
+        _ => "quality",
+    }
+}
+
 fn quality_title(study: &Study) -> String {
-    let first = study.headline.iter().find_map(|row| row.quality.known());
-    match first.map(|change| change.metric) {
+    match quality_metric(study) {
         Some("perplexity") => "perplexity change".into(),
         Some("top1_agreement") => "top-1 disagreement".into(),
         Some(id) => metric_name(id),

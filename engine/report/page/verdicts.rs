@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::shown::{Chip, Shown, chip, gap, loss, metric_name, shown, speedup, times, verdict};
 use crate::measure::{Unit, metric};
+use crate::report::format;
 use crate::report::view::{Finding, GateRow, Headline, Outcome, QualityRow, Reading, Study};
-use crate::report::{format, words};
 
 #[derive(Serialize)]
 pub struct HeadlineText {
@@ -39,6 +39,8 @@ pub struct GateText {
 pub struct Sight {
     pub setting: String,
     pub found: Shown,
+    /// One of those that made the outcome of the gate.
+    pub decides: bool,
 }
 
 #[derive(Serialize)]
@@ -83,9 +85,7 @@ pub(super) fn headline(study: &Study, i: usize, row: &Headline) -> HeadlineText 
         size: match &row.size {
             Reading::Known(size) => Shown {
                 text: format::exact(size.bytes as f64, Unit::Bytes),
-                bounds: size.ratio.map_or_else(String::new, |ratio| {
-                    words::share(ratio, "smaller", "larger", "the same")
-                }),
+                bounds: size.ratio.map_or_else(String::new, format::ratio_rough),
                 key: size.bytes.to_string(),
                 gap: false,
             },
@@ -111,6 +111,7 @@ pub(super) fn gate_text(gate: &GateRow, short: &dyn Fn(Option<usize>) -> String)
         Sight {
             setting: sight.setting.map_or_else(String::new, |setting| short(Some(setting))),
             found,
+            decides: sight.outcome == gate.outcome,
         }
     });
     GateText {

@@ -36,8 +36,9 @@ impl<T> Reading<T> {
 pub enum Finding {
     Baseline,
     Judged(Verdict),
-    /// No launch gave a number.
+    /// The variant was never made, or it was launched and no launch gave a number.
     Failed,
+    /// Not reached, or nothing to compare it with.
     Unmeasured,
 }
 

@@ -101,6 +101,8 @@ pub struct Terms {
     pub primary: &'static str,
     /// Relative half-width at which measuring stops, such as 0.02.
     pub half_width: f64,
+    /// Blocks a setting may take.
+    pub most_blocks: u32,
     /// The metrics shown, in the order of `measure::METRICS`.
     pub metrics: Vec<&'static str>,
 }

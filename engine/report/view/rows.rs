@@ -88,6 +88,8 @@ pub struct CellSheet {
     pub finding: Finding,
     pub launches: usize,
     pub measured: usize,
+    /// Launches that had not reached their steady state when counting began.
+    pub warming: usize,
     pub metrics: Vec<MetricSheet>,
 }
 
@@ -96,7 +98,8 @@ pub struct MetricSheet {
     pub metric: &'static str,
     /// Mean over blocks.
     pub value: Reading<Estimate>,
-    /// Speed-up against the baseline; `None` for the baseline itself.
+    /// Speed-up against the baseline, above 1 where the variant is better whichever way the metric
+    /// points; `None` for the baseline itself.
     pub speedup: Option<Reading<Comparison>>,
     /// Of the pooled samples, for metrics that have one sample per request or token.
     pub quantiles: Vec<QuantileSheet>,
