@@ -119,8 +119,12 @@ fn on_cells(
             ratio(evidence, terms, judged, gate, metric, setting)
         };
         let mut sight = held_to(gate, metric, Some(setting), found);
-        // The blocks a failing variant survived may be the easy ones: they cannot pass a gate.
-        if sight.outcome == Outcome::Passed && failures::failed_launches(cell) > 0 {
+        // The blocks that a failing side survived may be the easy ones: they cannot pass a gate.
+        let other = evidence
+            .cell(&terms.baseline, setting)
+            .filter(|_| !matches!(gate.condition, Condition::Value { .. }));
+        let fails = |cell: &Cell| failures::failed_launches(cell) > 0;
+        if sight.outcome == Outcome::Passed && (fails(cell) || other.is_some_and(fails)) {
             sight.outcome = Outcome::Undecided;
             sight.capped = true;
         }

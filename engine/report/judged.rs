@@ -60,8 +60,11 @@ impl Judged {
         for ((at, pairs, _), level) in family.into_iter().zip(levels) {
             let Some(speedup) = compare::speedup(&pairs, primary.better, level) else { continue };
             let finding = finding(&speedup.estimate, terms);
-            let failed =
-                evidence.cell(&at.0, at.1).is_some_and(|c| failures::failed_launches(c) > 0);
+            // The blocks that a failing side survived may be the easy ones, whichever side it is.
+            let fails = |name: &str| {
+                evidence.cell(name, at.1).is_some_and(|c| failures::failed_launches(c) > 0)
+            };
+            let failed = fails(&at.0) || fails(&terms.baseline);
             out.insert(
                 at,
                 (Reading::Known(speedup), if failed { capped(finding) } else { finding }),
