@@ -146,9 +146,9 @@ fn try_command(line: &str, store: &Path) -> Result<(), String> {
 
 fn try_engine(words: &[&str], store: &Path) -> Result<(), String> {
     match words {
-        ["validate" | "plan" | "list" | "schema", ..] | ["doctor"] | ["store", "verify" | "du"] => {
-            engine(words, store).map(drop)
-        }
+        ["validate" | "plan" | "list" | "schema" | "generate", ..]
+        | ["doctor"]
+        | ["store", "verify" | "du"] => engine(words, store).map(drop),
         ["store", "gc", ..] if words.contains(&"--dry-run") => engine(words, store).map(drop),
         ["init", ..] if !words.iter().any(|w| w.starts_with("-o") || *w == "--output") => {
             try_written_spec(&engine(words, store)?, store)
