@@ -144,12 +144,17 @@ pub(super) fn quality_text(row: &QualityRow) -> QualityText {
             Reading::Known(e) => loss(&row.metric, e),
             Reading::Unmeasured(why) => gap(why),
         },
-        documents: format::count(row.documents as u64),
-        positions: format::count(row.positions),
+        documents: counted(row.documents as u64),
+        positions: counted(row.positions),
         artifact: match &row.artifact {
-            None => "unknown".into(),
+            None => "–".into(),
             Some(digest) if row.other_artifact => format!("{digest}, not the timed one"),
             Some(digest) => digest.clone(),
         },
     }
+}
+
+/// A number of things that were judged; nothing judged is no number.
+fn counted(number: u64) -> String {
+    if number == 0 { "–".into() } else { format::count(number) }
 }
