@@ -111,6 +111,8 @@ pub enum BackendError {
     Run { backend: &'static str, why: String },
     #[error("{needed} positions are needed, the session was opened for {capacity}")]
     Capacity { needed: usize, capacity: usize },
+    #[error("the model's logits are not numbers: its weights or its arithmetic are broken")]
+    NotANumber,
     #[error("token {token} is outside the vocabulary of {vocab}")]
     Token { token: u32, vocab: usize },
 }

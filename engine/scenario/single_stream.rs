@@ -67,11 +67,17 @@ fn complete(
 ) -> Result<Timeline, BackendError> {
     let mut tokens = Vec::with_capacity(request.new_tokens);
     let sent = clock.now();
-    let mut next = generator.prefill(prompt, request.batch)?.argmax();
+    let mut logits = generator.prefill(prompt, request.batch)?;
+    let mut next = logits.argmax();
     tokens.push(clock.now());
     while tokens.len() < request.new_tokens {
-        next = generator.decode(&next)?.argmax();
+        logits = generator.decode(&next)?;
+        next = logits.argmax();
         tokens.push(clock.now());
+    }
+    // After the last instant: a model that computes nothing must not be reported as fast.
+    if logits.values.iter().any(|value| value.is_nan()) {
+        return Err(BackendError::NotANumber);
     }
     Ok(Timeline {
         sent,
@@ -143,6 +149,33 @@ mod tests {
         let warm: Vec<_> = rest.iter().map(|t| t.warmup).collect();
         assert_eq!(warm, [true, false, false]);
         assert_eq!(fake.decoded, 4 * 3);
+    }
+
+    #[test]
+    fn a_model_that_answers_with_no_numbers_is_an_error() {
+        struct Broken;
+        impl Generator for Broken {
+            fn vocab(&self) -> usize {
+                2
+            }
+
+            fn prefill(&mut self, _: &[u32], batch: usize) -> Result<Logits, BackendError> {
+                Ok(Logits { values: [0.0, f32::NAN].repeat(batch), vocab: 2 })
+            }
+
+            fn decode(&mut self, tokens: &[u32]) -> Result<Logits, BackendError> {
+                self.prefill(&[], tokens.len())
+            }
+
+            fn score(&mut self, _: &[u32]) -> Result<Logits, BackendError> {
+                unreachable!("a stream generates")
+            }
+        }
+        let clock = Ticks(Cell::new(0));
+        let request = Request { batch: 1, prompt_tokens: 1, new_tokens: 2 };
+        let rules = StreamRules { warmup: 0, min: 1, max: 1, min_time: 0 };
+        let result = single_stream(&mut Broken, &mut || vec![0], request, rules, &clock);
+        assert!(matches!(result, Err(BackendError::NotANumber)));
     }
 
     #[test]
