@@ -111,14 +111,18 @@ impl Launcher {
         tracing::debug!(pid, folder = %launch.scratch.display(), "child started");
         let mut watch = Watch::new(&mut child, launch.limits)?;
         let cause = watch.until_end(&self.interrupt, begin, progress);
-        // Not yet collected, so its number is still its own, even after a natural end.
-        end_group(pid);
-        if !matches!(cause, Cause::Ended) {
-            sweep::end_marked(&token, pid);
-        }
-        let status = collect(&mut child)?;
         let wall = begin.elapsed();
-        let left_behind = sweep::end_marked(&token, pid);
+        // All before it is collected, while its number is still its own. After a natural end the
+        // mark is looked for first: whatever the group's end would take must be counted.
+        let left_behind = if matches!(cause, Cause::Ended) {
+            let found = sweep::end_marked(&token, pid);
+            end_group(pid);
+            found
+        } else {
+            end_group(pid);
+            sweep::end_marked(&token, pid)
+        };
+        let status = collect(&mut child)?;
         watch.drain();
         let tail = inert_lines(&String::from_utf8_lossy(&watch.tail));
         let failure = |verdict, detail: String| Failure { verdict, detail, log_tail: tail.clone() };
