@@ -138,16 +138,17 @@ impl Task<'_> {
         let Stage::LoadModel(load) = stage else {
             return Ok(Made::read(Output::Measured));
         };
-        let path = match (&load.source, load.job(PathBuf::new())) {
-            (Source::File(path), _) => path.into(),
-            (_, None) => return Ok(Made::failed("the source has no way to be read".into())),
-            (Source::Hub { repository, revision }, _)
-                if hub::cached(repository, revision.as_deref().unwrap_or("main")).is_some() =>
-            {
+        let fetched = match &load.source {
+            Source::Hub { repository, revision } => {
                 hub::cached(repository, revision.as_deref().unwrap_or("main"))
-                    .expect("it was there a moment ago")
             }
-            (_, Some(job)) => match self.run(&job, share)? {
+            _ => None,
+        };
+        let path = match (fetched, &load.source, load.job(PathBuf::new())) {
+            (Some(folder), ..) => folder,
+            (None, Source::File(path), _) => path.into(),
+            (.., None) => return Ok(Made::failed("the source has no way to be read".into())),
+            (.., Some(job)) => match self.run(&job, share)? {
                 Ok((Done::Fetched { path }, _)) => path,
                 Ok((other, _)) => return Ok(Made::failed(format!("unexpected {other:?}"))),
                 Err(failure) => return Ok(Made::failed(describe(&failure))),
