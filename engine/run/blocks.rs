@@ -125,7 +125,8 @@ fn repeat(
         let comparisons = compare(blocks, session, variants);
         bar.set_message(widest(&comparisons));
         tracing::debug!(%setting, block, ?comparisons, "block ended");
-        if comparisons.is_empty() && done >= rule.min_blocks {
+        let enough = done >= rule.min_blocks || spent >= rule.max_time_ns;
+        if comparisons.is_empty() && enough {
             break StopReason::NothingLeft;
         }
         if !comparisons.is_empty()
