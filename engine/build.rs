@@ -9,9 +9,11 @@ fn main() {
     println!("cargo:rerun-if-changed={}", lock.display());
     println!("cargo:rerun-if-changed=engine/build.rs");
     let text = fs::read_to_string(&lock).unwrap_or_default();
-    for (name, variable) in
-        [("candle-core", "ENGINE_CANDLE_VERSION"), ("tokenizers", "ENGINE_TOKENIZERS_VERSION")]
-    {
+    for (name, variable) in [
+        ("candle-core", "ENGINE_CANDLE_VERSION"),
+        ("ort", "ENGINE_ORT_VERSION"),
+        ("tokenizers", "ENGINE_TOKENIZERS_VERSION"),
+    ] {
         let version = text
             .split("[[package]]")
             .find(|entry| entry.contains(&format!("name = \"{name}\"\n")))

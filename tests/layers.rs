@@ -36,8 +36,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("jsonschema", &["spec/validate.rs"]),
     ("minijinja", &["report/render.rs"]),
     ("nvml_wrapper", &["machine/gpu.rs"]),
+    ("ort", &["backend/onnxruntime", "backend/ort_"]),
     ("plotters", &["report/chart/canvas.rs"]),
     ("procfs", &["machine/"]),
+    ("prost", &["model/onnx/"]),
     ("rayon", &["run/execute.rs", "pass/rows.rs"]),
     ("saphyr_parser", &["spec/tree.rs"]),
     ("schemars", &["spec/", "base/unit.rs"]),
@@ -48,6 +50,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("strsim", &["base/suggest.rs"]),
     ("tokenizers", &["task/tokenizer.rs"]),
     ("tracing_subscriber", &["main.rs"]),
+    ("zip", &["data/archive.rs"]),
 ];
 
 /// Small packages that any room may use.

@@ -62,6 +62,9 @@ impl Backend for Candle {
                 let mut weights = GgufWeights::new(&gguf, artifact).map_err(failed)?;
                 Llama::new(&config, &mut weights, DType::F32, how.capacity).map_err(failed)?
             }
+            Kind::Onnx => {
+                return Err(BackendError::Kind { backend: ID, kind });
+            }
         };
         Ok(Box::new(CandleLlama { model, capacity: how.capacity, position: 0 }))
     }

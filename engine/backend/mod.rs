@@ -4,24 +4,31 @@
 //! the same prompts and the same judging serve every backend. Deliberately absent: timing (the
 //! cell's business) and optimization (the passes' business).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Kind;
+use crate::data::Tensor;
+use crate::model::{Kind, Signature};
 
 pub mod candle;
 mod candle_quantize;
 mod candle_weights;
+pub mod onnxruntime;
 
 pub use candle_quantize::{QuantizeError, quantize_rows};
 
 /// Every backend, in the order of preference.
-pub static BACKENDS: &[&dyn Backend] = &[&candle::Candle];
+pub static BACKENDS: &[&dyn Backend] = &[&candle::Candle, &onnxruntime::OnnxRuntime];
 
 /// The backend named `id`.
 pub fn backend(id: &str) -> Option<&'static dyn Backend> {
     BACKENDS.iter().copied().find(|b| b.id() == id)
+}
+
+/// The backend that opens artifacts of `kind` when the spec names none.
+pub fn opener(kind: Kind) -> Option<&'static dyn Backend> {
+    BACKENDS.iter().copied().find(|b| b.opens().contains(&kind))
 }
 
 pub trait Backend: Sync {
@@ -47,13 +54,37 @@ pub trait Backend: Sync {
         kind: Kind,
         how: &OpenOptions,
     ) -> Result<Box<dyn Generator>, BackendError>;
+
+    /// Opens an artifact for plain runs of named tensors.
+    fn session(
+        &self,
+        _artifact: &Path,
+        kind: Kind,
+        _how: &OpenOptions,
+    ) -> Result<Box<dyn Session>, BackendError> {
+        Err(BackendError::Kind { backend: self.id(), kind })
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenOptions {
-    /// Positions one sequence may hold, prompt and generated tokens together.
+    /// Positions one sequence may hold, prompt and generated tokens together. Sessions that run
+    /// plain tensors do not read it.
     pub capacity: usize,
+    /// Threads the kernels may use; the library's own choice when absent.
+    pub threads: Option<u32>,
+    /// Shared library of the runtime, absolute and verified; for backends that need one.
+    pub runtime: Option<PathBuf>,
+}
+
+/// A graph that is run with named tensors and keeps nothing between runs.
+pub trait Session {
+    /// What goes in and what comes out.
+    fn signature(&self) -> &Signature;
+
+    /// Runs once. `inputs` are named as in the signature; outputs come in its order.
+    fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, BackendError>;
 }
 
 /// A model with a KV cache that continues token sequences.
@@ -107,6 +138,8 @@ pub enum BackendError {
     Model(#[from] crate::model::ModelError),
     #[error("backend `{backend}` cannot open `{path}`: {why}")]
     Open { backend: &'static str, path: String, why: String },
+    #[error("backend `{backend}` does not open a model of kind `{}`", .kind.name())]
+    Kind { backend: &'static str, kind: Kind },
     #[error("backend `{backend}` failed while running: {why}")]
     Run { backend: &'static str, why: String },
     #[error("{needed} positions are needed, the session was opened for {capacity}")]

@@ -82,14 +82,17 @@ impl Init {
         })?;
         let mut comment = vec![format!(
             "{} with {} parameters, mostly {}, context of {} tokens",
-            facts.architecture, facts.parameters, facts.dtype, facts.context_length
+            facts.architecture,
+            facts.parameters,
+            facts.dtype,
+            facts.context_length.unwrap_or(0)
         )];
         comment.push(format!("task {}: {}", facts.task, facts.signature));
         Ok(Found {
             source,
             kind: facts.kind,
             comment,
-            context: facts.context_length,
+            context: facts.context_length.unwrap_or(2048),
             random: facts.random_weights,
         })
     }
@@ -139,7 +142,7 @@ impl Init {
                 line("  f32: {stages: [{cast: {to: f32}}]}");
                 line("  q8_0: {stages: [{quantize: {method: gguf, format: q8_0}}]}");
             }
-            Kind::Gguf => line("  as_is: {}"),
+            Kind::Gguf | Kind::Onnx => line("  as_is: {}"),
         }
         line("");
         if data.is_some() && found.kind == Kind::Checkpoint {

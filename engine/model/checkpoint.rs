@@ -68,14 +68,8 @@ impl Checkpoint {
         for name in SIDECARS {
             files.extend(folder.file(name)?);
         }
-        if let Some(file) = files.iter().find(|file| file.ends_with("generation_config.json"))
-            && let Some(value) = read_json(file)?.get("eos_token_id").filter(|v| !v.is_null())
-        {
-            config.eos_token_ids = config::token_ids(value).ok_or_else(|| ModelError::Config {
-                path: file.clone(),
-                field: "eos_token_id".to_owned(),
-                what: "must be a token id or a list of at most 64".to_owned(),
-            })?;
+        if let Some(file) = files.iter().find(|file| file.ends_with("generation_config.json")) {
+            generation_config(&mut config, file)?;
         }
         let tokenizer = files.iter().find(|file| file.ends_with("tokenizer.json")).cloned();
         let random_weights = json.get(super::random::MARK).is_some();
@@ -107,6 +101,33 @@ impl Checkpoint {
         };
         ["f32", "f16", "bf16"].into_iter().max_by_key(|dtype| elements(dtype)).expect("three types")
     }
+}
+
+impl LlamaConfig {
+    /// The configuration in `folder`, whose weights may lie elsewhere.
+    pub fn of_folder(folder: &Path) -> Result<Self, ModelError> {
+        let inside = Folder::open(folder)?;
+        let file = inside.file("config.json")?.ok_or_else(|| {
+            layout(folder, "has no `config.json`, which says how text becomes tokens".to_owned())
+        })?;
+        let mut config = Self::from_json(&file, &read_json(&file)?)?;
+        if let Some(file) = inside.file("generation_config.json")? {
+            generation_config(&mut config, &file)?;
+        }
+        Ok(config)
+    }
+}
+
+/// Tokens that end a text, where `generation_config.json` names some.
+fn generation_config(config: &mut LlamaConfig, file: &Path) -> Result<(), ModelError> {
+    if let Some(value) = read_json(file)?.get("eos_token_id").filter(|v| !v.is_null()) {
+        config.eos_token_ids = config::token_ids(value).ok_or_else(|| ModelError::Config {
+            path: file.to_owned(),
+            field: "eos_token_id".to_owned(),
+            what: "must be a token id or a list of at most 64".to_owned(),
+        })?;
+    }
+    Ok(())
 }
 
 /// The tensors that `config` demands out of `stored`, or everything that is wrong with them.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, Content};
 use super::gguf_names::ROPE_FACTORS;
+use super::onnx::OnnxFacts;
 use super::{Checkpoint, Gguf, GgufValue, LlamaConfig, ModelError, Signature, random};
 
 /// How an artifact is laid out.
@@ -17,12 +18,14 @@ pub enum Kind {
     Checkpoint,
     /// A single GGUF file.
     Gguf,
+    /// An ONNX graph, with its weights inside or in data files beside it.
+    Onnx,
 }
 
 impl Kind {
     /// The kind with this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Checkpoint, Self::Gguf].into_iter().find(|kind| kind.name() == name)
+        [Self::Checkpoint, Self::Gguf, Self::Onnx].into_iter().find(|kind| kind.name() == name)
     }
 
     /// As specs and records write it.
@@ -30,6 +33,7 @@ impl Kind {
         match self {
             Self::Checkpoint => "checkpoint",
             Self::Gguf => "gguf",
+            Self::Onnx => "onnx",
         }
     }
 }
@@ -46,9 +50,9 @@ pub struct ModelFacts {
     pub parameters: u64,
     /// The storage type of most weights.
     pub dtype: String,
-    /// Tokens.
-    pub context_length: u64,
-    pub vocab_size: u64,
+    /// Tokens; `None` for a model that is not about tokens, or does not say.
+    pub context_length: Option<u64>,
+    pub vocab_size: Option<u64>,
     /// Bytes of weights by storage type, such as `{"q8_0": 4456448}`.
     pub weight_bytes: IndexMap<String, u64>,
     /// Number of tensors by storage type.
@@ -60,6 +64,8 @@ pub struct ModelFacts {
     /// The weights were drawn, not trained: speed means something, quality does not.
     pub random_weights: bool,
     pub signature: Signature,
+    /// Of an ONNX graph.
+    pub onnx: Option<OnnxFacts>,
 }
 
 /// Facts about a checkpoint folder or a GGUF file, told apart by content.
@@ -139,14 +145,15 @@ fn facts_of(
         task: "text_generation",
         parameters: config.parameters(),
         dtype: dominant.map(|(dtype, _)| dtype).unwrap_or_default(),
-        context_length: config.max_position_embeddings as u64,
-        vocab_size: config.vocab_size as u64,
+        context_length: Some(config.max_position_embeddings as u64),
+        vocab_size: Some(config.vocab_size as u64),
         weight_bytes,
         tensor_counts,
         bytes_on_disk,
         quantized_share: quantized as f64 / total.max(1) as f64,
         random_weights,
         signature: Signature::text_generation(config.vocab_size as u64),
+        onnx: None,
     }
 }
 
@@ -168,7 +175,10 @@ mod tests {
         assert!(checkpoint.tokenizer.is_some());
         let facts = facts(&dir).unwrap();
         assert_eq!(facts.dtype, "f32");
-        assert_eq!((facts.parameters, facts.vocab_size, facts.context_length), (260_032, 512, 512));
+        assert_eq!(
+            (facts.parameters, facts.vocab_size, facts.context_length),
+            (260_032, Some(512), Some(512))
+        );
         assert_eq!(facts.weight_bytes["f32"], 4 * facts.parameters);
         assert!(!facts.random_weights);
         assert_eq!(facts.quantized_share, 0.0);

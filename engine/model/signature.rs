@@ -13,29 +13,33 @@ pub struct Signature {
 /// One named tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Port {
-    pub name: &'static str,
+    pub name: String,
     /// Such as `i64` or `f32`.
-    pub dtype: &'static str,
+    pub dtype: String,
     /// Outermost dimension first.
     pub shape: Vec<Dim>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Dim {
     /// Chosen by the caller; equal names are equal sizes.
-    Named(&'static str),
+    Named(String),
     Fixed(u64),
 }
 
 impl Signature {
     /// Tokens in, for every position the logits of its next token out.
     pub fn text_generation(vocab: u64) -> Self {
-        let (batch, sequence) = (Dim::Named("batch"), Dim::Named("sequence"));
-        let logits = vec![batch, sequence, Dim::Fixed(vocab)];
+        let (batch, sequence) = (Dim::Named("batch".into()), Dim::Named("sequence".into()));
+        let logits = vec![batch.clone(), sequence.clone(), Dim::Fixed(vocab)];
         Self {
-            inputs: vec![Port { name: "tokens", dtype: "i64", shape: vec![batch, sequence] }],
-            outputs: vec![Port { name: "logits", dtype: "f32", shape: logits }],
+            inputs: vec![Port {
+                name: "tokens".into(),
+                dtype: "i64".into(),
+                shape: vec![batch, sequence],
+            }],
+            outputs: vec![Port { name: "logits".into(), dtype: "f32".into(), shape: logits }],
         }
     }
 }

@@ -103,9 +103,10 @@ impl Pass for Cast {
     fn takes(&self, kind: Kind) -> Result<Kind, String> {
         match kind {
             Kind::Checkpoint => Ok(Kind::Checkpoint),
-            Kind::Gguf => {
-                Err("`cast` takes a checkpoint; the stages before it leave a GGUF file".into())
-            }
+            Kind::Gguf | Kind::Onnx => Err(format!(
+                "`cast` takes a checkpoint; the stages before it leave a model of kind `{}`",
+                kind.name()
+            )),
         }
     }
 

@@ -70,10 +70,10 @@ impl Pass for QuantizeGguf {
     fn takes(&self, kind: Kind) -> Result<Kind, String> {
         match kind {
             Kind::Checkpoint => Ok(Kind::Gguf),
-            Kind::Gguf => Err(
-                "`quantize` with method `gguf` takes a checkpoint; the stages before it leave a GGUF file"
-                    .into(),
-            ),
+            Kind::Gguf | Kind::Onnx => Err(format!(
+                "`quantize` with method `gguf` takes a checkpoint; the stages before it leave a model of kind `{}`",
+                kind.name()
+            )),
         }
     }
 

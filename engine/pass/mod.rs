@@ -61,6 +61,10 @@ pub struct PassJob<'a> {
     /// Checked against [`Pass::params`] before.
     pub params: &'a Value,
     pub out: &'a Path,
+    /// Shared library of ONNX Runtime, for passes that need it.
+    pub runtime: Option<&'a Path>,
+    /// The input lies in the store and never changes: its files may be linked instead of copied.
+    pub linkable: bool,
     /// Told the share that is done, from 0 to 1.
     pub progress: &'a dyn Fn(f64),
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{Plan, Step, StepIndex, VariantPlan};
-use crate::backend;
+use crate::backend::{self, Backend};
 use crate::base::{Digest, Problem, Problems};
 use crate::model::{self, Kind, RandomModel};
 use crate::pass;
@@ -113,7 +113,7 @@ impl Builder<'_> {
                         kind = Kind::Gguf;
                     }
                     // A model that cannot be read fails its own step, with the reason.
-                    self.context = model::facts(&found).ok().map(|facts| facts.context_length);
+                    self.context = model::facts(&found).ok().and_then(|facts| facts.context_length);
                     Source::File(found.to_string_lossy().into_owned())
                 }
                 Err(error) => {
@@ -187,13 +187,8 @@ impl Builder<'_> {
         let variant = &self.loaded.spec.variants[name];
         let mut plan = match &variant.from {
             Some(from) => self.variant(from, source),
-            None => VariantPlan { backend: "candle".into(), artifact: source, recipe: Vec::new() },
+            None => VariantPlan { backend: String::new(), artifact: source, recipe: Vec::new() },
         };
-        if let Some(id) = variant.backend {
-            plan.backend = match id {
-                crate::spec::Backend::Candle => "candle".to_owned(),
-            };
-        }
         let mut sound = true;
         for (index, stage) in variant.stages.iter().enumerate() {
             let pointer = format!("/variants/{name}/stages/{index}");
@@ -210,6 +205,12 @@ impl Builder<'_> {
             }
         }
         let kind = self.kinds[plan.artifact];
+        plan.backend = match variant.backend {
+            Some(crate::spec::Backend::Candle) => "candle",
+            Some(crate::spec::Backend::Onnxruntime) => "onnxruntime",
+            None => backend::opener(kind).map_or("", Backend::id),
+        }
+        .to_owned();
         let opens = backend::backend(&plan.backend).is_some_and(|b| b.opens().contains(&kind));
         if sound && !opens {
             let what = format!("backend `{}` cannot open a {}", plan.backend, kind.name());

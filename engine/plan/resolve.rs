@@ -73,7 +73,7 @@ pub fn recipe(
         Stage::Optimize(optimize) => Some(optimize.recipe(&inputs[0])),
         Stage::Judge(judge) => {
             let context = outputs[step.needs[0]].as_ref().and_then(Output::model);
-            let context = context.map(|model| model.facts.context_length);
+            let context = context.and_then(|model| model.facts.context_length);
             Some(judge.recipe(&judge.windows(context), inputs))
         }
         Stage::Bench(_) => None,

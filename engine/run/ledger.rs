@@ -78,7 +78,7 @@ fn model(spec: &Spec, state: &Progressed) -> Model {
         architecture: found.map(|m| m.facts.architecture.clone()),
         parameters: found.map(|m| m.facts.parameters),
         dtype: found.map(|m| m.facts.dtype.clone()),
-        context_length: found.map(|m| m.facts.context_length),
+        context_length: found.and_then(|m| m.facts.context_length),
         random_weights: spec.model.source.starts_with("random://")
             || found.is_some_and(|m| m.facts.random_weights),
     }

@@ -175,7 +175,7 @@ impl Task<'_> {
             Stage::Optimize(optimize) => optimize.job(&model(0).artifact, out),
             Stage::Judge(judge) => {
                 let variant = model(0);
-                let windows = judge.windows(Some(variant.facts.context_length));
+                let windows = judge.windows(variant.facts.context_length);
                 let Some(Output::Tokens { folder, .. }) = &self.outputs[step.needs[2]] else {
                     unreachable!("a judge step needs tokens, and its recipe found them");
                 };

@@ -116,7 +116,7 @@ pub struct Variant {
     /// Start from another variant's artifact. Shared stages are built once.
     #[serde(default)]
     pub from: Option<String>,
-    /// What runs the artifact. The backend of `from` when left out, else `candle`.
+    /// What runs the artifact. When left out, what opens the artifact that the stages leave: `onnxruntime` for a graph, else `candle`.
     #[serde(default)]
     pub backend: Option<Backend>,
     /// Optimizations in order. Each is a map with one key.
@@ -132,6 +132,7 @@ pub struct Variant {
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
     Candle,
+    Onnxruntime,
 }
 
 /// Post-conditions on an artifact. Each one that does not hold fails the variant.

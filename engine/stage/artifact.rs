@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::base::Digest;
+use crate::model::onnx::GRAPH_FILE;
 use crate::model::{Checkpoint, Kind, ModelError};
 use crate::pass::GGUF_FILE;
 
@@ -59,6 +60,7 @@ impl Artifact {
         let path = match kind {
             Kind::Checkpoint => folder.to_owned(),
             Kind::Gguf => folder.join(GGUF_FILE),
+            Kind::Onnx => folder.join(GRAPH_FILE),
         };
         Self { kind, path, digest, bytes, stamp: None }
     }

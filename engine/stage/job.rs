@@ -181,7 +181,10 @@ impl Job {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
                 let kind = input.kind;
-                let job = PassJob { input: &input.path, kind, params, out, progress };
+                let linkable = input.stamp.is_none();
+                let runtime = None;
+                let job =
+                    PassJob { input: &input.path, kind, params, out, runtime, linkable, progress };
                 let notes = found.apply(&job)?;
                 Ok(Done::Artifact { kind: notes.kind, notes: notes.notes })
             }
@@ -236,7 +239,7 @@ fn run_judge(
     progress: &dyn Fn(f64),
 ) -> Result<Done, JobError> {
     let documents = TokenFile::read(tokens).map_err(JobError::new)?.with_bos();
-    let how = OpenOptions { capacity: judge.window };
+    let how = OpenOptions { capacity: judge.window, ..OpenOptions::default() };
     let open = |artifact: &Artifact, id: &str| {
         Ok::<_, JobError>(find_backend(id)?.open(&artifact.path, artifact.kind, &how)?)
     };
@@ -267,7 +270,7 @@ fn run_continuation(
     if ids.is_empty() {
         return Err(JobError::new("the prompt has no tokens"));
     }
-    let how = OpenOptions { capacity: ids.len() + new_tokens };
+    let how = OpenOptions { capacity: ids.len() + new_tokens, ..OpenOptions::default() };
     let mut generator = find_backend(backend)?.open(&artifact.path, artifact.kind, &how)?;
     let (new, finish) =
         task::continuation(generator.as_mut(), &ids, new_tokens, tokens.eos(), sampling)?;
@@ -290,7 +293,8 @@ fn run_bench(
         None => None,
     };
     let clock = Monotonic::start();
-    let how = OpenOptions { capacity: request.prompt_tokens + request.new_tokens };
+    let capacity = request.prompt_tokens + request.new_tokens;
+    let how = OpenOptions { capacity, ..OpenOptions::default() };
     let begin = clock.now();
     let mut generator = backend.open(&artifact.path, artifact.kind, &how)?;
     let load = clock.now() - begin;

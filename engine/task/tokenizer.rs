@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
 use crate::model::gguf_names::LLAMA3_SPLIT;
-use crate::model::{Checkpoint, Gguf, GgufArray, GgufValue, Kind, LlamaConfig, ModelError};
+use crate::model::{Gguf, GgufArray, GgufValue, Kind, LlamaConfig, ModelError};
 
 /// Key under which a GGUF file may carry a whole tokenizer.json.
 const WHOLE: &str = "tokenizer.huggingface.json";
@@ -37,18 +37,21 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Loads the tokenizer that belongs to a checkpoint folder or a GGUF file.
+    /// Loads the tokenizer that belongs to a checkpoint folder, a GGUF file or an ONNX graph.
     pub fn open(kind: Kind, path: &Path) -> Result<Self, TokenizerError> {
         let shown = || path.display().to_string();
         let unusable = |why: String| TokenizerError::Unusable { path: shown(), why };
         let (config, tokenizer, asked) = match kind {
-            Kind::Checkpoint => {
-                let checkpoint = Checkpoint::open(path)?;
-                let file =
-                    checkpoint.tokenizer.ok_or_else(|| TokenizerError::None { path: shown() })?;
+            Kind::Checkpoint | Kind::Onnx => {
+                // Beside a graph lie the same files as in the checkpoint that it came from.
+                let folder = if kind == Kind::Onnx { path.parent().unwrap_or(path) } else { path };
+                let config = LlamaConfig::of_folder(folder)?;
+                let file = folder.join("tokenizer.json");
+                if !file.is_file() {
+                    return Err(TokenizerError::None { path: shown() });
+                }
                 let tokenizer = Tokenizer::from_file(file).map_err(|e| unusable(e.to_string()))?;
-                let asked = checkpoint_asks_for_bos(path);
-                (checkpoint.config, tokenizer, asked)
+                (config, tokenizer, checkpoint_asks_for_bos(folder))
             }
             Kind::Gguf => {
                 let gguf = Gguf::read(path)?;

@@ -1,0 +1,163 @@
+//! Dense tensors as they go in and out of models.
+
+use std::fmt;
+
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+
+/// Type of a tensor's elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ElementType {
+    F64,
+    F32,
+    F16,
+    Bf16,
+    I64,
+    I32,
+    I16,
+    I8,
+    U64,
+    U32,
+    U16,
+    U8,
+    Bool,
+}
+
+impl ElementType {
+    pub const ALL: [Self; 13] = [
+        Self::F64,
+        Self::F32,
+        Self::F16,
+        Self::Bf16,
+        Self::I64,
+        Self::I32,
+        Self::I16,
+        Self::I8,
+        Self::U64,
+        Self::U32,
+        Self::U16,
+        Self::U8,
+        Self::Bool,
+    ];
+
+    /// As records and reports write it, such as `f32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "f64",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::I64 => "i64",
+            Self::I32 => "i32",
+            Self::I16 => "i16",
+            Self::I8 => "i8",
+            Self::U64 => "u64",
+            Self::U32 => "u32",
+            Self::U16 => "u16",
+            Self::U8 => "u8",
+            Self::Bool => "bool",
+        }
+    }
+
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::I8 | Self::U8 | Self::Bool => 1,
+        }
+    }
+
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A dense tensor: elements in row-major order, little-endian.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    pub dtype: ElementType,
+    /// Outermost dimension first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// `shape` many elements of `dtype`.
+    pub bytes: Vec<u8>,
+}
+
+impl Tensor {
+    /// `None` when `bytes` are not as many as the shape demands.
+    pub fn new(dtype: ElementType, shape: Vec<usize>, bytes: Vec<u8>) -> Option<Self> {
+        let elements = shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim))?;
+        let needed = elements.checked_mul(dtype.bytes())?;
+        (needed == bytes.len()).then_some(Self { dtype, shape, bytes })
+    }
+
+    /// A tensor of f32. The caller gives as many values as the shape demands.
+    pub fn of_f32(shape: Vec<usize>, values: &[f32]) -> Self {
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        Self { dtype: ElementType::F32, shape, bytes: bytemuck::cast_slice(values).to_vec() }
+    }
+
+    /// A tensor of i64. The caller gives as many values as the shape demands.
+    pub fn of_i64(shape: Vec<usize>, values: &[i64]) -> Self {
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        Self { dtype: ElementType::I64, shape, bytes: bytemuck::cast_slice(values).to_vec() }
+    }
+
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Every element as f64, exact but for integers beyond 2^53.
+    pub fn to_f64(&self) -> Vec<f64> {
+        fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+            let (whole, _) = bytes.as_chunks::<N>();
+            whole.iter().map(|chunk| value(*chunk)).collect()
+        }
+        let bytes = &self.bytes;
+        match self.dtype {
+            ElementType::F64 => each(bytes, f64::from_le_bytes),
+            ElementType::F32 => each(bytes, |b| f64::from(f32::from_le_bytes(b))),
+            ElementType::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
+            ElementType::Bf16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+            ElementType::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
+            ElementType::I32 => each(bytes, |b| f64::from(i32::from_le_bytes(b))),
+            ElementType::I16 => each(bytes, |b| f64::from(i16::from_le_bytes(b))),
+            ElementType::I8 => each(bytes, |b| f64::from(i8::from_le_bytes(b))),
+            ElementType::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
+            ElementType::U32 => each(bytes, |b| f64::from(u32::from_le_bytes(b))),
+            ElementType::U16 => each(bytes, |b| f64::from(u16::from_le_bytes(b))),
+            ElementType::U8 | ElementType::Bool => each(bytes, |b: [u8; 1]| f64::from(b[0])),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_has_as_many_bytes_as_its_shape_demands() {
+        assert!(Tensor::new(ElementType::F32, vec![2, 3], vec![0; 24]).is_some());
+        assert!(Tensor::new(ElementType::F32, vec![2, 3], vec![0; 23]).is_none());
+        assert!(Tensor::new(ElementType::U8, vec![usize::MAX, 2], vec![]).is_none());
+        assert_eq!(Tensor::new(ElementType::I64, vec![], vec![0; 8]).unwrap().elements(), 1);
+    }
+
+    #[test]
+    fn elements_are_read_in_their_type() {
+        let tensor = Tensor::new(ElementType::I8, vec![2], vec![0xff, 3]).unwrap();
+        assert_eq!(tensor.to_f64(), [-1.0, 3.0]);
+        let half = f16::from_f32(1.5).to_le_bytes();
+        let tensor = Tensor::new(ElementType::F16, vec![1], half.to_vec()).unwrap();
+        assert_eq!(tensor.to_f64(), [1.5]);
+        assert_eq!(Tensor::of_f32(vec![2], &[0.5, -2.0]).to_f64(), [0.5, -2.0]);
+    }
+}

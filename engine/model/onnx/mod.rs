@@ -1,0 +1,64 @@
+//! ONNX graphs: read with bounds, looked at, edited and written again.
+//!
+//! A graph and its weights are kept apart: [`OnnxModel::read`] leaves every large weight where it
+//! lies, inside the file or in a data file beside it, and notes the place. So a graph of many
+//! gigabytes is planned, refused or rewritten in a few megabytes of memory, and passes stream the
+//! weights they change. Deliberately absent: running a graph (backend), and shape inference.
+
+mod element;
+pub mod facts;
+pub mod proto;
+mod reader;
+mod view;
+mod writer;
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+
+pub use element::{element_type, type_code, type_name};
+pub use facts::OnnxFacts;
+pub use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+pub use view::{attribute_f32, attribute_int, attribute_ints, attribute_text};
+pub use writer::{GraphWriter, WEIGHTS_FILE};
+
+/// Name of the graph in an artifact's folder.
+pub const GRAPH_FILE: &str = "model.onnx";
+
+/// Value of `data_location` for a tensor whose bytes lie outside the message.
+pub const EXTERNAL: i32 = 1;
+
+/// An ONNX model whose large weights are still in their files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnnxModel {
+    /// The `.onnx` file.
+    pub path: PathBuf,
+    /// The graph. An initializer listed in `weights` has no bytes here, `data_location` is
+    /// [`EXTERNAL`] and `external_data` is empty.
+    pub proto: ModelProto,
+    /// Where the bytes of large initializers of the main graph lie, by name; little-endian, row by
+    /// row, exactly as many as type and shape demand, inside a regular file.
+    pub weights: IndexMap<String, Stored>,
+    /// All files the model consists of: the graph, then data files in order of first use.
+    pub files: Vec<PathBuf>,
+}
+
+/// A range of bytes in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stored {
+    pub file: PathBuf,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+impl OnnxModel {
+    pub fn graph(&self) -> &GraphProto {
+        self.proto.graph.as_ref().expect("the reader refuses a model without a graph")
+    }
+
+    /// The value of a `metadata_props` entry.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        let entry = self.proto.metadata_props.iter().find(|e| e.key.as_deref() == Some(key))?;
+        entry.value.as_deref()
+    }
+}
