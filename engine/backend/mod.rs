@@ -15,6 +15,9 @@ pub mod candle;
 mod candle_quantize;
 mod candle_weights;
 pub mod onnxruntime;
+mod ort_environment;
+mod ort_generator;
+mod ort_session;
 
 pub use candle_quantize::{QuantizeError, quantize_rows};
 
@@ -140,6 +143,8 @@ pub enum BackendError {
     Open { backend: &'static str, path: String, why: String },
     #[error("backend `{backend}` does not open a model of kind `{}`", .kind.name())]
     Kind { backend: &'static str, kind: Kind },
+    #[error("backend `{backend}` cannot use `{library}`: {why}")]
+    Runtime { backend: &'static str, library: String, why: String },
     #[error("backend `{backend}` failed while running: {why}")]
     Run { backend: &'static str, why: String },
     #[error("{needed} positions are needed, the session was opened for {capacity}")]

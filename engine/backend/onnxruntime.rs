@@ -1,8 +1,10 @@
-//! The ONNX Runtime backend.
+//! The ONNX Runtime backend: graphs on the CPU.
 
 use std::path::Path;
 
-use super::{Backend, BackendError, Generator, OpenOptions};
+use super::ort_generator::OrtGenerator;
+use super::ort_session::OrtSession;
+use super::{Backend, BackendError, Generator, OpenOptions, Session};
 use crate::model::Kind;
 
 pub struct OnnxRuntime;
@@ -29,10 +31,25 @@ impl Backend for OnnxRuntime {
 
     fn open(
         &self,
-        _artifact: &Path,
+        artifact: &Path,
         kind: Kind,
-        _how: &OpenOptions,
+        how: &OpenOptions,
     ) -> Result<Box<dyn Generator>, BackendError> {
-        Err(BackendError::Kind { backend: ID, kind })
+        match kind {
+            Kind::Onnx => Ok(Box::new(OrtGenerator::open(artifact, how)?)),
+            _ => Err(BackendError::Kind { backend: ID, kind }),
+        }
+    }
+
+    fn session(
+        &self,
+        artifact: &Path,
+        kind: Kind,
+        how: &OpenOptions,
+    ) -> Result<Box<dyn Session>, BackendError> {
+        match kind {
+            Kind::Onnx => Ok(Box::new(OrtSession::open(artifact, how)?)),
+            _ => Err(BackendError::Kind { backend: ID, kind }),
+        }
     }
 }

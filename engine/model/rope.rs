@@ -31,6 +31,13 @@ impl RopeScaling {
         rotations.map(|frequency| self.divisor(frequency) as f32).collect()
     }
 
+    /// Radians per position of each pair of elements, `head_dim / 2` of them, highest first.
+    pub fn frequencies(&self, head_dim: usize, theta: f64) -> Vec<f32> {
+        let plain = (0..head_dim / 2).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64) as f32);
+        let divisors = self.divisors(head_dim, theta);
+        plain.zip(divisors).map(|(frequency, divisor)| frequency / divisor).collect()
+    }
+
     /// `frequency` in radians per position.
     fn divisor(&self, frequency: f64) -> f64 {
         match *self {

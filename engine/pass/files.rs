@@ -9,13 +9,24 @@ use crate::model::checkpoint::SIDECARS;
 
 /// Copies the sidecar files that `from` has.
 pub fn copy_sidecars(from: &Path, to: &Path) -> Result<(), PassError> {
-    for name in SIDECARS {
-        let source = from.join(name);
-        if source.is_file() {
-            std::fs::copy(&source, to.join(name)).map_err(file_error("copy", &source))?;
-        }
+    SIDECARS.iter().try_for_each(|name| copy_file(from, to, name))
+}
+
+/// Copies the file `name`, if `from` has it.
+pub fn copy_file(from: &Path, to: &Path, name: &str) -> Result<(), PassError> {
+    let source = from.join(name);
+    if source.is_file() {
+        std::fs::copy(&source, to.join(name)).map_err(file_error("copy", &source))?;
     }
     Ok(())
+}
+
+/// Copies what travels with a graph: configuration and tokenizer, from the folder of the graph
+/// `model`.
+pub fn copy_beside(model: &Path, to: &Path) -> Result<(), PassError> {
+    let from = model.parent().unwrap_or(model);
+    copy_file(from, to, "config.json")?;
+    copy_sidecars(from, to)
 }
 
 /// The parsed `config.json` of `folder`.

@@ -13,13 +13,15 @@ use crate::backend::QuantizeError;
 use crate::model::{Kind, ModelError};
 
 mod cast;
+mod export_onnx;
 mod files;
 mod gguf;
 mod gguf_metadata;
+mod matrix;
 mod rows;
 
 /// Every pass, in the order in which the schema and `engine list` show them.
-pub static PASSES: &[&dyn Pass] = &[&cast::Cast, &gguf::QuantizeGguf];
+pub static PASSES: &[&dyn Pass] = &[&cast::Cast, &export_onnx::ExportOnnx, &gguf::QuantizeGguf];
 
 pub trait Pass: Sync {
     /// The stage's key in a spec, such as `quantize`.
@@ -91,6 +93,8 @@ pub enum PassError {
     NotFinite { tensor: String, row: u64 },
     #[error("tensor `{tensor}` holds values beyond the range of {target}")]
     Overflow { tensor: String, target: &'static str },
+    #[error("the graph of `{path}` cannot be changed: {what}")]
+    Graph { path: String, what: String },
     #[error("`tokenizer.json` cannot be carried over: {0}")]
     Tokenizer(String),
 }

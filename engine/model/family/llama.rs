@@ -6,7 +6,7 @@ use candle_nn::ops::{rms_norm, softmax_last_dim};
 use candle_nn::rotary_emb::{rope, rope_i};
 
 use super::{Matrix, Weights};
-use crate::model::LlamaConfig;
+use crate::model::{LlamaConfig, RopeScaling};
 
 /// A Llama with its weights and its KV cache.
 pub struct Llama {
@@ -209,20 +209,15 @@ impl Rotary {
         capacity: usize,
     ) -> Result<Self> {
         let half = config.head_dim / 2;
-        let mut frequencies: Vec<f32> = (0..half)
-            .map(|i| {
-                let exponent = 2.0 * i as f64 / config.head_dim as f64;
-                config.rope_theta.powf(-exponent) as f32
-            })
-            .collect();
         // A GGUF file carries the factors of its scaling; the configuration of a checkpoint names a rule.
-        let divisors = match factors {
-            Some(factors) => factors.to_dtype(DType::F32)?.to_vec1::<f32>()?,
-            None => config.rope_scaling.divisors(config.head_dim, config.rope_theta),
+        let frequencies = match factors {
+            Some(factors) => {
+                let plain = RopeScaling::None.frequencies(config.head_dim, config.rope_theta);
+                let factors = factors.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+                plain.iter().zip(factors).map(|(frequency, factor)| frequency / factor).collect()
+            }
+            None => config.rope_scaling.frequencies(config.head_dim, config.rope_theta),
         };
-        for (frequency, divisor) in frequencies.iter_mut().zip(divisors) {
-            *frequency /= divisor;
-        }
         let frequencies = Tensor::from_vec(frequencies, (1, half), &Device::Cpu)?;
         let positions = Tensor::arange(0, capacity as u32, &Device::Cpu)?
             .to_dtype(DType::F32)?

@@ -9,6 +9,7 @@ use candle_core::{Module, Result, Tensor};
 use std::sync::Arc;
 
 pub mod llama;
+pub mod llama_onnx;
 
 /// A source of weights by their Hugging Face names.
 pub trait Weights {

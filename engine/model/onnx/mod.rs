@@ -5,6 +5,7 @@
 //! gigabytes is planned, refused or rewritten in a few megabytes of memory, and passes stream the
 //! weights they change. Deliberately absent: running a graph (backend), and shape inference.
 
+pub mod build;
 mod element;
 pub mod facts;
 pub mod proto;

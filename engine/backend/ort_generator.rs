@@ -1,0 +1,217 @@
+//! Text generation on ONNX Runtime: keys and values stay where the session wrote them.
+
+use std::path::Path;
+
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{IoBinding, Session};
+use ort::value::{DynTensor, Shape, Tensor, TensorElementType, ValueType};
+
+use super::ort_environment::{open_error, run_error, session};
+use super::{BackendError, Generator, Logits, OpenOptions};
+
+const LOGITS: &str = "logits";
+
+pub struct OrtGenerator {
+    session: Session,
+    binding: IoBinding,
+    cache: Option<Cache>,
+    /// Rows of tokens seen so far, for a graph without a cache.
+    seen: Vec<Vec<u32>>,
+    vocab: usize,
+    capacity: usize,
+    position: usize,
+    batch: usize,
+}
+
+/// Buffers that the graph reads and writes in place: one for each `past_key_values` input.
+struct Cache {
+    /// Names of the input and of the output that share a buffer.
+    names: Vec<(String, String)>,
+    dtype: TensorElementType,
+    kv_heads: i64,
+    head_dim: i64,
+    buffers: Vec<DynTensor>,
+}
+
+impl OrtGenerator {
+    pub fn open(artifact: &Path, how: &OpenOptions) -> Result<Self, BackendError> {
+        let session = session(artifact, how)?;
+        let refused = |why: String| open_error(artifact, why);
+        let logits = session.outputs().iter().find(|outlet| outlet.name() == LOGITS);
+        let vocab = match logits.map(|outlet| outlet.dtype()) {
+            Some(ValueType::Tensor { shape, .. }) => shape.last().copied().filter(|&n| n > 0),
+            _ => None,
+        };
+        let vocab = vocab.ok_or_else(|| {
+            refused("it has no output `logits` whose last dimension is the vocabulary".into())
+        })?;
+        for name in ["input_ids"] {
+            if !session.inputs().iter().any(|outlet| outlet.name() == name) {
+                return Err(refused(format!("it has no input `{name}`")));
+            }
+        }
+        let cache = Cache::of(&session).map_err(refused)?;
+        let mut binding = session.create_binding().map_err(run_error)?;
+        let host =
+            MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
+                .map_err(run_error)?;
+        binding.bind_output_to_device(LOGITS, &host).map_err(run_error)?;
+        Ok(Self {
+            session,
+            binding,
+            cache,
+            seen: Vec::new(),
+            vocab: vocab as usize,
+            capacity: how.capacity,
+            position: 0,
+            batch: 0,
+        })
+    }
+
+    fn check(&self, tokens: &[u32], batch: usize) -> Result<usize, BackendError> {
+        let vocab = self.vocab;
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) {
+            return Err(BackendError::Token { token, vocab });
+        }
+        let positions = tokens.len() / batch.max(1);
+        let needed = self.position + positions;
+        if needed > self.capacity {
+            return Err(BackendError::Capacity { needed, capacity: self.capacity });
+        }
+        Ok(positions)
+    }
+
+    /// Appends `tokens` (`batch` rows) and returns the logits of the last `keep` positions.
+    fn append(
+        &mut self,
+        tokens: &[u32],
+        batch: usize,
+        keep: usize,
+    ) -> Result<Logits, BackendError> {
+        let positions = self.check(tokens, batch)?;
+        let values = match &mut self.cache {
+            Some(cache) => {
+                cache.prepare(&self.session, &mut self.binding, batch, self.capacity)?;
+                let past = vec![self.position as i64; batch];
+                let past = Tensor::from_array(([batch], past)).map_err(run_error)?;
+                let keep = Tensor::from_array(([1_usize], vec![keep as i64])).map_err(run_error)?;
+                self.binding.bind_input("past_lengths", &past).map_err(run_error)?;
+                self.binding.bind_input("num_logits_to_keep", &keep).map_err(run_error)?;
+                self.run(tokens, batch, positions)?
+            }
+            None => {
+                self.seen.resize(batch, Vec::new());
+                for (row, new) in self.seen.iter_mut().zip(tokens.chunks(positions.max(1))) {
+                    row.extend_from_slice(new);
+                }
+                let all = self.seen.concat();
+                let length = self.position + positions;
+                let values = self.run(&all, batch, length)?;
+                let rows = values.chunks(length * self.vocab);
+                rows.flat_map(|row| &row[(length - keep) * self.vocab..]).copied().collect()
+            }
+        };
+        self.position += positions;
+        self.batch = batch;
+        Ok(Logits { values, vocab: self.vocab })
+    }
+
+    fn run(
+        &mut self,
+        tokens: &[u32],
+        batch: usize,
+        positions: usize,
+    ) -> Result<Vec<f32>, BackendError> {
+        let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+        let ids = Tensor::from_array(([batch, positions], ids)).map_err(run_error)?;
+        self.binding.bind_input("input_ids", &ids).map_err(run_error)?;
+        let outputs = self.session.run_binding(&self.binding).map_err(run_error)?;
+        let logits = outputs.get(LOGITS).ok_or_else(|| run_error("it gave no logits"))?;
+        if let Ok((_, values)) = logits.try_extract_tensor::<f32>() {
+            return Ok(values.to_vec());
+        }
+        let (_, values) = logits.try_extract_tensor::<half::f16>().map_err(run_error)?;
+        Ok(values.iter().map(|value| value.to_f32()).collect())
+    }
+
+    fn reset(&mut self) {
+        self.position = 0;
+        self.seen.clear();
+    }
+}
+
+impl Cache {
+    /// The cache of a graph; `None` when it has none, an error when it is of another layout.
+    fn of(session: &Session) -> Result<Option<Self>, String> {
+        let mut names = Vec::new();
+        let mut found = None;
+        for outlet in session.inputs() {
+            let Some(rest) = outlet.name().strip_prefix("past_key_values.") else { continue };
+            let output = format!("present.{rest}");
+            if !session.outputs().iter().any(|outlet| outlet.name() == output) {
+                return Err(format!("it has no output `{output}`"));
+            }
+            match outlet.dtype() {
+                ValueType::Tensor { ty, shape, .. } if shape.len() == 4 => {
+                    found = Some((*ty, shape[1], shape[3]));
+                }
+                other => return Err(format!("`{}` is {other}", outlet.name())),
+            }
+            names.push((outlet.name().to_owned(), output));
+        }
+        let Some((dtype, kv_heads, head_dim)) = found else { return Ok(None) };
+        for name in ["past_lengths", "num_logits_to_keep"] {
+            if !session.inputs().iter().any(|outlet| outlet.name() == name) {
+                return Err(format!(
+                    "it has key and value caches but no input `{name}`: only graphs that write \
+                     their cache in place are run"
+                ));
+            }
+        }
+        Ok(Some(Self { names, dtype, kv_heads, head_dim, buffers: Vec::new() }))
+    }
+
+    /// Makes sure that there are bound buffers for `batch` rows of `capacity` positions.
+    fn prepare(
+        &mut self,
+        session: &Session,
+        binding: &mut IoBinding,
+        batch: usize,
+        capacity: usize,
+    ) -> Result<(), BackendError> {
+        let wanted = [batch as i64, self.kv_heads, capacity as i64, self.head_dim];
+        if self.buffers.first().is_some_and(|buffer| buffer.shape()[..] == wanted) {
+            return Ok(());
+        }
+        self.buffers.clear();
+        for (input, output) in &self.names {
+            let shape = Shape::new(wanted);
+            let mut buffer =
+                DynTensor::new(session.allocator(), self.dtype, shape).map_err(run_error)?;
+            binding.bind_input(input.as_str(), &buffer).map_err(run_error)?;
+            binding.bind_output(output.as_str(), &mut buffer).map_err(run_error)?;
+            self.buffers.push(buffer);
+        }
+        Ok(())
+    }
+}
+
+impl Generator for OrtGenerator {
+    fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    fn prefill(&mut self, tokens: &[u32], batch: usize) -> Result<Logits, BackendError> {
+        self.reset();
+        self.append(tokens, batch, 1)
+    }
+
+    fn decode(&mut self, tokens: &[u32]) -> Result<Logits, BackendError> {
+        self.append(tokens, tokens.len(), 1)
+    }
+
+    fn score(&mut self, tokens: &[u32]) -> Result<Logits, BackendError> {
+        self.reset();
+        self.append(tokens, 1, tokens.len())
+    }
+}

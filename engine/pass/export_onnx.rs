@@ -1,0 +1,132 @@
+//! `export: {format: onnx}`: a checkpoint as an ONNX graph with its weights in a data file.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::files::{copy_file, copy_sidecars};
+use super::rows::Rows;
+use super::{Pass, PassError, PassJob, PassNotes, matrix};
+use crate::data::ElementType;
+use crate::model::family::llama_onnx::{self, Wanted};
+use crate::model::onnx::{GraphWriter, TensorProto};
+use crate::model::{Checkpoint, Kind};
+
+pub struct ExportOnnx;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    #[serde(rename = "format")]
+    _format: String,
+    #[serde(default = "yes")]
+    kv_cache: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Pass for ExportOnnx {
+    fn id(&self) -> &'static str {
+        "export"
+    }
+
+    fn epoch(&self) -> u32 {
+        1
+    }
+
+    fn about(&self) -> &'static str {
+        "writes a checkpoint as an ONNX graph of standard operators, weights in f32 beside it"
+    }
+
+    fn params(&self) -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "format": {
+                    "description": "`onnx`: a graph of operator set 24.",
+                    "enum": ["onnx"],
+                },
+                "kv_cache": {
+                    "description": "Whether the graph keeps keys and values of earlier positions, in buffers that are bound once and written in place. Without it every new token runs the whole sequence again. True when left out.",
+                    "type": "boolean",
+                },
+            },
+            "required": ["format"],
+            "additionalProperties": false,
+        })
+    }
+
+    fn takes(&self, kind: Kind) -> Result<Kind, String> {
+        match kind {
+            Kind::Checkpoint => Ok(Kind::Onnx),
+            Kind::Gguf | Kind::Onnx => Err(format!(
+                "`export` takes a checkpoint; the stages before it leave a model of kind `{}`",
+                kind.name()
+            )),
+        }
+    }
+
+    fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
+        let params: Params = serde_json::from_value(job.params.clone())?;
+        let checkpoint = Checkpoint::open(job.input)?;
+        let rows = Rows::open(&checkpoint)?;
+        let mut writer = GraphWriter::new(job.out);
+        let total = checkpoint.parameters().max(1) as f64;
+        let mut done = 0;
+        let mut weight = |name: &str, wanted: Wanted<'_>| -> Result<TensorProto, PassError> {
+            let tensor =
+                match wanted {
+                    Wanted::Table(table) => {
+                        let shape: Vec<u64> = table.shape.iter().map(|&dim| dim as u64).collect();
+                        writer.weight::<PassError>(name, table.dtype, &shape, |out| {
+                            out(&table.bytes)
+                        })?
+                    }
+                    Wanted::Stored(source) => {
+                        let source = rows.source(source);
+                        done += source.rows * source.cols;
+                        let encode = |values: Vec<f32>| Ok(bytemuck::cast_slice(&values).to_vec());
+                        writer.weight(name, ElementType::F32, &source.info.shape, |out| {
+                            source.stream(&|row| row, &encode, out)
+                        })?
+                    }
+                    Wanted::Transposed(sources) => {
+                        let mut stacked = Vec::new();
+                        let mut inputs = 0;
+                        for source in &sources {
+                            let source = rows.source(source);
+                            inputs = source.cols as usize;
+                            done += source.rows * source.cols;
+                            stacked.append(&mut matrix::read(&source)?);
+                        }
+                        let outputs = stacked.len() / inputs.max(1);
+                        let turned = matrix::transpose(&stacked, outputs, inputs);
+                        drop(stacked);
+                        let shape = [inputs as u64, outputs as u64];
+                        writer.weight::<PassError>(name, ElementType::F32, &shape, |out| {
+                            out(bytemuck::cast_slice(&turned))
+                        })?
+                    }
+                };
+            (job.progress)(done as f64 / total);
+            Ok(tensor)
+        };
+        let mut graph = llama_onnx::graph(&checkpoint.config, params.kv_cache, &mut weight)?;
+        if checkpoint.random_weights {
+            graph.set_metadata(llama_onnx::RANDOM_KEY, "true".to_owned());
+        }
+        writer.finish(&graph)?;
+        copy_file(job.input, job.out, "config.json")?;
+        copy_sidecars(job.input, job.out)?;
+        let cache = match params.kv_cache {
+            true => "key and value buffers written in place by TensorScatter",
+            false => "no key and value cache",
+        };
+        let notes = vec![
+            "standard operators of set 24, weights in f32".to_owned(),
+            format!("query, key and value projections packed into one matrix; {cache}"),
+        ];
+        Ok(PassNotes { kind: Kind::Onnx, notes })
+    }
+}
