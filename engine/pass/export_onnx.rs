@@ -114,7 +114,7 @@ impl Pass for ExportOnnx {
         };
         let mut graph = llama_onnx::graph(&checkpoint.config, params.kv_cache, &mut weight)?;
         if checkpoint.random_weights {
-            graph.set_metadata(llama_onnx::RANDOM_KEY, "true".to_owned());
+            graph.set_metadata(llama_onnx::RANDOM_KEY, "true");
         }
         writer.finish(&graph)?;
         copy_file(job.input, job.out, "config.json")?;

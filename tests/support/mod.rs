@@ -33,6 +33,12 @@ impl Folder {
         &self.0
     }
 
+    /// A name that this process has not used in a folder before.
+    pub fn fresh(&self) -> u32 {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.join(name)
     }
@@ -338,4 +344,13 @@ pub fn stories(count: usize) -> String {
         )
     };
     (0..count).map(line).collect()
+}
+
+/// ONNX Runtime's shared library, or `None` with the reason printed.
+pub fn ort_library() -> Option<PathBuf> {
+    let path = std::env::var_os("ENGINE_ORT_LIBRARY").map(PathBuf::from);
+    if path.is_none() {
+        eprintln!("skipped: no ONNX Runtime library");
+    }
+    path
 }

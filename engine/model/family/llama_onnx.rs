@@ -16,8 +16,8 @@
 use crate::data::ElementType::{F32, I64};
 use crate::data::Tensor;
 use crate::model::LlamaConfig;
-use crate::model::onnx::build::{GraphBuilder, Value, float, int, ints};
-use crate::model::onnx::{ModelProto, TensorProto};
+use crate::model::onnx::build::{GraphBuilder, Value};
+use crate::model::onnx::{AttributeProto, ModelProto, TensorProto};
 use crate::model::signature::Dim;
 
 /// Version of the standard operator set: the first with `TensorScatter`.
@@ -77,11 +77,7 @@ pub fn graph<E>(
         }
     }
     let cache = if kv_cache { "in_place" } else { "none" };
-    let metadata = [
-        (TASK_KEY, "text_generation".to_owned()),
-        (ARCHITECTURE_KEY, "llama".to_owned()),
-        (CACHE_KEY, cache.to_owned()),
-    ];
+    let metadata = [(TASK_KEY, "text_generation"), (ARCHITECTURE_KEY, "llama"), (CACHE_KEY, cache)];
     Ok(g.b.model("llama", OPSET, &metadata))
 }
 
@@ -132,7 +128,8 @@ impl<E> Graph<'_, E> {
 
     fn positions(&mut self, ids: &Value, kv_cache: bool) -> Result<Positions, E> {
         let b = &mut self.b;
-        let sequence = b.op_with("/sequence", "Shape", &[ids], vec![int("start", 1)]);
+        let sequence =
+            b.op_with("/sequence", "Shape", &[ids], vec![AttributeProto::int("start", 1)]);
         let length = b.op("/length", "Squeeze", &[&sequence]);
         let zero = b.constant("/zero", &[], &[0]);
         let one = b.constant("/one", &[], &[1]);
@@ -150,7 +147,7 @@ impl<E> Graph<'_, E> {
             let numbers = b.op("/position_ids", "Add", &[&column, &range]);
             let total = b.op("/total_lengths", "Add", &[&past, &sequence]);
             let first = Value("past_key_values.0.key".to_owned());
-            let span = vec![int("start", 2), int("end", 3)];
+            let span = vec![AttributeProto::int("start", 2), AttributeProto::int("end", 3)];
             let capacity = b.op_with("/capacity", "Shape", &[&first], span);
             let capacity = b.op("/capacity/scalar", "Squeeze", &[&capacity]);
             let slots = b.op("/slots", "Range", &[&zero, &capacity, &one]);
@@ -170,8 +167,8 @@ impl<E> Graph<'_, E> {
 
     fn norm(&mut self, node: &str, x: &Value, weight: &str) -> Result<Value, E> {
         let weight = self.stored(weight)?;
-        let eps = float("epsilon", self.config.rms_norm_eps as f32);
-        let attributes = vec![int("axis", -1), eps];
+        let eps = AttributeProto::float("epsilon", self.config.rms_norm_eps as f32);
+        let attributes = vec![AttributeProto::int("axis", -1), eps];
         Ok(self.b.op_with(node, "RMSNormalization", &[x, &weight], attributes))
     }
 
@@ -217,12 +214,12 @@ impl<E> Graph<'_, E> {
         let names = ["q", "k", "v"].map(|part| format!("{at}/{part}"));
         let outputs: Vec<&str> = names.iter().map(String::as_str).collect();
         let (node, inputs) = (format!("{at}/split"), [qkv.0.as_str(), split.0.as_str()]);
-        b.node(&node, "Split", "", &inputs, &outputs, vec![int("axis", -1)]);
+        b.node(&node, "Split", "", &inputs, &outputs, vec![AttributeProto::int("axis", -1)]);
 
         let mut by_head = |name: &str, heads: i64| {
             let shape = b.constant(&format!("{name}/shape"), &[4], &[0, 0, heads, size]);
             let four = b.op(&format!("{name}/reshape"), "Reshape", &[&Value(name.into()), &shape]);
-            let perm = vec![ints("perm", &[0, 2, 1, 3])];
+            let perm = vec![AttributeProto::of_ints("perm", &[0, 2, 1, 3])];
             b.op_with(&format!("{name}/transpose"), "Transpose", &[&four], perm)
         };
         let query = by_head(&names[0], heads);
@@ -242,7 +239,8 @@ impl<E> Graph<'_, E> {
                 let (past, present) =
                     (format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}"));
                 let inputs = [past.as_str(), new.0.as_str(), cache.past.0.as_str()];
-                let (node, axis) = (format!("{at}/cache_{part}"), vec![int("axis", 2)]);
+                let (node, axis) =
+                    (format!("{at}/cache_{part}"), vec![AttributeProto::int("axis", 2)]);
                 b.node(&node, "TensorScatter", "", &inputs, &[&present], axis);
                 present
             };
@@ -251,9 +249,16 @@ impl<E> Graph<'_, E> {
             b.node(&node, "Attention", "", &inputs, &[&out], Vec::new());
         } else {
             let inputs = [query.0.as_str(), &key.0, &value.0];
-            b.node(&node, "Attention", "", &inputs, &[&out], vec![int("is_causal", 1)]);
+            b.node(
+                &node,
+                "Attention",
+                "",
+                &inputs,
+                &[&out],
+                vec![AttributeProto::int("is_causal", 1)],
+            );
         }
-        let perm = vec![ints("perm", &[0, 2, 1, 3])];
+        let perm = vec![AttributeProto::of_ints("perm", &[0, 2, 1, 3])];
         let merged = b.op_with(&format!("{at}/merge"), "Transpose", &[&Value(out)], perm);
         let shape = b.constant(&format!("{at}/merge/shape"), &[3], &[0, 0, heads * size]);
         b.op(&format!("{at}/merged"), "Reshape", &[&merged, &shape])
@@ -273,11 +278,18 @@ impl<E> Graph<'_, E> {
         let b = &mut self.b;
         let rows = b.constant("/lm_head/rows", &[2], &[-1, self.config.hidden_size as i64]);
         let flat = b.op("/lm_head/flat", "Reshape", &[x, &rows]);
-        let product = b.op_with("/lm_head", "Gemm", &[&flat, embedding], vec![int("transB", 1)]);
-        let leading = b.op_with("/lm_head/leading", "Shape", &[x], vec![int("end", 2)]);
+        let product = b.op_with(
+            "/lm_head",
+            "Gemm",
+            &[&flat, embedding],
+            vec![AttributeProto::int("transB", 1)],
+        );
+        let leading =
+            b.op_with("/lm_head/leading", "Shape", &[x], vec![AttributeProto::int("end", 2)]);
         let vocab = b.constant("/lm_head/vocab", &[1], &[self.config.vocab_size as i64]);
         let shape = [&leading, &vocab];
-        let shape = b.op_with("/lm_head/shape", "Concat", &shape, vec![int("axis", 0)]);
+        let shape =
+            b.op_with("/lm_head/shape", "Concat", &shape, vec![AttributeProto::int("axis", 0)]);
         let inputs = [product.0.as_str(), shape.0.as_str()];
         b.node("/lm_head/logits", "Reshape", "", &inputs, &["logits"], Vec::new());
         Ok(())

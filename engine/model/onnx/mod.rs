@@ -6,10 +6,12 @@
 //! weights they change. Deliberately absent: running a graph (backend), and shape inference.
 
 pub mod build;
+pub mod edit;
 mod element;
 pub mod facts;
 pub mod proto;
 mod reader;
+pub mod session_options;
 mod view;
 mod writer;
 
@@ -20,6 +22,7 @@ use indexmap::IndexMap;
 pub use element::{element_type, type_code, type_name};
 pub use facts::OnnxFacts;
 pub use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+pub use session_options::SessionOptions;
 pub use view::{attribute_f32, attribute_int, attribute_ints, attribute_text};
 pub use writer::{GraphWriter, WEIGHTS_FILE};
 
