@@ -12,16 +12,29 @@ use serde_json::Value;
 use crate::backend::QuantizeError;
 use crate::model::{Kind, ModelError};
 
+mod blocks;
 mod cast;
 mod export_onnx;
 mod files;
+mod fuse;
+mod fuse_gqa;
 mod gguf;
 mod gguf_metadata;
+mod linear;
 mod matrix;
+mod quantize_dynamic;
+mod quantize_weights;
 mod rows;
 
 /// Every pass, in the order in which the schema and `engine list` show them.
-pub static PASSES: &[&dyn Pass] = &[&cast::Cast, &export_onnx::ExportOnnx, &gguf::QuantizeGguf];
+pub static PASSES: &[&dyn Pass] = &[
+    &cast::Cast,
+    &export_onnx::ExportOnnx,
+    &fuse::Fuse,
+    &gguf::QuantizeGguf,
+    &quantize_dynamic::QuantizeDynamic,
+    &quantize_weights::QuantizeWeights,
+];
 
 pub trait Pass: Sync {
     /// The stage's key in a spec, such as `quantize`.
@@ -43,6 +56,11 @@ pub trait Pass: Sync {
 
     /// The kind that comes out of `kind`, or why the pass cannot take it.
     fn takes(&self, kind: Kind) -> Result<Kind, String>;
+
+    /// Facts about this machine and build that the output depends on; part of its key.
+    fn facts(&self, _params: &Value) -> Value {
+        Value::Null
+    }
 
     /// Writes the new artifact into the empty folder `job.out`.
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError>;
@@ -97,6 +115,17 @@ pub enum PassError {
     Graph { path: String, what: String },
     #[error("`tokenizer.json` cannot be carried over: {0}")]
     Tokenizer(String),
+}
+
+/// What passes over graphs take. `pass` is how the spec names it.
+fn graph_only(pass: &str, kind: Kind) -> Result<Kind, String> {
+    match kind {
+        Kind::Onnx => Ok(Kind::Onnx),
+        Kind::Checkpoint | Kind::Gguf => Err(format!(
+            "`{pass}` takes an ONNX graph; the stages before it leave a model of kind `{}`: put `export: {{format: onnx}}` before it",
+            kind.name()
+        )),
+    }
 }
 
 /// A path and an action as context for an I/O error.

@@ -36,9 +36,15 @@ impl Optimize {
     }
 
     pub fn recipe(&self, input: &Input) -> Recipe {
-        let epoch = pass::pass(&self.pass, &self.params).map_or(0, Pass::epoch);
+        let pass = pass::pass(&self.pass, &self.params);
+        let epoch = pass.map_or(0, Pass::epoch);
+        let mut facts = json!({"stage": self.pass, "params": self.params});
+        let machine = pass.map_or(Value::Null, |pass| pass.facts(&self.params));
+        if !machine.is_null() {
+            facts["machine"] = machine;
+        }
         Recipe {
-            facts: json!({"stage": self.pass, "params": self.params}),
+            facts,
             inputs: vec![input.clone()],
             epoch,
             versions: BTreeMap::from([("candle".to_owned(), Candle.version())]),

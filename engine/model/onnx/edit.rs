@@ -212,6 +212,21 @@ impl GraphProto {
         self.node = order.into_iter().filter_map(|index| nodes[index].take()).collect();
     }
 
+    /// Drops nodes whose outputs nothing reads, then initializers that nothing reads.
+    pub fn drop_unused(&mut self) {
+        loop {
+            let outputs = self.output.iter().filter_map(|port| port.name.clone());
+            let reads = self.node.iter().flat_map(NodeProto::reads).map(str::to_owned);
+            let used: HashSet<String> = outputs.chain(reads).collect();
+            let before = self.node.len();
+            self.node.retain(|node| node.output.iter().any(|name| used.contains(name)));
+            if self.node.len() == before {
+                break;
+            }
+        }
+        self.prune();
+    }
+
     /// Drops initializers that nothing reads, and what else was said about them.
     pub fn prune(&mut self) {
         let used: HashSet<String> = {

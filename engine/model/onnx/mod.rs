@@ -24,7 +24,7 @@ pub use facts::OnnxFacts;
 pub use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 pub use session_options::SessionOptions;
 pub use view::{attribute_f32, attribute_int, attribute_ints, attribute_text};
-pub use writer::{GraphWriter, WEIGHTS_FILE};
+pub use writer::{GraphWriter, WEIGHTS_FILE, inline_bytes};
 
 /// Name of the graph in an artifact's folder.
 pub const GRAPH_FILE: &str = "model.onnx";

@@ -1,0 +1,208 @@
+//! Blocks of weights in 4 or 8 bits: levels, one scale for each block, perhaps a zero point.
+
+/// How a block becomes levels `0..2^bits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// 4 or 8.
+    pub bits: u32,
+    /// Levels around the middle one instead of a zero point of each block.
+    pub symmetric: bool,
+    /// Search the scale with the least squared error instead of taking the one that spans the
+    /// block.
+    pub search: bool,
+}
+
+/// One quantized block: `value ≈ (level − zero) · scale`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Block {
+    pub scale: f32,
+    pub zero: u8,
+    pub levels: Vec<u8>,
+}
+
+/// Scales tried around the spanning one, in steps of this share, on either side.
+const STEPS: i32 = 9;
+const STEP: f32 = 0.012;
+
+impl Grid {
+    fn top(self) -> f32 {
+        ((1_u32 << self.bits) - 1) as f32
+    }
+
+    fn middle(self) -> f32 {
+        (1_u32 << (self.bits - 1)) as f32
+    }
+
+    /// Quantizes one block.
+    ///
+    /// Symmetric: scale = w* / −2^(bits−1) with w* the value of largest magnitude, which so gets
+    /// the outermost level; zero = 2^(bits−1). Otherwise: scale = (max(w, 0) − min(w, 0)) /
+    /// (2^bits − 1), zero = round(−min(w, 0) / scale).
+    pub fn quantize(self, values: &[f32]) -> Block {
+        let low = values.iter().fold(0.0_f32, |low, &v| low.min(v));
+        let high = values.iter().fold(0.0_f32, |high, &v| high.max(v));
+        let (scale, zero) = if self.symmetric {
+            let outermost = if -low > high { low } else { high };
+            (outermost / -self.middle(), self.middle())
+        } else {
+            let scale = (high - low) / self.top();
+            let zero = if scale > 0.0 { (-low / scale).round_ties_even() } else { 0.0 };
+            (scale, zero)
+        };
+        // A scale that is no normal number cannot be divided by.
+        let scale = if scale.is_normal() { scale } else { 1.0 };
+        if self.search { self.search(values, scale, zero) } else { self.block(values, scale, zero) }
+    }
+
+    fn level(self, value: f32, scale: f32, zero: f32) -> f32 {
+        ((value / scale).round_ties_even() + zero).clamp(0.0, self.top())
+    }
+
+    fn block(self, values: &[f32], scale: f32, zero: f32) -> Block {
+        let levels = values.iter().map(|&v| self.level(v, scale, zero) as u8).collect();
+        Block { scale, zero: zero as u8, levels }
+    }
+
+    /// Tries scales around `scale`. The levels of each are kept and the scale is then fitted to
+    /// them by weighted least squares, weights w²: the search of llama.cpp's `make_qx_quants`
+    /// (`ggml-quants.c`), which its k-quants are made with.
+    fn search(self, values: &[f32], scale: f32, zero: f32) -> Block {
+        let mut best = (f32::INFINITY, scale, scale);
+        for step in -STEPS..=STEPS {
+            let tried = scale * (1.0 + step as f32 * STEP);
+            let (mut products, mut squares) = (0.0_f32, 0.0_f32);
+            for &value in values {
+                let level = self.level(value, tried, zero) - zero;
+                let weight = value * value;
+                products += weight * value * level;
+                squares += weight * level * level;
+            }
+            let fitted = if squares > 0.0 { products / squares } else { tried };
+            let fitted = if fitted.is_normal() { fitted } else { tried };
+            let error: f32 = values
+                .iter()
+                .map(|&value| {
+                    let level = self.level(value, tried, zero) - zero;
+                    value * value * (value - level * fitted).powi(2)
+                })
+                .sum();
+            if error < best.0 {
+                best = (error, tried, fitted);
+            }
+        }
+        let (_, tried, fitted) = best;
+        Block { scale: fitted, ..self.block(values, tried, zero) }
+    }
+
+    /// Bytes of levels: for 4 bits two in a byte, the first in the low half; a lone last one
+    /// leaves the high half empty.
+    pub fn pack(self, levels: &[u8]) -> Vec<u8> {
+        match self.bits {
+            4 => levels
+                .chunks(2)
+                .map(|pair| pair[0] | (pair.get(1).copied().unwrap_or(0) << 4))
+                .collect(),
+            _ => levels.to_vec(),
+        }
+    }
+
+    /// The formula in words, with `block` weights sharing a scale.
+    pub fn formula(self, block: usize) -> String {
+        let (bits, half, top) = (self.bits, self.middle() as u32, self.top() as u32);
+        let scale = match self.symmetric {
+            true => format!(
+                "scale = w* / −{half} with w* the weight of largest magnitude, zero point {half}"
+            ),
+            false => format!(
+                "scale = (max(w, 0) − min(w, 0)) / {top}, zero point round(−min(w, 0) / scale)"
+            ),
+        };
+        let search = match self.search {
+            true => format!(
+                "; of {} scales around it the one with the least Σ w² (w − ŵ)², fitted by least squares",
+                2 * STEPS + 1
+            ),
+            false => String::new(),
+        };
+        format!("weights in {bits} bits, blocks of {block}: {scale}{search}; round to nearest even")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(values: &[f32], block: &Block) -> f32 {
+        let back = |level: u8| (f32::from(level) - f32::from(block.zero)) * block.scale;
+        values.iter().zip(&block.levels).map(|(v, &l)| v * v * (v - back(l)).powi(2)).sum()
+    }
+
+    fn values(seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.4
+        };
+        (0..32).map(|_| next() * next()).collect()
+    }
+
+    #[test]
+    fn levels_give_values_back_within_half_a_step() {
+        for bits in [4, 8] {
+            for symmetric in [true, false] {
+                let grid = Grid { bits, symmetric, search: false };
+                for seed in 0..50 {
+                    let values = values(seed);
+                    let block = grid.quantize(&values);
+                    for (value, &level) in values.iter().zip(&block.levels) {
+                        let back = (f32::from(level) - f32::from(block.zero)) * block.scale;
+                        // The side of a symmetric block away from its outermost value has one
+                        // level less.
+                        let allowed = if symmetric { 1.001 } else { 0.501 };
+                        assert!((back - value).abs() <= block.scale.abs() * allowed);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_search_never_makes_a_block_worse() {
+        for symmetric in [true, false] {
+            let plain = Grid { bits: 4, symmetric, search: false };
+            let searched = Grid { search: true, ..plain };
+            let mut better = 0;
+            for seed in 0..200 {
+                let values = values(seed);
+                let (a, b) = (
+                    error(&values, &plain.quantize(&values)),
+                    error(&values, &searched.quantize(&values)),
+                );
+                assert!(b <= a * 1.0001, "{a} {b}");
+                better += u32::from(b < 0.95 * a);
+            }
+            assert!(better > 100, "{better} of 200 blocks gained");
+        }
+    }
+
+    #[test]
+    fn blocks_of_zeros_and_of_tiny_values_stay_finite() {
+        for search in [false, true] {
+            for symmetric in [true, false] {
+                let grid = Grid { bits: 4, symmetric, search };
+                for value in [0.0, 1e-44, -1e-44] {
+                    let block = grid.quantize(&[value; 16]);
+                    assert!(block.scale.is_normal());
+                    let back = (f32::from(block.levels[0]) - f32::from(block.zero)) * block.scale;
+                    assert!((back - value).abs() < 1e-3);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_of_levels_share_a_byte_low_half_first() {
+        let grid = Grid { bits: 4, symmetric: true, search: false };
+        assert_eq!(grid.pack(&[1, 2, 15]), [0x21, 0x0f]);
+    }
+}
