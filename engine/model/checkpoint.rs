@@ -30,7 +30,6 @@ pub struct Checkpoint {
 const JSON_LIMIT: u64 = 1 << 20;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// Files that change what the model says.
 /// Files beside configuration and weights that belong to a checkpoint's identity.
 pub const SIDECARS: &[&str] = &[
     "generation_config.json",
@@ -157,27 +156,28 @@ fn demanded(
 }
 
 /// A folder that files may be taken from.
-struct Folder<'a> {
+pub(crate) struct Folder<'a> {
     dir: &'a Path,
     /// `dir` without links, and the folder that a hub's cache keeps contents in.
     roots: Vec<PathBuf>,
 }
 
 impl<'a> Folder<'a> {
-    fn open(dir: &'a Path) -> Result<Self, ModelError> {
+    pub fn open(dir: &'a Path) -> Result<Self, ModelError> {
         let real = dir.canonicalize().map_err(ModelError::read(dir))?;
         if !real.is_dir() {
             return Err(layout(dir, "is not a folder"));
         }
-        // In a hub's cache, `snapshots/<revision>/model.safetensors` links to `blobs/<digest>`.
-        let snapshots = real.parent().filter(|parent| parent.ends_with("snapshots"));
+        // In a hub's cache, `snapshots/<revision>/model.safetensors` links to `blobs/<digest>`, and
+        // so do files in folders further down.
+        let snapshots = real.ancestors().skip(1).find(|folder| folder.ends_with("snapshots"));
         let blobs = snapshots.and_then(|s| s.parent()?.join("blobs").canonicalize().ok());
         Ok(Self { dir, roots: std::iter::once(real).chain(blobs).collect() })
     }
 
     /// The regular file `name`, if it exists. A link may stay in the folder or lead into the
     /// cache's blobs and nowhere else.
-    fn file(&self, name: &str) -> Result<Option<PathBuf>, ModelError> {
+    pub fn file(&self, name: &str) -> Result<Option<PathBuf>, ModelError> {
         let path = self.dir.join(name);
         match path.symlink_metadata() {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

@@ -24,15 +24,16 @@ const CONVERT: &str = "convert the weights to safetensors with the model's own t
 const FETCH: &str = "the download brought something else than the file: fetch it again";
 const UNPACK: &str = "unpack it and name the model inside";
 
-/// Refuses a file that is not `wanted`, with what it is instead.
+/// Refuses a file that is not `wanted`, with what it is instead; `None` stands for a format that
+/// is not told by its first bytes.
 ///
 /// A file that cannot be told passes: the reader of the wanted format then names its fault.
-pub(crate) fn expect(path: &Path, wanted: Content) -> Result<(), ModelError> {
+pub(crate) fn expect(path: &Path, wanted: Option<Content>) -> Result<(), ModelError> {
     let refused = |what: &str, advice| {
         Err(ModelError::Refused { path: path.to_owned(), what: what.to_owned(), advice })
     };
     match recognize(path)? {
-        Found::Weights(found) if found == wanted => Ok(()),
+        Found::Weights(found) if Some(found) == wanted => Ok(()),
         Found::Weights(Content::Gguf) => {
             refused("a GGUF file", "name it with the suffix `.gguf` and use it as the model itself")
         }

@@ -67,7 +67,7 @@ impl GgufTensor {
 
 impl Gguf {
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        content::expect(path, Content::Gguf)?;
+        content::expect(path, Some(Content::Gguf))?;
         let (file, len) = bounded::open(path)?;
         Self::parse(BufReader::new(file), len).map_err(|fault| ModelError::Malformed {
             path: path.to_owned(),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, Content};
 use super::gguf_names::ROPE_FACTORS;
-use super::onnx::OnnxFacts;
-use super::{Checkpoint, Gguf, GgufValue, LlamaConfig, ModelError, Signature, random};
+use super::onnx::{ARCHITECTURE_KEY, OnnxFacts, RANDOM_KEY, TASK_KEY, TEXT_GENERATION};
+use super::{Checkpoint, Gguf, GgufValue, LlamaConfig, ModelError, OnnxModel, Signature, random};
 
 /// How an artifact is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,11 +42,12 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelFacts {
     pub kind: Kind,
-    /// Such as `llama`.
+    /// Such as `llama`; `onnx` for a graph that does not say what it was made from.
     pub architecture: String,
-    /// Such as `text_generation`.
-    pub task: &'static str,
-    /// Number of weights; a tied output projection counts once.
+    /// `text_generation`, or `tensor` for a graph that is not known to be about text.
+    pub task: String,
+    /// Number of weights; a tied output projection counts once. In a graph all constants count
+    /// that it stores like weights, see [`OnnxFacts::parameters`].
     pub parameters: u64,
     /// The storage type of most weights.
     pub dtype: String,
@@ -59,7 +60,8 @@ pub struct ModelFacts {
     pub tensor_counts: IndexMap<String, u64>,
     /// All files that belong to the model.
     pub bytes_on_disk: u64,
-    /// Share of the weights, counted as elements, that are stored in fewer than 16 bits.
+    /// Share of the weights, counted as elements, that are stored in fewer than 16 bits; see
+    /// [`OnnxFacts::quantized_elements`] for what counts in a graph.
     pub quantized_share: f64,
     /// The weights were drawn, not trained: speed means something, quality does not.
     pub random_weights: bool,
@@ -68,18 +70,50 @@ pub struct ModelFacts {
     pub onnx: Option<OnnxFacts>,
 }
 
-/// Facts about a checkpoint folder or a GGUF file, told apart by content.
+/// Facts about a checkpoint folder, a GGUF file or an ONNX graph, told apart by content.
 pub fn facts(path: &Path) -> Result<ModelFacts, ModelError> {
     if path.is_dir() {
         return of_checkpoint(&Checkpoint::open(path)?);
     }
-    match content::weights(path)? {
-        Some(Content::Gguf) | None => of_gguf(path),
-        Some(Content::Safetensors) => Err(ModelError::Layout {
-            path: path.to_owned(),
-            what: "is a file of weights without its configuration".to_owned(),
-            advice: Some("name the folder that holds it and `config.json`"),
-        }),
+    let told = content::weights(path);
+    match told {
+        Ok(Some(Content::Gguf)) => return of_gguf(path),
+        Ok(Some(Content::Safetensors)) => {
+            return Err(ModelError::Layout {
+                path: path.to_owned(),
+                what: "is a file of weights without its configuration".to_owned(),
+                advice: Some("name the folder that holds it and `config.json`"),
+            });
+        }
+        Ok(None) | Err(_) => {}
+    }
+    // Any bytes may be the beginning of a protobuf message, also those of other formats.
+    match OnnxModel::read(path) {
+        Ok(model) => of_onnx(&model),
+        Err(error) => {
+            told?;
+            let is_onnx = path.extension().is_some_and(|suffix| suffix == "onnx");
+            if is_onnx { Err(error) } else { of_gguf(path) }
+        }
+    }
+}
+
+/// How the model at `path` is laid out, told by content.
+pub fn kind(path: &Path) -> Result<Kind, ModelError> {
+    if path.is_dir() {
+        return Ok(Kind::Checkpoint);
+    }
+    match content::weights(path) {
+        Ok(Some(Content::Gguf)) => Ok(Kind::Gguf),
+        Ok(Some(Content::Safetensors)) => facts(path).map(|facts| facts.kind),
+        told => match OnnxModel::read(path) {
+            Ok(_) => Ok(Kind::Onnx),
+            Err(error) => {
+                told?;
+                let is_onnx = path.extension().is_some_and(|suffix| suffix == "onnx");
+                if is_onnx { Err(error) } else { Ok(Kind::Gguf) }
+            }
+        },
     }
 }
 
@@ -120,6 +154,38 @@ fn of_gguf(path: &Path) -> Result<ModelFacts, ModelError> {
     Ok(facts_of(Kind::Gguf, &config, counted, bytes_on_disk, random_weights))
 }
 
+fn of_onnx(model: &OnnxModel) -> Result<ModelFacts, ModelError> {
+    let facts = model.facts();
+    let text = |key: &str, otherwise: &str| model.metadata(key).unwrap_or(otherwise).to_owned();
+    let task = text(TASK_KEY, "tensor");
+    let mut bytes_on_disk = 0;
+    for file in model.all_files()? {
+        bytes_on_disk += std::fs::metadata(&file).map_err(ModelError::read(&file))?.len();
+    }
+    let config = match task.as_str() {
+        TEXT_GENERATION => Some(LlamaConfig::of_folder(model.folder())?),
+        _ => None,
+    };
+    let total: u64 = facts.weight_elements.values().sum();
+    let dominant = facts.weight_elements.iter().max_by_key(|(_, count)| **count);
+    Ok(ModelFacts {
+        kind: Kind::Onnx,
+        architecture: text(ARCHITECTURE_KEY, "onnx"),
+        task,
+        parameters: facts.parameters,
+        dtype: dominant.map(|(dtype, _)| dtype.clone()).unwrap_or_default(),
+        context_length: config.as_ref().map(|config| config.max_position_embeddings as u64),
+        vocab_size: config.as_ref().map(|config| config.vocab_size as u64),
+        weight_bytes: facts.weight_bytes.clone(),
+        tensor_counts: facts.tensor_counts.clone(),
+        bytes_on_disk,
+        quantized_share: facts.quantized_elements as f64 / total.max(1) as f64,
+        random_weights: model.metadata(RANDOM_KEY) == Some("true"),
+        signature: facts.signature.clone(),
+        onnx: Some(facts),
+    })
+}
+
 fn facts_of(
     kind: Kind,
     config: &LlamaConfig,
@@ -142,7 +208,7 @@ fn facts_of(
     ModelFacts {
         kind,
         architecture: "llama".to_owned(),
-        task: "text_generation",
+        task: TEXT_GENERATION.to_owned(),
         parameters: config.parameters(),
         dtype: dominant.map(|(dtype, _)| dtype).unwrap_or_default(),
         context_length: Some(config.max_position_embeddings as u64),

@@ -1,13 +1,13 @@
 //! Models as files: what they are, whether they are sound, and what they hold.
 //!
 //! Everything here reads headers and configurations and never weights, so that a plan can be
-//! shown, refused or priced before a byte of a large model is loaded. Two layouts are known: a
-//! checkpoint folder as model hubs lay it out (`config.json` beside safetensors) and a single
-//! GGUF file.
+//! shown, refused or priced before a byte of a large model is loaded. Three layouts are known: a
+//! checkpoint folder as model hubs lay it out (`config.json` beside safetensors), a single GGUF
+//! file, and an ONNX graph with its weights inside or in data files beside it.
 //!
 //! The files come from strangers. Nearly every published hole in a model loader is a length that
 //! was believed before it was compared with the bytes that are really there, so all binary
-//! headers go through `bounded.rs` and all arithmetic on their numbers is checked. A header that
+//! headers go through `bounded.rs` (ONNX: `onnx/wire.rs`) and all arithmetic on their numbers is checked. A header that
 //! passes promises to later code: names are unique, element counts fit an `i64`, every range
 //! lies inside the file and no two ranges overlap. Then a memory map needs no further checks
 //! while the file stays as it is.
@@ -48,7 +48,7 @@ pub use gguf::{Gguf, GgufTensor};
 pub use gguf_type::GgmlType;
 pub use gguf_value::{GgufArray, GgufValue, Strings};
 pub use gguf_writer::GgufWriter;
-pub use metadata::{Kind, ModelFacts, facts};
+pub use metadata::{Kind, ModelFacts, facts, kind};
 pub use onnx::OnnxModel;
 pub use random::RandomModel;
 pub use rope::RopeScaling;

@@ -83,7 +83,7 @@ impl Header {
 
     /// Like [`Header::read`] with another limit on the size of the header.
     pub fn read_within(path: &Path, limit: u64) -> Result<Self, ModelError> {
-        content::expect(path, Content::Safetensors)?;
+        content::expect(path, Some(Content::Safetensors))?;
         let (file, len) = bounded::open(path)?;
         Self::parse(BufReader::new(file), len, limit).map_err(|fault| ModelError::Malformed {
             path: path.to_owned(),

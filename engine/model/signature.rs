@@ -14,7 +14,8 @@ pub struct Signature {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Port {
     pub name: String,
-    /// Such as `i64` or `f32`.
+    /// Such as `i64` or `f32`. What is no tensor has a text with brackets and an empty shape:
+    /// `sequence(f32)`, `map(i64, f32)`, `optional(f32)`, `sparse(f32)`, `opaque(domain.name)`.
     pub dtype: String,
     /// Outermost dimension first.
     pub shape: Vec<Dim>,

@@ -109,11 +109,15 @@ impl Builder<'_> {
         let source = match Source::parse(&asked.source, asked.revision.as_deref()) {
             Ok(Source::File(path)) => match find_file(&path, &self.around.roots) {
                 Ok(found) => {
-                    if found.is_file() {
-                        kind = Kind::Gguf;
-                    }
                     // A model that cannot be read fails its own step, with the reason.
-                    self.context = model::facts(&found).ok().and_then(|facts| facts.context_length);
+                    let facts = model::facts(&found).ok();
+                    kind = match &facts {
+                        Some(facts) => facts.kind,
+                        None if found.is_dir() => Kind::Checkpoint,
+                        None if found.extension().is_some_and(|e| e == "onnx") => Kind::Onnx,
+                        None => Kind::Gguf,
+                    };
+                    self.context = facts.and_then(|facts| facts.context_length);
                     Source::File(found.to_string_lossy().into_owned())
                 }
                 Err(error) => {

@@ -56,7 +56,7 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// `file://` a checkpoint folder or a .gguf file, `hf://org/name`, or `random://llama-3.2-1b?seed=7`. Relative paths start at the working directory, then at the spec's folder and the folders above it.
+    /// `file://` a checkpoint folder, a .gguf file or an .onnx graph, `hf://org/name`, or `random://llama-3.2-1b?seed=7`. Relative paths start at the working directory, then at the spec's folder and the folders above it.
     #[schemars(regex(pattern = r"^(file|hf|random)://.+$"), extend("title" = "a source such as `file://path`, `hf://org/name` or `random://name?seed=7`"))]
     pub source: String,
     /// Branch, tag or commit of an `hf://` source.

@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 
 use crate::base::Digest;
 use crate::model::onnx::GRAPH_FILE;
-use crate::model::{Checkpoint, Kind, ModelError};
+use crate::model::{self, Checkpoint, Kind, ModelError, OnnxModel};
 use crate::pass::GGUF_FILE;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
     pub kind: Kind,
-    /// A checkpoint folder or a GGUF file.
+    /// A checkpoint folder, a GGUF file or an ONNX graph.
     pub path: PathBuf,
     /// Over names and contents of the files that belong to it.
     pub digest: Digest,
@@ -32,14 +32,22 @@ impl Artifact {
     /// the weights changes nothing.
     pub fn outside(path: &Path) -> Result<Self, ModelError> {
         let (kind, files) = files_of(path)?;
+        let root = match kind {
+            Kind::Onnx => path.parent().unwrap_or(Path::new("")),
+            Kind::Checkpoint | Kind::Gguf => path,
+        };
         // Before hashing: a change in between shows as a difference later.
         let stamp = stamp(&files);
         let mut digests = Map::new();
         let mut bytes = 0;
         for file in files {
             let read = |source| ModelError::Read { path: file.clone(), source };
-            let name = file.strip_prefix(path).ok().filter(|name| !name.as_os_str().is_empty());
-            let name = name.map_or(GGUF_FILE.into(), |name| name.to_string_lossy().into_owned());
+            let name = match kind {
+                Kind::Gguf => GGUF_FILE.to_owned(),
+                // No data file is called like this, whatever the graph names.
+                Kind::Onnx if file == path => format!("/{GRAPH_FILE}"),
+                _ => file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned(),
+            };
             bytes += std::fs::metadata(&file).map_err(read)?.len();
             let digest = Digest::of_file(&file)
                 .map_err(|source| ModelError::Read { path: file.clone(), source })?;
@@ -67,10 +75,13 @@ impl Artifact {
 }
 
 fn files_of(path: &Path) -> Result<(Kind, Vec<PathBuf>), ModelError> {
-    Ok(match path.is_dir() {
-        true => (Kind::Checkpoint, Checkpoint::open(path)?.files),
-        false => (Kind::Gguf, vec![path.to_owned()]),
-    })
+    let kind = model::kind(path)?;
+    let files = match kind {
+        Kind::Checkpoint => Checkpoint::open(path)?.files,
+        Kind::Gguf => vec![path.to_owned()],
+        Kind::Onnx => OnnxModel::read(path)?.all_files()?,
+    };
+    Ok((kind, files))
 }
 
 /// `None` when a file cannot be looked at.

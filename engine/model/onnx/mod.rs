@@ -8,16 +8,28 @@
 pub mod build;
 pub mod edit;
 mod element;
+mod external;
 pub mod facts;
+mod packed;
 pub mod proto;
 mod reader;
+mod schema;
+mod scope;
 pub mod session_options;
+mod tensor;
 mod view;
+mod wire;
 mod writer;
 
-use std::path::PathBuf;
+#[cfg(test)]
+mod conformance;
+
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+
+use super::ModelError;
+use super::checkpoint::{Folder, SIDECARS};
 
 pub use element::{element_type, type_code, type_name};
 pub use facts::OnnxFacts;
@@ -29,6 +41,15 @@ pub use writer::{GraphWriter, WEIGHTS_FILE, inline_bytes};
 /// Name of the graph in an artifact's folder.
 pub const GRAPH_FILE: &str = "model.onnx";
 
+/// Keys of `metadata_props` that this engine writes: the task (`text_generation`), what the graph was made
+/// from (`llama`), and `true` where weights were drawn, not trained.
+pub const TASK_KEY: &str = "engine.task";
+pub const ARCHITECTURE_KEY: &str = "engine.architecture";
+pub const RANDOM_KEY: &str = "engine.random_weights";
+
+/// Value of [`TASK_KEY`] for graphs with `config.json` and a tokenizer beside them.
+pub const TEXT_GENERATION: &str = "text_generation";
+
 /// Value of `data_location` for a tensor whose bytes lie outside the message.
 pub const EXTERNAL: i32 = 1;
 
@@ -38,7 +59,7 @@ pub struct OnnxModel {
     /// The `.onnx` file.
     pub path: PathBuf,
     /// The graph. An initializer listed in `weights` has no bytes here, `data_location` is
-    /// [`EXTERNAL`] and `external_data` is empty.
+    /// [`EXTERNAL`] and `external_data` is empty. Nodes come after those they depend on.
     pub proto: ModelProto,
     /// Where the bytes of large initializers of the main graph lie, by name; little-endian, row by
     /// row, exactly as many as type and shape demand, inside a regular file.
@@ -58,6 +79,25 @@ pub struct Stored {
 impl OnnxModel {
     pub fn graph(&self) -> &GraphProto {
         self.proto.graph.as_ref().expect("the reader refuses a model without a graph")
+    }
+
+    /// The folder it lies in.
+    pub fn folder(&self) -> &Path {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
+    }
+
+    /// Everything that belongs to the identity of the model: `files`, and what lies beside a graph
+    /// that is about text.
+    pub fn all_files(&self) -> Result<Vec<PathBuf>, ModelError> {
+        let mut files = self.files.clone();
+        if self.metadata(TASK_KEY) == Some(TEXT_GENERATION) {
+            let folder = Folder::open(self.folder())?;
+            for name in std::iter::once("config.json").chain(SIDECARS.iter().copied()) {
+                files.extend(folder.file(name)?);
+            }
+        }
+        Ok(files)
     }
 
     /// The value of a `metadata_props` entry.
