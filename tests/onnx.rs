@@ -5,9 +5,11 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use engine::backend::{Generator, OpenOptions, backend};
+use engine::data::Texts;
 use engine::model::Kind;
 use engine::model::onnx::GRAPH_FILE;
 use engine::pass::{PassJob, pass};
+use engine::task::{JudgeJob, MetricRequest, Tokens, judge};
 use serde_json::{Value, json};
 use support::{Folder, PROJECT};
 
@@ -133,4 +135,78 @@ fn rows_of_a_batch_do_not_see_each_other() {
             }
         }
     }
+}
+
+/// Perplexity of the held-out stories.
+fn perplexity(model: &mut dyn Generator, documents: &[Vec<u32>]) -> f64 {
+    let metrics = vec![MetricRequest { metric: "perplexity".into(), positions: None }];
+    let job = JudgeJob { window: 128, stride: 64, metrics };
+    let judged = judge(model, None, documents, &job, &|_| {}).unwrap();
+    let documents = &judged[0].documents;
+    let sum: f64 = documents.iter().map(|d| d.sum).sum();
+    let positions: u32 = documents.iter().map(|d| d.positions).sum();
+    (sum / f64::from(positions)).exp()
+}
+
+#[test]
+fn quantized_graphs_keep_the_perplexity_of_the_checkpoint() {
+    let Some(library) = support::ort_library() else { return };
+    let stories = Path::new(PROJECT).join("examples/data/stories/heldout.jsonl");
+    let excerpt = Path::new(PROJECT).join("../shared/data/tinystories-excerpt/stories.jsonl");
+    let models = [Some((story(), stories)), stories260k().map(|model| (model, excerpt))];
+    for (model, text) in models.into_iter().flatten() {
+        let folder = Folder::new();
+        let tokens = Tokens::open(Kind::Checkpoint, &model).unwrap();
+        let texts = Texts::read(&text, "text", Some(30), None).unwrap();
+        let with_bos = |text: &str| -> Vec<u32> {
+            let mut ids: Vec<u32> = tokens.bos().into_iter().collect();
+            ids.extend(tokens.encode(text).unwrap());
+            ids
+        };
+        let documents: Vec<_> = texts.documents.iter().map(|d| with_bos(&d.text)).collect();
+        let cast = made(&folder, &model, &[("cast", json!({"to": "f32"}))]);
+        let right = perplexity(open(&library, &cast, 128).as_mut(), &documents);
+        let dynamic = |more: Value| ("quantize", merged(json!({"method": "dynamic"}), more));
+        let blocks = |more: Value| ("quantize", merged(json!({"method": "weight_only"}), more));
+        for (stage, most) in [
+            (dynamic(json!({})), 0.01),
+            (dynamic(json!({"symmetric": false})), 0.01),
+            (dynamic(json!({"per_channel": false, "embedding": false})), 0.02),
+            (dynamic(json!({"reduce_range": true})), 0.02),
+            (blocks(json!({"bits": 8})), 0.005),
+            (blocks(json!({"bits": 8, "symmetric": false})), 0.005),
+            (blocks(json!({"bits": 4})), 0.06),
+            (blocks(json!({"bits": 4, "symmetric": false})), 0.06),
+            (blocks(json!({"bits": 4, "search": true})), 0.06),
+            (blocks(json!({"bits": 4, "eight_bit": ["lm_head"]})), 0.06),
+        ] {
+            for fused in [true, false] {
+                let mut chain = vec![export()];
+                chain.extend(fused.then(gqa));
+                chain.push(stage.clone());
+                let graph = made(&folder, &model, &chain);
+                let found = perplexity(open(&library, &graph, 128).as_mut(), &documents);
+                let loss = found / right - 1.0;
+                println!(
+                    "{} fused {fused} {}: {found:.4} ({:+.2} %)",
+                    model.display(),
+                    stage.1,
+                    loss * 100.0
+                );
+                assert!(
+                    loss.abs() <= most,
+                    "{} fused {fused} {}: {loss}",
+                    model.display(),
+                    stage.1
+                );
+            }
+        }
+    }
+}
+
+fn merged(mut base: Value, more: Value) -> Value {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        base[key] = value.clone();
+    }
+    base
 }

@@ -15,6 +15,8 @@ pub struct OrtGenerator {
     session: Session,
     binding: IoBinding,
     cache: Option<Cache>,
+    /// Rows and positions that the output `logits` is bound for.
+    logits: [usize; 2],
     /// Rows of tokens seen so far, for a graph without a cache.
     seen: Vec<Vec<u32>>,
     vocab: usize,
@@ -45,21 +47,16 @@ impl OrtGenerator {
         let vocab = vocab.ok_or_else(|| {
             refused("it has no output `logits` whose last dimension is the vocabulary".into())
         })?;
-        for name in ["input_ids"] {
-            if !session.inputs().iter().any(|outlet| outlet.name() == name) {
-                return Err(refused(format!("it has no input `{name}`")));
-            }
+        if !session.inputs().iter().any(|outlet| outlet.name() == "input_ids") {
+            return Err(refused("it has no input `input_ids`".into()));
         }
         let cache = Cache::of(&session).map_err(refused)?;
-        let mut binding = session.create_binding().map_err(run_error)?;
-        let host =
-            MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
-                .map_err(run_error)?;
-        binding.bind_output_to_device(LOGITS, &host).map_err(run_error)?;
+        let binding = session.create_binding().map_err(run_error)?;
         Ok(Self {
             session,
             binding,
             cache,
+            logits: [0; 2],
             seen: Vec::new(),
             vocab: vocab as usize,
             capacity: how.capacity,
@@ -94,10 +91,11 @@ impl OrtGenerator {
                 cache.prepare(&self.session, &mut self.binding, batch, self.capacity)?;
                 let past = vec![self.position as i64; batch];
                 let past = Tensor::from_array(([batch], past)).map_err(run_error)?;
-                let keep = Tensor::from_array(([1_usize], vec![keep as i64])).map_err(run_error)?;
+                let kept = vec![keep as i64];
+                let kept = Tensor::from_array(([1_usize], kept)).map_err(run_error)?;
                 self.binding.bind_input("past_lengths", &past).map_err(run_error)?;
-                self.binding.bind_input("num_logits_to_keep", &keep).map_err(run_error)?;
-                self.run(tokens, batch, positions)?
+                self.binding.bind_input("num_logits_to_keep", &kept).map_err(run_error)?;
+                self.run(tokens, [batch, positions], [batch, keep])?
             }
             None => {
                 self.seen.resize(batch, Vec::new());
@@ -106,7 +104,7 @@ impl OrtGenerator {
                 }
                 let all = self.seen.concat();
                 let length = self.position + positions;
-                let values = self.run(&all, batch, length)?;
+                let values = self.run(&all, [batch, length], [batch, length])?;
                 let rows = values.chunks(length * self.vocab);
                 rows.flat_map(|row| &row[(length - keep) * self.vocab..]).copied().collect()
             }
@@ -116,14 +114,28 @@ impl OrtGenerator {
         Ok(Logits { values, vocab: self.vocab })
     }
 
+    /// Runs `tokens` of `shape` (rows, positions); `logits` is the shape (rows, positions) of what
+    /// comes out, without the vocabulary.
     fn run(
         &mut self,
         tokens: &[u32],
-        batch: usize,
-        positions: usize,
+        shape: [usize; 2],
+        logits: [usize; 2],
     ) -> Result<Vec<f32>, BackendError> {
+        if self.logits != logits {
+            // A bound output keeps the buffer, and with it the shape, of the first run.
+            let host = MemoryInfo::new(
+                AllocationDevice::CPU,
+                0,
+                AllocatorType::Device,
+                MemoryType::Default,
+            )
+            .map_err(run_error)?;
+            self.binding.bind_output_to_device(LOGITS, &host).map_err(run_error)?;
+            self.logits = logits;
+        }
         let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
-        let ids = Tensor::from_array(([batch, positions], ids)).map_err(run_error)?;
+        let ids = Tensor::from_array((shape, ids)).map_err(run_error)?;
         self.binding.bind_input("input_ids", &ids).map_err(run_error)?;
         let outputs = self.session.run_binding(&self.binding).map_err(run_error)?;
         let logits = outputs.get(LOGITS).ok_or_else(|| run_error("it gave no logits"))?;

@@ -35,16 +35,24 @@ struct Layer {
     attention: usize,
     reshape: usize,
     packed: String,
+    /// Queries, keys and values as they come out of the packed projection.
+    parts: [String; 3],
     past: [String; 2],
     present: [String; 2],
     cos: String,
     sin: String,
+    numbers: String,
     total: String,
     heads: i64,
     kv_heads: i64,
+    head_size: i64,
     interleaved: i64,
     out: String,
 }
+
+/// GroupQueryAttention turns heads by itself when their size is a multiple of this
+/// (`CheckRotaryCaches` in `group_query_attention_helper.h`). Others are turned before it.
+const TURNED_INSIDE: i64 = 16;
 
 fn attention(graph: &mut GraphProto) -> Result<usize, String> {
     let seen = View::new(graph);
@@ -75,23 +83,33 @@ fn attention(graph: &mut GraphProto) -> Result<usize, String> {
     for layer in &layers {
         let label = graph.node[layer.attention].label();
         gone.extend([layer.attention, layer.reshape]);
-        let inputs = [
-            &layer.packed,
-            "",
-            "",
-            &layer.past[0],
-            &layer.past[1],
-            &lengths,
-            &longest,
-            &layer.cos,
-            &layer.sin,
-        ];
+        let inside = layer.head_size % TURNED_INSIDE == 0;
+        let [query, key, value] = if inside {
+            [layer.packed.clone(), String::new(), String::new()]
+        } else {
+            let [query, key, value] = &layer.parts;
+            let mut turned = |x: &String, heads: i64| {
+                let name = names.fresh(&format!("{x}/turned"));
+                let inputs = [x.as_str(), &layer.cos, &layer.sin, &layer.numbers];
+                let node = NodeProto::new("RotaryEmbedding", &name, &inputs, &[&name])
+                    .with(AttributeProto::int("num_heads", heads))
+                    .with(AttributeProto::int("interleaved", layer.interleaved));
+                graph.node.push(node);
+                name
+            };
+            [turned(query, layer.heads), turned(key, layer.kv_heads), value.clone()]
+        };
+        let mut inputs = vec![query.as_str(), &key, &value, &layer.past[0], &layer.past[1]];
+        inputs.extend([lengths.as_str(), &longest]);
+        if inside {
+            inputs.extend([layer.cos.as_str(), &layer.sin]);
+        }
         let outputs = [layer.out.as_str(), &layer.present[0], &layer.present[1]];
         let node = NodeProto::new("GroupQueryAttention", &label, &inputs, &outputs)
             .of_set(MICROSOFT)
             .with(AttributeProto::int("num_heads", layer.heads))
             .with(AttributeProto::int("kv_num_heads", layer.kv_heads))
-            .with(AttributeProto::int("do_rotary", 1))
+            .with(AttributeProto::int("do_rotary", i64::from(inside)))
             .with(AttributeProto::int("rotary_interleaved", layer.interleaved));
         graph.node.push(node);
     }
@@ -171,15 +189,15 @@ impl<'a> View<'a> {
     }
 
     /// `value` (batch, heads, sequence, size) as it comes out of `Split`: the name of what is
-    /// split, which part, and the number of heads.
-    fn by_head(&self, value: &str) -> Result<(&'a NodeProto, usize, i64), String> {
+    /// split, which part, the number of heads and their size.
+    fn by_head(&self, value: &str) -> Result<(&'a NodeProto, usize, [i64; 2]), String> {
         let transpose = self.maker(value, "Transpose")?;
         if attribute_ints(transpose, "perm") != Some(&[0, 2, 1, 3]) {
             return Err("its heads are laid out in another order".into());
         }
         let reshape = self.maker(&transpose.input[0], "Reshape")?;
         let heads = match self.integers(&reshape.input[1]).as_deref() {
-            Some(&[0, 0, heads, _]) => heads,
+            Some(&[0, 0, heads, size]) => [heads, size],
             _ => return Err(format!("`{}` has no constant number of heads", reshape.label())),
         };
         let split = self.maker(&reshape.input[0], "Split")?;
@@ -205,9 +223,9 @@ impl<'a> View<'a> {
                 return Err("only a part of each head is turned".into());
             }
         }
-        let (split, first, heads) = self.by_head(&query.input[0])?;
-        let (key_split, second, kv_heads) = self.by_head(&key.input[0])?;
-        let (value_split, third, value_heads) = self.by_head(&values.input[1])?;
+        let (split, first, [heads, head_size]) = self.by_head(&query.input[0])?;
+        let (key_split, second, [kv_heads, _]) = self.by_head(&key.input[0])?;
+        let (value_split, third, [value_heads, _]) = self.by_head(&values.input[1])?;
         let packed = [split, key_split, value_split].iter().all(|s| s.input == split.input);
         if !packed || [first, second, third] != [0, 1, 2] || kv_heads != value_heads {
             return Err("queries, keys and values are not parts of one packed projection".into());
@@ -220,13 +238,16 @@ impl<'a> View<'a> {
             attention: at,
             reshape,
             packed: name(&split.input[0]),
+            parts: [0, 1, 2].map(|part| name(&split.output[part])),
             past: [name(&keys.input[0]), name(&values.input[0])],
             present: [name(&keys.output[0]), name(&values.output[0])],
             cos: name(&query.input[1]),
             sin: name(&query.input[2]),
+            numbers: name(&query.input[3]),
             total: total.to_owned(),
             heads,
             kv_heads,
+            head_size,
             interleaved: attribute_int(query, "interleaved").unwrap_or(0),
             out: name(&self.graph.node[reshape].output[0]),
         })
