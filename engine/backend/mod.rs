@@ -16,10 +16,12 @@ mod candle_quantize;
 mod candle_weights;
 pub mod onnxruntime;
 mod ort_environment;
+mod ort_facts;
 mod ort_generator;
 mod ort_session;
 
 pub use candle_quantize::{QuantizeError, quantize_rows};
+pub use ort_facts::RuntimeFacts;
 
 /// Every backend, in the order of preference.
 pub static BACKENDS: &[&dyn Backend] = &[&candle::Candle, &onnxruntime::OnnxRuntime];
@@ -46,6 +48,11 @@ pub trait Backend: Sync {
 
     /// Artifact kinds it opens.
     fn opens(&self) -> &'static [Kind];
+
+    /// Name of the runtime whose shared library [`OpenOptions::runtime`] must lead to.
+    fn runtime(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Opens an artifact for generation.
     ///

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+pub use super::ort_facts::{describe, version};
 use super::ort_generator::OrtGenerator;
 use super::ort_session::OrtSession;
 use super::{Backend, BackendError, Generator, OpenOptions, Session};
@@ -27,6 +28,10 @@ impl Backend for OnnxRuntime {
 
     fn opens(&self) -> &'static [Kind] {
         &[Kind::Onnx]
+    }
+
+    fn runtime(&self) -> Option<&'static str> {
+        Some(ID)
     }
 
     fn open(

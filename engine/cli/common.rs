@@ -11,8 +11,10 @@ use crate::base::Problems;
 use crate::base::suggest::closest;
 use crate::catalog;
 use crate::machine::Cpu;
-use crate::plan::{Plan, Surroundings, expand};
+use crate::plan::{Output, Plan, Surroundings, expand};
+use crate::run::{Launcher, Provided, Provider, RunError};
 use crate::spec::{self, Loaded, Overrides};
+use crate::stage::LoadRuntime;
 use crate::store::{Store, default_root};
 
 /// Options that change a spec before it is validated.
@@ -30,11 +32,61 @@ pub struct Changes {
     /// Stop at intervals of ±1 %: 20 to 60 blocks.
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub library: Library,
+}
+
+/// The option that names a runtime's library.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Library {
+    /// Library of ONNX Runtime to use instead of the pinned one.
+    #[arg(long, value_name = "PATH", env = "ENGINE_ORT_LIBRARY", hide_env_values = true)]
+    pub ort_library: Option<PathBuf>,
+}
+
+impl Library {
+    /// The same as a change of a spec: what a run was begun with is what it goes on with.
+    fn change(&self) -> Option<(String, serde_json::Value)> {
+        let path = self.source()?;
+        Some(("runtime.onnxruntime.library".to_owned(), json!(path)))
+    }
+
+    /// As a source; relative paths start at the working directory.
+    fn source(&self) -> Option<String> {
+        let path = self.ort_library.as_ref().filter(|path| !path.as_os_str().is_empty())?;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Some(format!("file://{}", path.display()))
+    }
+
+    pub fn overrides(&self) -> Overrides {
+        Overrides { extra: self.change().into_iter().collect(), ..Overrides::default() }
+    }
+
+    /// The library for a command without a spec: named, stored or fetched.
+    pub fn provide(
+        &self,
+        store: &Store,
+        launcher: &Launcher,
+    ) -> Result<Result<PathBuf, Failure>, RunError> {
+        let provider = Provider { store, launcher, slot: LoadRuntime::STEP };
+        Ok(match provider.provide(&self.load(), &|_| {})? {
+            Provided::Ready { output: Output::Runtime { library, .. }, .. } => Ok(library),
+            Provided::Ready { .. } => Err(Failure::broken("a runtime left no library")),
+            Provided::Missing(why) | Provided::Broken(why) => Err(Failure::broken(why)),
+        })
+    }
+
+    /// What provides the library where no spec has a say.
+    pub fn load(&self) -> LoadRuntime {
+        let written = self.source();
+        let library = written.as_ref().map(|path| path.trim_start_matches("file://").into());
+        LoadRuntime { library, written }
+    }
 }
 
 impl Changes {
     fn overrides(&self, has_bench: bool) -> Overrides {
-        let extra = match (self.quick && has_bench, self.strict && has_bench) {
+        let mut extra = match (self.quick && has_bench, self.strict && has_bench) {
             (true, _) => vec![
                 ("bench.design.stop.half_width".to_owned(), json!("5%")),
                 ("bench.design.blocks.min".to_owned(), json!(6)),
@@ -48,6 +100,7 @@ impl Changes {
             ],
             _ => Vec::new(),
         };
+        extra.extend(self.library.change());
         Overrides { profile: self.profile.clone(), set: self.set.clone(), extra }
     }
 }

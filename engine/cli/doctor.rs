@@ -7,6 +7,7 @@ use clap::Args;
 use super::Shared;
 use super::common;
 use super::exit::{Exit, Failure};
+use super::runtime;
 use crate::backend::BACKENDS;
 use crate::base::Bytes;
 use crate::machine::Fingerprint;
@@ -19,6 +20,8 @@ pub struct Doctor {
     /// Also start processes that die in eight ways and check that each is named rightly.
     #[arg(long)]
     isolation: bool,
+    #[command(flatten)]
+    library: common::Library,
 }
 
 impl Doctor {
@@ -53,6 +56,9 @@ impl Doctor {
             println!("advice      {advice}");
         }
         let store = common::open_store(shared)?;
+        for line in runtime::lines(&self.library, &store)? {
+            println!("onnxruntime {line}");
+        }
         let usage = store.du()?;
         let bytes: u64 = usage.kinds.values().map(|kind| kind.bytes).sum();
         println!("store       {}: {}", store.root().display(), Bytes(bytes));

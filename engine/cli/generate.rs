@@ -8,6 +8,7 @@ use clap::Args;
 use super::Shared;
 use super::common;
 use super::exit::{Exit, Failure};
+use crate::backend::opener;
 use crate::base::chain;
 use crate::base::text::inert_lines;
 use crate::run::{Interrupt, Launch, Launcher, Limits, RunError};
@@ -38,6 +39,8 @@ pub struct Generate {
     top_p: f32,
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    library: common::Library,
 }
 
 fn temperature(text: &str) -> Result<f32, String> {
@@ -61,9 +64,25 @@ impl Generate {
                 None => failure,
             }
         })?;
+        let store = common::open_store(shared)?;
+        let launcher =
+            Launcher { program: std::env::current_exe()?, interrupt: Interrupt::listen()? };
+        let backend = opener(artifact.kind).ok_or_else(|| {
+            Failure::invalid(format!("no backend opens a {}", artifact.kind.name()))
+        })?;
+        let runtime = match backend.runtime() {
+            Some(_) => match self.library.provide(&store, &launcher) {
+                Err(RunError::Interrupted) => {
+                    return Ok(Exit::Interrupted(launcher.interrupt.exit_code()));
+                }
+                provided => Some(provided??),
+            },
+            None => None,
+        };
         let job = Job::Continue {
             artifact,
-            backend: "candle".into(),
+            backend: backend.id().into(),
+            runtime,
             prompt: self.prompt.clone(),
             new_tokens: self.new_tokens as usize,
             sampling: Sampling {
@@ -73,10 +92,7 @@ impl Generate {
                 seed: self.seed,
             },
         };
-        let store = common::open_store(shared)?;
         let scratch = store.begin()?;
-        let launcher =
-            Launcher { program: std::env::current_exe()?, interrupt: Interrupt::listen()? };
         let launch = Launch {
             job: &job,
             scratch: scratch.path(),

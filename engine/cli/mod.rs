@@ -16,6 +16,7 @@ mod list;
 mod plan;
 mod report;
 mod run;
+mod runtime;
 mod schema;
 mod store;
 mod validate;

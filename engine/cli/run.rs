@@ -20,7 +20,7 @@ use crate::report::{self, EXPORTERS, Options, Report};
 use crate::run::{
     Begun, Conditions, Interrupt, Launcher, Progress, Session, SessionError, execute, run_id,
 };
-use crate::spec::{self, Loaded, Overrides};
+use crate::spec::{self, Loaded};
 use crate::store::Store;
 
 #[derive(Debug, Args)]
@@ -58,6 +58,8 @@ pub struct Resume {
     /// Id of an interrupted run, or its result folder.
     #[arg(value_name = "RUN")]
     run: String,
+    #[command(flatten)]
+    library: common::Library,
     /// No progress on stderr.
     #[arg(short, long)]
     quiet: bool,
@@ -128,7 +130,7 @@ impl Resume {
         // JSON is YAML: the resolved spec goes the same way as any other.
         let text = session.begun.resolved.to_string();
         let file = PathBuf::from(&session.begun.spec_file);
-        let loaded = spec::parse(&text, &file, &catalog::spec_schema(), &Overrides::default())?;
+        let loaded = spec::parse(&text, &file, &catalog::spec_schema(), &self.library.overrides())?;
         let plan = expand(&loaded, &common::surroundings(session.begun.roots.clone()))?;
         let work = Work {
             store: &store,

@@ -4,8 +4,12 @@
 //! and reports every item it cannot use. Deliberately absent: tokens, which depend on a model,
 //! and any network.
 
+mod archive;
 mod tensor;
 mod text;
 
+#[cfg(test)]
+pub(crate) use archive::tests::archive as archive_of;
+pub use archive::{Archive, ArchiveError};
 pub use tensor::{ElementType, Tensor};
 pub use text::{DataError, Document, Texts};

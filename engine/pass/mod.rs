@@ -62,6 +62,11 @@ pub trait Pass: Sync {
         Value::Null
     }
 
+    /// Whether it runs ONNX Runtime with these parameters: [`PassJob::runtime`] is then set.
+    fn runtime(&self, _params: &Value) -> bool {
+        false
+    }
+
     /// Writes the new artifact into the empty folder `job.out`.
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError>;
 }

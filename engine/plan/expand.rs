@@ -12,7 +12,8 @@ use crate::pass;
 use crate::scenario::StreamRules;
 use crate::spec::{Bench as BenchSpec, Loaded, Spec, Threads};
 use crate::stage::{
-    Bench, Judge, LoadModel, LoadTokens, Optimize, Setting, Source, SourceError, Stage, find_file,
+    Bench, Judge, LoadModel, LoadRuntime, LoadTokens, Optimize, Setting, Source, SourceError,
+    Stage, find_file,
 };
 use crate::task::MetricRequest;
 
@@ -149,6 +150,24 @@ impl Builder<'_> {
         self.push("model".into(), Stage::LoadModel(LoadModel { source, written }), Vec::new(), kind)
     }
 
+    /// The step that provides the library of the runtime; made when something first needs it.
+    fn runtime(&mut self) -> StepIndex {
+        if let Some(step) = self.steps.iter().position(|step| step.id == LoadRuntime::STEP) {
+            return step;
+        }
+        let written = self.loaded.spec.runtime.onnxruntime.library.clone();
+        let library =
+            written.as_ref().map(|written| match find_file(written, &self.around.roots) {
+                Ok(found) => std::path::absolute(&found).unwrap_or(found),
+                Err(error) => {
+                    self.missing("/runtime/onnxruntime/library", &error);
+                    written.into()
+                }
+            });
+        let stage = Stage::LoadRuntime(LoadRuntime { library, written });
+        self.push(LoadRuntime::STEP.into(), stage, Vec::new(), Kind::Checkpoint)
+    }
+
     fn missing(&mut self, pointer: &str, error: &SourceError) {
         self.problem("plan/missing-file", pointer, error.to_string()).notes.push(
             "relative paths start at the working directory, then at the spec's folder and the folders above it"
@@ -237,12 +256,16 @@ impl Builder<'_> {
         let gives = pass.takes(takes)?;
         let optimize = Optimize { pass: id.to_owned(), params: params.clone(), takes, gives };
         let stage = Stage::Optimize(optimize);
-        let equal = self.steps.iter().position(|s| s.needs == [input] && s.stage == stage);
+        let mut needs = vec![input];
+        if pass.runtime(params) {
+            needs.push(self.runtime());
+        }
+        let equal = self.steps.iter().position(|s| s.needs == needs && s.stage == stage);
         if let Some(step) = equal {
             return Ok(step);
         }
         let id = self.free_id(&format!("{variant}/{id}"));
-        Ok(self.push(id, stage, vec![input], gives))
+        Ok(self.push(id, stage, needs, gives))
     }
 
     fn free_id(&self, wanted: &str) -> String {
@@ -310,6 +333,10 @@ impl Builder<'_> {
             for name in spec.variants.keys() {
                 let own = self.built[name].clone();
                 let other = self.built[reference].clone();
+                let mut needs = vec![own.artifact, other.artifact, tokens];
+                if own.needs_runtime() || other.needs_runtime() {
+                    needs.push(self.runtime());
+                }
                 let judge = Judge {
                     variant: name.clone(),
                     reference: reference.to_owned(),
@@ -323,7 +350,7 @@ impl Builder<'_> {
                 self.push(
                     format!("{name}/judge-{data}"),
                     Stage::Judge(judge),
-                    vec![own.artifact, other.artifact, tokens],
+                    needs,
                     Kind::Checkpoint,
                 );
             }
@@ -357,6 +384,9 @@ impl Builder<'_> {
         needs.sort_unstable();
         needs.dedup();
         needs.extend(tokens);
+        if self.built.values().any(VariantPlan::needs_runtime) {
+            needs.push(self.runtime());
+        }
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
         for &setting in settings {
             let Setting { batch, prompt_tokens, new_tokens, threads } = setting;

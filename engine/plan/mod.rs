@@ -13,10 +13,13 @@ mod show;
 use indexmap::IndexMap;
 
 pub use expand::{Surroundings, expand};
-pub use preview::{JUDGED_FILE, Preview, State, output_of, preview, read_model, slot};
+pub use preview::{
+    JUDGED_FILE, Preview, State, output_of, preview, read_library, read_model, slot,
+};
 pub use resolve::{ModelOutput, Output, ResolveError, recipe};
 pub use show::{Format, show};
 
+use crate::backend;
 use crate::stage::{Setting, Stage};
 
 /// Index of a step in its plan.
@@ -55,10 +58,31 @@ pub struct VariantPlan {
     pub recipe: Vec<String>,
 }
 
+impl VariantPlan {
+    /// Whether what runs the variant needs the library of a runtime.
+    pub fn needs_runtime(&self) -> bool {
+        backend::backend(&self.backend).is_some_and(|backend| backend.runtime().is_some())
+    }
+}
+
 impl Plan {
     /// Number of cells: variants times settings.
     pub fn cells(&self) -> usize {
         self.variants.len() * self.settings.len()
+    }
+
+    /// The step that provides the library of the runtime, where something needs one.
+    pub fn runtime(&self) -> Option<StepIndex> {
+        self.steps.iter().position(|step| matches!(step.stage, Stage::LoadRuntime(_)))
+    }
+
+    /// Steps that cannot be carried out without what step `from` leaves, itself included.
+    pub fn dependants(&self, from: StepIndex) -> Vec<bool> {
+        let mut reached = vec![false; self.steps.len()];
+        for (index, step) in self.steps.iter().enumerate() {
+            reached[index] = index == from || step.needs.iter().any(|&need| reached[need]);
+        }
+        reached
     }
 
     /// The step named `id`.

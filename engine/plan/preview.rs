@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::{ModelOutput, Output, Plan, recipe};
+use crate::base::Digest;
 use crate::model;
-use crate::stage::{Artifact, Source, Stage, hub};
+use crate::stage::{Artifact, LIBRARY_FILE, LoadRuntime, Source, Stage, hub};
 use crate::store::{Lookup, Store, StoreError, Stored};
 
 /// The one file of a stored judgement.
@@ -48,6 +49,7 @@ pub fn preview(
                 (State::Measured { launches_at_least: launches }, None)
             }
             Stage::LoadModel(load) if load.recipe().is_none() => outside(&load.source),
+            Stage::LoadRuntime(load) if load.recipe().is_none() => library(load),
             _ => match recipe(plan, index, &outputs) {
                 Err(missing) => (State::After { step: missing.0 }, None),
                 Ok(None) => (State::Read, None),
@@ -69,6 +71,25 @@ pub fn preview(
 /// The name under which the store remembers what a step of a spec last used.
 pub fn slot(spec: &str, step: &str) -> String {
     format!("{spec}/{step}")
+}
+
+/// A runtime that is not kept in the store.
+fn library(load: &LoadRuntime) -> (State, Option<Output>) {
+    let Some(path) = &load.library else {
+        return (State::Broken { why: LoadRuntime::unsupported() }, None);
+    };
+    match read_library(path, None) {
+        Ok(output) => (State::Read, Some(output)),
+        Err(error) => {
+            (State::Broken { why: format!("cannot read `{}`: {error}", path.display()) }, None)
+        }
+    }
+}
+
+/// A runtime's library as it lies there.
+pub fn read_library(path: &Path, version: Option<String>) -> std::io::Result<Output> {
+    let digest = Digest::of_file(path)?;
+    Ok(Output::Runtime { library: path.to_owned(), digest, version })
 }
 
 fn outside(source: &Source) -> (State, Option<Output>) {
@@ -100,6 +121,10 @@ pub fn output_of(stage: &Stage, stored: &Stored) -> Option<Output> {
     match stage {
         Stage::LoadTokens(_) => {
             Some(Output::Tokens { folder: stored.path.clone(), digest: stored.digest })
+        }
+        Stage::LoadRuntime(load) => {
+            let version = load.pin().map(|pin| pin.version);
+            read_library(&stored.path.join(LIBRARY_FILE), version).ok()
         }
         Stage::Judge(_) => {
             let value = stored.read_json(JUDGED_FILE).ok()?;

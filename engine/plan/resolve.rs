@@ -17,6 +17,13 @@ pub enum Output {
         folder: PathBuf,
         digest: Digest,
     },
+    Runtime {
+        library: PathBuf,
+        /// Of the library file itself, wherever it came from.
+        digest: Digest,
+        /// `None` where nobody has opened it yet.
+        version: Option<String>,
+    },
     Judged(Vec<Judged>),
     /// Measurements live in the run's journal.
     Measured,
@@ -39,7 +46,7 @@ impl Output {
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::Model(model) => Some(model.artifact.digest),
-            Self::Tokens { digest, .. } => Some(*digest),
+            Self::Tokens { digest, .. } | Self::Runtime { digest, .. } => Some(*digest),
             Self::Judged(_) | Self::Measured => None,
         }
     }
@@ -69,8 +76,9 @@ pub fn recipe(
     }
     Ok(match &step.stage {
         Stage::LoadModel(load) => load.recipe(),
+        Stage::LoadRuntime(runtime) => runtime.recipe(),
         Stage::LoadTokens(tokens) => Some(tokens.recipe(&inputs[0])),
-        Stage::Optimize(optimize) => Some(optimize.recipe(&inputs[0])),
+        Stage::Optimize(optimize) => Some(optimize.recipe(inputs)),
         Stage::Judge(judge) => {
             let context = outputs[step.needs[0]].as_ref().and_then(Output::model);
             let context = context.and_then(|model| model.facts.context_length);

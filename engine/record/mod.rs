@@ -32,6 +32,9 @@ pub struct Record {
     /// Facts about the machine, in the shape of `machine::Fingerprint`.
     pub machine: Value,
     pub model: Model,
+    /// Libraries that were loaded at run time.
+    #[serde(default)]
+    pub runtimes: Vec<Runtime>,
     /// In the order of the spec.
     pub variants: IndexMap<String, Variant>,
     /// Every step of the plan in order of the plan, bench steps included.
@@ -78,6 +81,20 @@ pub struct Model {
     pub dtype: Option<String>,
     pub context_length: Option<u64>,
     pub random_weights: bool,
+}
+
+/// A library that was loaded at run time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    /// Such as `onnxruntime`.
+    pub name: String,
+    /// What the library calls itself; `None` when it was not asked.
+    pub version: Option<String>,
+    /// Of the library file.
+    pub digest: Digest,
+    /// The wheel it came from, or the path as the spec writes it.
+    pub origin: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -19,6 +19,11 @@ pub fn model(record: &Record) -> Vec<Fact> {
     out.push(fact("stored as", model.dtype.clone().unwrap_or_else(unknown)));
     out.push(fact("context length", model.context_length.map_or_else(unknown, format::count)));
     out.push(fact("digest", model.digest.map_or_else(unknown, |digest| digest.hex())));
+    out.extend(record.runtimes.iter().map(|runtime| {
+        let version = runtime.version.as_deref().unwrap_or("of unknown version");
+        let digest = runtime.digest.short();
+        fact(&runtime.name, format!("{version}, SHA-256 {digest}, from {}", runtime.origin))
+    }));
     if model.random_weights {
         out.push(fact("weights", "random: the shape is real, the answers are not"));
     }
@@ -193,7 +198,28 @@ pub fn not_controlled(record: &Record) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
-    use super::machine;
+    use super::{machine, model};
+    use crate::base::Digest;
+    use crate::record::Runtime;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_libraries_that_were_loaded_are_told_with_version_digest_and_origin() {
+        let mut record = fixture::record();
+        assert!(!model(&record).iter().any(|fact| fact.name == "onnxruntime"));
+        let digest = Digest::of_bytes(b"library");
+        record.runtimes.push(Runtime {
+            name: "onnxruntime".into(),
+            version: Some("1.31.1".into()),
+            digest,
+            origin: "file://lib/libonnxruntime.so".into(),
+        });
+        let facts = model(&record);
+        let told = facts.iter().find(|fact| fact.name == "onnxruntime").expect("a fact");
+        for part in ["1.31.1", &digest.short(), "file://lib/libonnxruntime.so"] {
+            assert!(told.value.contains(part), "{}", told.value);
+        }
+    }
 
     #[test]
     fn nothing_read_and_no_limit_are_told_apart() {

@@ -327,6 +327,7 @@ pub fn record() -> Record {
             interrupted: false,
             resumed: 0,
         },
+        runtimes: Vec::new(),
         spec: spec(),
         machine: json!({
             "digest": digest("machine").hex(),

@@ -101,6 +101,12 @@ fn poisoned(text: &str) -> Record {
     record.model.dtype = Some(own());
     record.machine = json!({ "digest": text, text: { "name": text, "list": [text, text] } });
     record.notes = vec![own()];
+    record.runtimes.push(crate::record::Runtime {
+        name: own(),
+        version: Some(own()),
+        digest: crate::base::Digest::of_bytes(b"library"),
+        origin: own(),
+    });
     let rename = |name: &str| format!("{name}{text}");
     record.variants = record.variants.into_iter().map(|(name, v)| (rename(&name), v)).collect();
     for variant in record.variants.values_mut() {

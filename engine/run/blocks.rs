@@ -1,7 +1,7 @@
 //! The quiet part: blocks of launches under one setting until the numbers are good enough.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Limits;
@@ -28,6 +28,14 @@ pub struct Blocks<'a> {
     pub step: &'a PlanStep,
 }
 
+/// What the launches of a setting are given besides their artifacts.
+struct Given {
+    /// Folder with the tokens of the prompts.
+    tokens: Option<PathBuf>,
+    /// Library and digest of the runtime, for each variant that needs one.
+    runtimes: BTreeMap<String, (PathBuf, Digest)>,
+}
+
 /// A variant is given up under a setting after this many failed launches in a row.
 const PATIENCE: usize = 2;
 
@@ -45,7 +53,10 @@ pub fn measure(
     let variants = able(blocks, state);
     for known in session.launches.iter().filter(|known| known.setting == setting) {
         let current = variants.iter().find(|(name, _)| *name == known.variant);
-        if current.is_some_and(|(_, artifact)| artifact.digest != known.artifact) {
+        let runtime = state.runtime(blocks.plan, &known.variant).map(|(_, digest)| digest);
+        if current.is_some_and(|(_, artifact)| {
+            artifact.digest != known.artifact || runtime != known.runtime
+        }) {
             return Err(RunError::Changed { variant: known.variant.clone() });
         }
     }
@@ -53,15 +64,15 @@ pub fn measure(
         return Ok(());
     }
     let begin = Instant::now();
-    let tokens = tokens_folder(blocks, state);
-    if blocks.stage.data.is_some() && tokens.is_none() {
+    let given = Given { tokens: tokens_folder(blocks, state), runtimes: runtimes(blocks, state) };
+    if blocks.stage.data.is_some() && given.tokens.is_none() {
         let why = Some("the prompts could not be tokenized".into());
         session.record_step(ended(blocks, begin, why))?;
         return session.record_stop(setting, StopReason::NothingLeft).map_err(Into::into);
     }
     let label = format!("bench {setting}");
     let _alone = Alone::wait(conditions)?;
-    let reason = repeat(blocks, session, conditions, &variants, tokens.as_deref(), begin)?;
+    let reason = repeat(blocks, session, conditions, &variants, &given, begin)?;
     session.record_step(ended(blocks, begin, None))?;
     session.record_stop(setting, reason)?;
     let launches = of(session, setting).count();
@@ -78,7 +89,7 @@ fn repeat(
     session: &mut Session,
     conditions: &Conditions<'_>,
     variants: &[(String, Artifact)],
-    tokens: Option<&Path>,
+    given: &Given,
     begin: Instant,
 ) -> Result<StopReason, RunError> {
     let setting = blocks.stage.setting;
@@ -110,13 +121,14 @@ fn repeat(
                 continue;
             }
             let at = At { block: block as usize, position, seed: design.seed };
-            let launch = launch(blocks, name, artifact, tokens, at, session, conditions)?;
+            let launch = launch(blocks, name, artifact, given, at, session, conditions)?;
             if let Outcome::Failed(failure) = &launch.outcome {
                 let text = describe(failure);
                 conditions.progress.line(&format!("✗ {name} under {setting}  {text}"));
             }
             let (variant, artifact) = (name.clone(), artifact.digest);
-            session.record_launch(Measured { setting, variant, artifact, launch })?;
+            let runtime = given.runtimes.get(name).map(|(_, digest)| *digest);
+            session.record_launch(Measured { setting, variant, artifact, runtime, launch })?;
             bar.inc(1);
         }
         block += 1;
@@ -156,14 +168,19 @@ fn complete(session: &Session, setting: Setting, variants: &[(String, Artifact)]
 /// Variants with an artifact and without a failure, in the order of the spec.
 fn able(blocks: &Blocks<'_>, state: &Progressed) -> Vec<(String, Artifact)> {
     let able = blocks.plan.variants.iter().filter_map(|(name, variant)| {
-        let sound = state.variants[name].failed.is_none();
+        let sound = state.variants[name].is_able();
         let model = state.outputs[variant.artifact].as_ref().and_then(Output::model)?;
         sound.then(|| (name.clone(), model.artifact.clone()))
     });
     able.collect()
 }
 
-fn tokens_folder(blocks: &Blocks<'_>, state: &Progressed) -> Option<std::path::PathBuf> {
+fn runtimes(blocks: &Blocks<'_>, state: &Progressed) -> BTreeMap<String, (PathBuf, Digest)> {
+    let names = blocks.plan.variants.keys();
+    names.filter_map(|name| Some((name.clone(), state.runtime(blocks.plan, name)?))).collect()
+}
+
+fn tokens_folder(blocks: &Blocks<'_>, state: &Progressed) -> Option<PathBuf> {
     let data = blocks.stage.data.as_ref()?;
     blocks.plan.steps.iter().zip(&state.outputs).find_map(|(step, output)| {
         match (&step.stage, output) {
@@ -200,13 +217,7 @@ struct At {
     seed: u64,
 }
 
-fn job(
-    blocks: &Blocks<'_>,
-    name: &str,
-    artifact: &Artifact,
-    tokens: Option<std::path::PathBuf>,
-    at: At,
-) -> Job {
+fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: At) -> Job {
     let setting = blocks.stage.setting;
     // Every variant of a block sees the same prompts; every block sees others.
     let text = format!("{setting}/{}/{}", at.block, at.seed);
@@ -214,7 +225,8 @@ fn job(
     Job::Bench {
         artifact: artifact.clone(),
         backend: blocks.plan.variants[name].backend.clone(),
-        tokens,
+        tokens: given.tokens.clone(),
+        runtime: given.runtimes.get(name).map(|(library, _)| library.clone()),
         setting,
         rules: blocks.stage.rules,
         seed: seed.expect("sixteen hex digits make a number"),
@@ -225,12 +237,12 @@ fn launch(
     blocks: &Blocks<'_>,
     name: &str,
     artifact: &Artifact,
-    tokens: Option<&Path>,
+    given: &Given,
     at: At,
     session: &Session,
     conditions: &Conditions<'_>,
 ) -> Result<Launch, RunError> {
-    let job = job(blocks, name, artifact, tokens.map(Path::to_owned), at);
+    let job = job(blocks, name, artifact, given, at);
     let scratch = conditions.store.begin()?;
     let limits = &blocks.bench.limits;
     let time = Duration::from_nanos(limits.time.0);

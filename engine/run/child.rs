@@ -87,6 +87,27 @@ const HUB_ENVIRONMENT: &[&str] = &[
     "SSL_CERT_DIR",
 ];
 
+/// Variables for the job that fetches through Python's package client, besides all `PIP_…`: where
+/// its configuration, its cache and its certificates are, and how it reaches the network.
+const CLIENT_ENVIRONMENT: &[&str] = &[
+    "VIRTUAL_ENV",
+    "XDG_CONFIG_HOME",
+    "XDG_CONFIG_DIRS",
+    "XDG_CACHE_HOME",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
 /// Bytes kept of the end of what a child writes.
 const TAIL: usize = 4096;
 
@@ -178,10 +199,19 @@ impl Launcher {
         std::fs::write(&job, text).map_err(describe)?;
         let mut command = Command::new(&self.program);
         command.arg("cell").arg(launch.scratch).env_clear();
-        let hub: &[&str] =
-            if matches!(launch.job, Job::Fetch { .. }) { HUB_ENVIRONMENT } else { &[] };
-        for name in ENVIRONMENT.iter().chain(hub) {
-            if let Some(value) = std::env::var_os(name) {
+        let more: &[&str] = match launch.job {
+            Job::Fetch { .. } => HUB_ENVIRONMENT,
+            Job::FetchRuntime { .. } => CLIENT_ENVIRONMENT,
+            _ => &[],
+        };
+        let is_client = matches!(launch.job, Job::FetchRuntime { .. });
+        for (name, value) in std::env::vars_os() {
+            let known = name.to_str().is_some_and(|name| {
+                ENVIRONMENT.contains(&name)
+                    || more.contains(&name)
+                    || (is_client && name.starts_with("PIP_"))
+            });
+            if known {
                 command.env(name, value);
             }
         }

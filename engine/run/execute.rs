@@ -1,5 +1,6 @@
 //! A whole run: shared steps in waves, post-conditions, judging, then the quiet steps.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -11,6 +12,7 @@ use super::ledger::assemble;
 use super::progress::Progress;
 use super::session::{Session, SessionError};
 use super::steps::Task;
+use crate::base::Digest;
 use crate::machine::{Fingerprint, total_memory};
 use crate::plan::{Output, Plan, ResolveError, StepIndex};
 use crate::record::{Check, Record, Step, StepState};
@@ -43,7 +45,7 @@ pub enum RunError {
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     #[error(
-        "the artifact of `{variant}` is not the one this run began to measure; start a new run"
+        "artifact or runtime of `{variant}` are not those this run began to measure; start a new run"
     )]
     Changed { variant: String },
     #[error("cannot start worker threads: {0}")]
@@ -67,6 +69,15 @@ impl From<LaunchError> for RunError {
 pub(super) struct VariantState {
     pub checks: Vec<Check>,
     pub failed: Option<String>,
+    /// Why it cannot be run on this machine, through no fault of its own.
+    pub skipped: Option<String>,
+}
+
+impl VariantState {
+    /// Nothing stands against running it.
+    pub fn is_able(&self) -> bool {
+        self.failed.is_none() && self.skipped.is_none()
+    }
 }
 
 /// State of a run that the record is assembled from.
@@ -74,6 +85,17 @@ pub(super) struct Progressed {
     pub outputs: Vec<Option<Output>>,
     pub variants: IndexMap<String, VariantState>,
     pub notes: Vec<String>,
+}
+
+impl Progressed {
+    /// Library and digest of the runtime that `variant` runs on, if it needs one.
+    pub fn runtime(&self, plan: &Plan, variant: &str) -> Option<(PathBuf, Digest)> {
+        let step = plan.runtime().filter(|_| plan.variants[variant].needs_runtime())?;
+        match &self.outputs[step] {
+            Some(Output::Runtime { library, digest, .. }) => Some((library.clone(), *digest)),
+            _ => None,
+        }
+    }
 }
 
 /// Carries out `plan` and returns the record of everything that happened, earlier stretches of a
@@ -119,10 +141,15 @@ fn stages(
     examine(spec, plan, conditions, state);
     let (judging, barred): (Vec<_>, Vec<_>) = judging.into_iter().partition(|&index| {
         let Stage::Judge(judge) = &plan.steps[index].stage else { return false };
-        state.variants[&judge.variant].failed.is_none()
+        state.variants[&judge.variant].is_able()
     });
     for index in barred {
-        session.record_step(skipped(plan, index, "its variant failed before"))?;
+        let Stage::Judge(judge) = &plan.steps[index].stage else { continue };
+        let why = match &state.variants[&judge.variant].failed {
+            Some(_) => "its variant failed before",
+            None => "its variant was skipped",
+        };
+        session.record_step(skipped(plan, index, why))?;
     }
     waves(plan, &judging, session, conditions, state)?;
     let Some(bench) = &spec.bench else { return Ok(()) };
@@ -169,9 +196,7 @@ fn waves(
         for (index, end) in ends {
             match end {
                 Ok(end) => {
-                    if let Some(why) = failure_of(&end.step) {
-                        fail_dependants(plan, index, &why, state);
-                    }
+                    hold_back_dependants(plan, index, &end.step, state);
                     session.record_step(end.step)?;
                     state.outputs[index] = end.output;
                 }
@@ -184,7 +209,8 @@ fn waves(
         left.retain(|index| !ready.contains(index));
     }
     for index in left {
-        session.record_step(skipped(plan, index, "a step it needs failed"))?;
+        let why = why_left(plan, index, session);
+        session.record_step(skipped(plan, index, why))?;
     }
     Ok(())
 }
@@ -209,21 +235,35 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn failure_of(step: &Step) -> Option<String> {
-    (step.state == StepState::Failed)
-        .then(|| format!("`{}`: {}", step.id, step.detail.clone().unwrap_or_default()))
+/// Marks every variant that cannot be run because step `index` left nothing: those whose artifact
+/// descends from it, and those that run on the runtime it should have provided.
+fn hold_back_dependants(plan: &Plan, index: StepIndex, end: &Step, state: &mut Progressed) {
+    let detail = || end.detail.clone().unwrap_or_default();
+    let is_runtime = matches!(plan.steps[index].stage, Stage::LoadRuntime(_));
+    let reached = plan.dependants(index);
+    for (name, variant) in &plan.variants {
+        if !reached[variant.artifact] && !(is_runtime && variant.needs_runtime()) {
+            continue;
+        }
+        let variant = &mut state.variants[name];
+        match end.state {
+            StepState::Failed => variant.failed = Some(format!("`{}`: {}", end.id, detail())),
+            StepState::Skipped => variant.skipped = Some(detail()),
+            StepState::Hit | StepState::Done => {}
+        }
+    }
 }
 
-/// Marks every variant whose artifact descends from step `index`.
-fn fail_dependants(plan: &Plan, index: StepIndex, why: &str, state: &mut Progressed) {
-    for (name, variant) in &plan.variants {
-        let mut at = Some(variant.artifact);
-        while let Some(step) = at {
-            if step == index {
-                state.variants[name].failed = Some(why.to_owned());
-            }
-            at = plan.steps[step].needs.first().copied();
-        }
+/// Why a step was never ready: what it needs failed, or could not be had here.
+fn why_left(plan: &Plan, index: StepIndex, session: &Session) -> &'static str {
+    let state_of = |need: &StepIndex| {
+        let id = &plan.steps[*need].id;
+        session.steps.iter().find(|known| known.id == *id).map(|step| step.state)
+    };
+    let states: Vec<StepState> = plan.steps[index].needs.iter().filter_map(state_of).collect();
+    match states.contains(&StepState::Skipped) && !states.contains(&StepState::Failed) {
+        true => "a step it needs was skipped",
+        false => "a step it needs failed",
     }
 }
 

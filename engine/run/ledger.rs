@@ -6,7 +6,7 @@ use super::execute::{Conditions, Progressed};
 use super::session::{Session, now_text};
 use crate::plan::{Output, Plan};
 use crate::record::{
-    ArtifactFacts, Cell, Model, Quality, Record, Run, StopReason, VERSION, Variant,
+    ArtifactFacts, Cell, Model, Quality, Record, Run, Runtime, StopReason, VERSION, Variant,
 };
 use crate::spec::Spec;
 use crate::stage::{Setting, Stage};
@@ -51,6 +51,7 @@ pub fn assemble(
         spec: begun.resolved.clone(),
         machine: serde_json::to_value(conditions.fingerprint).expect("plain data serializes"),
         model: model(spec, state),
+        runtimes: runtimes(plan, state),
         variants: plan
             .variants
             .keys()
@@ -84,6 +85,24 @@ fn model(spec: &Spec, state: &Progressed) -> Model {
     }
 }
 
+/// The libraries that were loaded at run time.
+fn runtimes(plan: &Plan, state: &Progressed) -> Vec<Runtime> {
+    let known = plan.steps.iter().zip(&state.outputs).filter_map(|(step, output)| {
+        match (&step.stage, output) {
+            (Stage::LoadRuntime(load), Some(Output::Runtime { digest, version, .. })) => {
+                Some(Runtime {
+                    name: load.name().to_owned(),
+                    version: version.clone(),
+                    digest: *digest,
+                    origin: load.origin(),
+                })
+            }
+            _ => None,
+        }
+    });
+    known.collect()
+}
+
 fn variant(name: &str, plan: &Plan, state: &Progressed) -> Variant {
     let planned = &plan.variants[name];
     let known = &state.variants[name];
@@ -101,7 +120,7 @@ fn variant(name: &str, plan: &Plan, state: &Progressed) -> Variant {
         }),
         checks: known.checks.clone(),
         failed: known.failed.clone(),
-        skipped: None,
+        skipped: known.skipped.clone(),
     }
 }
 

@@ -46,6 +46,9 @@ pub struct Measured {
     pub variant: String,
     /// Launches of different artifacts are never mixed in one cell.
     pub artifact: Digest,
+    /// Nor those of different libraries of a runtime.
+    #[serde(default)]
+    pub runtime: Option<Digest>,
     pub launch: Launch,
 }
 

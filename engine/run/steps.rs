@@ -8,10 +8,11 @@ use serde_json::json;
 use super::Limits;
 use super::child::Launch;
 use super::execute::{Conditions, RunError};
+use super::runtime::{Provided, Provider};
 use crate::base::text::inert;
 use crate::plan::{JUDGED_FILE, Output, Plan, StepIndex, output_of, read_model, recipe, slot};
 use crate::record::{Failure, Step, StepState};
-use crate::stage::{Done, Job, Source, Stage, hub};
+use crate::stage::{Done, Job, LoadRuntime, Source, Stage, hub};
 use crate::store::{Lookup, Recipe};
 
 /// Longest time of a step that is not measured.
@@ -45,7 +46,8 @@ impl Task<'_> {
         let (mark, output) = match made.state {
             StepState::Hit => ("=", made.output),
             StepState::Done => ("✓", made.output),
-            StepState::Failed | StepState::Skipped => ("✗", None),
+            StepState::Failed => ("✗", None),
+            StepState::Skipped => ("–", None),
         };
         let shown = made.detail.clone().unwrap_or_default();
         progress.finish(&bar, mark, &label, &shown, begin.elapsed());
@@ -65,6 +67,9 @@ impl Task<'_> {
 
     fn make(&self, share: &dyn Fn(f64)) -> Result<Made, RunError> {
         let step = &self.plan.steps[self.index];
+        if let Stage::LoadRuntime(load) = &step.stage {
+            return self.runtime(load, &step.id, share);
+        }
         let Some(recipe) = recipe(self.plan, self.index, self.outputs)? else {
             return self.outside(&step.stage, share);
         };
@@ -87,6 +92,23 @@ impl Task<'_> {
         };
         tracing::info!(step = step.id, key = %recipe.key(), reason = why, "step runs");
         self.build(share, &recipe, &slot, why)
+    }
+
+    fn runtime(&self, load: &LoadRuntime, id: &str, share: &dyn Fn(f64)) -> Result<Made, RunError> {
+        let Conditions { store, launcher, spec_name, .. } = *self.conditions;
+        let slot = slot(spec_name, id);
+        let provider = Provider { store, launcher, slot: &slot };
+        Ok(match provider.provide(load, share)? {
+            Provided::Ready { output, key, hit, why } => Made {
+                state: if hit { StepState::Hit } else { StepState::Done },
+                output: Some(output),
+                detail: why,
+                key: Some(key),
+                peak_memory: None,
+            },
+            Provided::Missing(why) => Made { state: StepState::Skipped, ..Made::failed(why) },
+            Provided::Broken(why) => Made::failed(why),
+        })
     }
 
     fn build(
@@ -169,18 +191,23 @@ impl Task<'_> {
             let output = self.outputs[step.needs[n]].as_ref();
             output.and_then(Output::model).expect("its recipe needed it too")
         };
+        let runtime = step.needs.iter().find_map(|&need| match &self.outputs[need] {
+            Some(Output::Runtime { library, .. }) => Some(library.clone()),
+            _ => None,
+        });
         match &step.stage {
             Stage::LoadModel(load) => load.job(out).expect("a recipe means that there is a job"),
             Stage::LoadTokens(tokens) => tokens.job(&model(0).artifact, out),
-            Stage::Optimize(optimize) => optimize.job(&model(0).artifact, out),
+            Stage::Optimize(optimize) => optimize.job(&model(0).artifact, runtime, out),
             Stage::Judge(judge) => {
                 let variant = model(0);
                 let windows = judge.windows(variant.facts.context_length);
                 let Some(Output::Tokens { folder, .. }) = &self.outputs[step.needs[2]] else {
                     unreachable!("a judge step needs tokens, and its recipe found them");
                 };
-                judge.job(windows, &variant.artifact, &model(1).artifact, folder.clone())
+                judge.job(windows, &variant.artifact, &model(1).artifact, folder.clone(), runtime)
             }
+            Stage::LoadRuntime(_) => unreachable!("runtimes are provided, see `runtime`"),
             Stage::Bench(_) => unreachable!("bench steps have no recipe"),
         }
     }

@@ -26,6 +26,8 @@ pub struct Spec {
     #[schemars(length(min = 1, max = 1000))]
     pub why: String,
     pub model: Model,
+    #[serde(default)]
+    pub runtime: Runtime,
     /// Data sets by name. Stages, metrics and the benchmark refer to them by that name.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 1000, "propertyNames" = {"title": "a name of up to 64 letters, digits, `_` and `-` that starts with a letter", "pattern": r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"}))]
@@ -65,6 +67,24 @@ pub struct Model {
     /// Inferred from the model when left out.
     #[serde(default)]
     pub task: Option<Task>,
+}
+
+/// Libraries that are loaded at run time.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    #[serde(default)]
+    pub onnxruntime: OnnxRuntime,
+}
+
+/// The library behind backend `onnxruntime`. Its digest is part of every key and record.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxRuntime {
+    /// `file://` a libonnxruntime.so of API level 31 or later. When left out, the pinned release is fetched once through Python's package client and kept in the store.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^file://.+$"), extend("title" = "a source such as `file://lib/libonnxruntime.so`"))]
+    pub library: Option<String>,
 }
 
 /// What the model is used for.

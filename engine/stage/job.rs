@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::tokens::{TOKENS_FILE, TokenFile};
-use super::{Artifact, Sabotage, Setting, hub};
-use crate::backend::{self, Backend, OpenOptions};
+use super::{Artifact, Pin, Sabotage, Setting, hub, wheel};
+use crate::backend::{self, Backend, OpenOptions, RuntimeFacts, onnxruntime};
 use crate::base::{Digest, chain};
 use crate::data::Texts;
 use crate::machine;
@@ -21,15 +21,13 @@ use crate::task::{self, Finish, JudgeJob, Judged, PromptSource, Prompts, Samplin
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Job {
     /// Writes a checkpoint with random weights into the folder `out`.
-    Generate {
-        uri: String,
-        out: PathBuf,
-    },
+    Generate { uri: String, out: PathBuf },
     /// Makes sure that the hub's cache has a checkpoint.
-    Fetch {
-        repository: String,
-        revision: Option<String>,
-    },
+    Fetch { repository: String, revision: Option<String> },
+    /// Fetches the wheel of ONNX Runtime that `pin` names and leaves its library in `out`.
+    FetchRuntime { pin: Pin, out: PathBuf },
+    /// Opens a library of ONNX Runtime and looks at it; `providers` also opens a session with each.
+    Inspect { library: PathBuf, providers: bool },
     /// Turns texts into token sequences, in the folder `out`.
     Tokenize {
         model: Artifact,
@@ -45,6 +43,8 @@ pub enum Job {
         pass: String,
         params: serde_json::Value,
         input: Artifact,
+        /// Shared library of the runtime, for passes that run it.
+        runtime: Option<PathBuf>,
         out: PathBuf,
     },
     Judge {
@@ -54,6 +54,8 @@ pub enum Job {
         reference: Option<(Artifact, String)>,
         /// Folder with the tokens of the data set.
         tokens: PathBuf,
+        /// Shared library of the runtime, where a backend needs one.
+        runtime: Option<PathBuf>,
         judge: JudgeJob,
     },
     Bench {
@@ -61,6 +63,7 @@ pub enum Job {
         backend: String,
         /// Folder with the tokens of the prompts; synthetic tokens when absent.
         tokens: Option<PathBuf>,
+        runtime: Option<PathBuf>,
         setting: Setting,
         rules: StreamRules,
         seed: u64,
@@ -69,6 +72,7 @@ pub enum Job {
     Continue {
         artifact: Artifact,
         backend: String,
+        runtime: Option<PathBuf>,
         prompt: String,
         new_tokens: usize,
         sampling: Sampling,
@@ -88,6 +92,11 @@ pub enum Done {
     Fetched {
         path: PathBuf,
     },
+    /// A library of ONNX Runtime of this version.
+    Runtime {
+        version: String,
+    },
+    Inspected(RuntimeFacts),
     Tokenized {
         documents: usize,
         tokens: usize,
@@ -140,6 +149,12 @@ from_error!(
     std::io::Error,
 );
 
+impl From<wheel::WheelError> for JobError {
+    fn from(error: wheel::WheelError) -> Self {
+        Self { what: chain(&error), hint: error.hint() }
+    }
+}
+
 impl From<crate::model::ModelError> for JobError {
     fn from(error: crate::model::ModelError) -> Self {
         Self { what: chain(&error), hint: error.hint().map(str::to_owned) }
@@ -169,6 +184,17 @@ impl Job {
                 let path = hub::fetch(repository, revision.as_deref(), progress)?;
                 Ok(Done::Fetched { path })
             }
+            Self::FetchRuntime { pin, out } => {
+                wheel::fetch(pin, out, progress)?;
+                let version = onnxruntime::version(&out.join(super::LIBRARY_FILE))?;
+                Ok(Done::Runtime { version })
+            }
+            Self::Inspect { library, providers: true } => {
+                Ok(Done::Inspected(onnxruntime::describe(library)?))
+            }
+            Self::Inspect { library, providers: false } => {
+                Ok(Done::Runtime { version: onnxruntime::version(library)? })
+            }
             Self::Tokenize { model, data, digest, field, take, seed, tokens, out } => {
                 let texts = Texts::read(data, field, *take, *seed)?;
                 if texts.digest != *digest {
@@ -177,25 +203,34 @@ impl Job {
                 }
                 tokenize(model, &texts, *tokens, out)
             }
-            Self::Pass { pass, params, input, out } => {
+            Self::Pass { pass, params, input, runtime, out } => {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
                 let kind = input.kind;
                 let linkable = input.stamp.is_none();
-                let runtime = None;
+                let runtime = runtime.as_deref();
                 let job =
                     PassJob { input: &input.path, kind, params, out, runtime, linkable, progress };
                 let notes = found.apply(&job)?;
                 Ok(Done::Artifact { kind: notes.kind, notes: notes.notes })
             }
-            Self::Judge { variant, backend, reference, tokens, judge } => {
-                run_judge(variant, backend, reference.as_ref(), tokens, judge, progress)
+            Self::Judge { variant, backend, reference, tokens, runtime, judge } => {
+                let capacity = judge.window;
+                let how = OpenOptions { capacity, threads: threads(), runtime: runtime.clone() };
+                run_judge(variant, backend, reference.as_ref(), tokens, judge, &how, progress)
             }
-            Self::Bench { artifact, backend, tokens, setting, rules, seed } => {
-                run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed)
+            Self::Bench { artifact, backend, tokens, runtime, setting, rules, seed } => {
+                let request = setting.request();
+                let how = OpenOptions {
+                    capacity: request.prompt_tokens + request.new_tokens,
+                    threads: Some(setting.threads),
+                    runtime: runtime.clone(),
+                };
+                run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed, &how)
             }
-            Self::Continue { artifact, backend, prompt, new_tokens, sampling } => {
-                run_continuation(artifact, backend, prompt, *new_tokens, *sampling)
+            Self::Continue { artifact, backend, runtime, prompt, new_tokens, sampling } => {
+                let how = OpenOptions { capacity: 0, threads: threads(), runtime: runtime.clone() };
+                run_continuation(artifact, backend, prompt, *new_tokens, *sampling, how)
             }
             Self::Sabotage(how) => {
                 how.perform();
@@ -203,6 +238,11 @@ impl Job {
             }
         }
     }
+}
+
+/// Threads this process was started with; the kernels' own choice when nobody said.
+fn threads() -> Option<u32> {
+    std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|&threads| threads > 0)
 }
 
 fn tokenize(
@@ -236,12 +276,12 @@ fn run_judge(
     reference: Option<&(Artifact, String)>,
     tokens: &Path,
     judge: &JudgeJob,
+    how: &OpenOptions,
     progress: &dyn Fn(f64),
 ) -> Result<Done, JobError> {
     let documents = TokenFile::read(tokens).map_err(JobError::new)?.with_bos();
-    let how = OpenOptions { capacity: judge.window, ..OpenOptions::default() };
     let open = |artifact: &Artifact, id: &str| {
-        Ok::<_, JobError>(find_backend(id)?.open(&artifact.path, artifact.kind, &how)?)
+        Ok::<_, JobError>(find_backend(id)?.open(&artifact.path, artifact.kind, how)?)
     };
     let mut own = open(variant, backend)?;
     let mut other = match reference {
@@ -263,6 +303,7 @@ fn run_continuation(
     prompt: &str,
     new_tokens: usize,
     sampling: Sampling,
+    how: OpenOptions,
 ) -> Result<Done, JobError> {
     let tokens = Tokens::open(artifact.kind, &artifact.path)?;
     let mut ids: Vec<u32> = tokens.bos().into_iter().collect();
@@ -270,7 +311,7 @@ fn run_continuation(
     if ids.is_empty() {
         return Err(JobError::new("the prompt has no tokens"));
     }
-    let how = OpenOptions { capacity: ids.len() + new_tokens, ..OpenOptions::default() };
+    let how = OpenOptions { capacity: ids.len() + new_tokens, ..how };
     let mut generator = find_backend(backend)?.open(&artifact.path, artifact.kind, &how)?;
     let (new, finish) =
         task::continuation(generator.as_mut(), &ids, new_tokens, tokens.eos(), sampling)?;
@@ -285,6 +326,7 @@ fn run_bench(
     setting: &Setting,
     rules: StreamRules,
     seed: u64,
+    how: &OpenOptions,
 ) -> Result<Done, JobError> {
     let backend = find_backend(backend)?;
     let request = setting.request();
@@ -293,10 +335,8 @@ fn run_bench(
         None => None,
     };
     let clock = Monotonic::start();
-    let capacity = request.prompt_tokens + request.new_tokens;
-    let how = OpenOptions { capacity, ..OpenOptions::default() };
     let begin = clock.now();
-    let mut generator = backend.open(&artifact.path, artifact.kind, &how)?;
+    let mut generator = backend.open(&artifact.path, artifact.kind, how)?;
     let load = clock.now() - begin;
 
     let load_peak = machine::peak_memory();

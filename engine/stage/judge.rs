@@ -61,6 +61,7 @@ impl Judge {
         variant: &Artifact,
         reference: &Artifact,
         tokens: PathBuf,
+        runtime: Option<PathBuf>,
     ) -> Job {
         Job::Judge {
             variant: variant.clone(),
@@ -69,6 +70,7 @@ impl Judge {
                 || self.backend != self.reference_backend)
                 .then(|| (reference.clone(), self.reference_backend.clone())),
             tokens,
+            runtime,
             judge: job,
         }
     }

@@ -14,9 +14,11 @@ mod job;
 mod judge;
 mod load;
 mod optimize;
+mod runtime;
 mod sabotage;
 mod source;
 mod tokens;
+mod wheel;
 
 pub use artifact::Artifact;
 pub use bench::{Bench, Setting};
@@ -25,6 +27,7 @@ pub use job::{Done, Job, JobError};
 pub use judge::Judge;
 pub use load::LoadModel;
 pub use optimize::Optimize;
+pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use source::{Source, SourceError, find_file};
 pub use tokens::{LoadTokens, TokenFile};
@@ -34,6 +37,7 @@ pub use tokens::{LoadTokens, TokenFile};
 pub enum Stage {
     LoadModel(LoadModel),
     LoadTokens(LoadTokens),
+    LoadRuntime(LoadRuntime),
     Optimize(Optimize),
     Judge(Judge),
     Bench(Bench),
@@ -52,7 +56,7 @@ impl Stage {
     /// `load`, `optimize`, `judge` or `bench`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::LoadModel(_) | Self::LoadTokens(_) => "load",
+            Self::LoadModel(_) | Self::LoadTokens(_) | Self::LoadRuntime(_) => "load",
             Self::Optimize(_) => "optimize",
             Self::Judge(_) => "judge",
             Self::Bench(_) => "bench",
@@ -63,6 +67,7 @@ impl Stage {
         match self {
             Self::LoadModel(load) => format!("load {}", load.written),
             Self::LoadTokens(tokens) => format!("tokenize {}", tokens.data),
+            Self::LoadRuntime(runtime) => runtime.label(),
             Self::Optimize(optimize) => optimize.label(),
             Self::Judge(judge) => judge.label(),
             Self::Bench(bench) => format!("bench {}", bench.setting),

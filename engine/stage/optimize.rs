@@ -35,7 +35,8 @@ impl Optimize {
         label
     }
 
-    pub fn recipe(&self, input: &Input) -> Recipe {
+    /// `inputs`: the model first, then whatever else the pass reads or runs.
+    pub fn recipe(&self, inputs: Vec<Input>) -> Recipe {
         let pass = pass::pass(&self.pass, &self.params);
         let epoch = pass.map_or(0, Pass::epoch);
         let mut facts = json!({"stage": self.pass, "params": self.params});
@@ -45,17 +46,18 @@ impl Optimize {
         }
         Recipe {
             facts,
-            inputs: vec![input.clone()],
+            inputs,
             epoch,
             versions: BTreeMap::from([("candle".to_owned(), Candle.version())]),
         }
     }
 
-    pub fn job(&self, input: &Artifact, out: PathBuf) -> Job {
+    pub fn job(&self, input: &Artifact, runtime: Option<PathBuf>, out: PathBuf) -> Job {
         Job::Pass {
             pass: self.pass.clone(),
             params: self.params.clone(),
             input: input.clone(),
+            runtime,
             out,
         }
     }

@@ -92,7 +92,15 @@ impl From<Output> for Ended {
 pub fn engine() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
     command.current_dir(PROJECT).stdin(Stdio::null());
-    let ours = ["ENGINE_STORE", "NO_COLOR", "COLUMNS", "RUST_LOG", "HF_HOME", "HF_TOKEN"];
+    let ours = [
+        "ENGINE_STORE",
+        "NO_COLOR",
+        "COLUMNS",
+        "RUST_LOG",
+        "HF_HOME",
+        "HF_TOKEN",
+        "ENGINE_ORT_LIBRARY",
+    ];
     for name in ours.into_iter().chain(["HF_ENDPOINT", "HTTP_PROXY", "http_proxy"]) {
         command.env_remove(name);
     }
