@@ -43,7 +43,7 @@ fn nested(levels: usize, wrap: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
 fn hostile_messages_are_refused() {
     let named = |number: u64, name: &[u8]| field(number, &field(8, name));
     let mut pieces = field(8, b"w");
-    pieces.extend(number_field(1, 0, 600));
+    pieces.extend(number_field(1, 0, 300));
     pieces.extend(number_field(2, 0, 1));
     pieces.extend([field(4, &[0; 1200]), field(4, &[0; 1200])].concat());
     let cases: Vec<Case> = vec![
@@ -81,7 +81,6 @@ fn hostile_messages_are_refused() {
             "sequences of sequences",
             around(&field(11, &field(2, &nested(100, |inside| field(4, &field(1, &inside)))))),
         ),
-        ("a million levels", around(&[0x0a, 0x80, 0x80, 0x40].repeat(1000))),
     ];
     insta::assert_snapshot!(refusals(cases));
 }
@@ -220,6 +219,7 @@ fn graphs_that_cannot_be_run_are_refused() {
             "a long cycle",
             graph(&|graph| {
                 graph.node.clear();
+                graph.output = vec![value("v0", &[])];
                 for i in 0..5000 {
                     let (from, to) = (format!("v{}", (i + 4999) % 5000), format!("v{i}"));
                     graph.node.push(node("", "Abs", &[&from], &[&to]));

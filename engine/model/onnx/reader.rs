@@ -101,20 +101,23 @@ fn cut_out(
     for cut in cuts {
         let tensor = &graph.initializer[cut.initializer];
         let name = &names[cut.initializer];
-        let fault =
-            |(field, what): Wrong| of(&initializer(graph, tensor), (field, what)).at(cut.offset);
-        tensor::check_cut(tensor, cut.field, cut.bytes).map_err(fault)?;
+        let place = initializer(graph, tensor);
         let stored = Stored { file: path.to_owned(), offset: cut.offset, bytes: cut.bytes };
         if weights.insert(name.clone(), stored).is_some() {
-            return Err(fault((cut.field, "the elements stand in several pieces".to_owned())));
+            let wrong = (cut.field, "the elements stand in several pieces".to_owned());
+            return Err(of(&place, wrong).at(cut.offset));
         }
+        tensor::check_cut(tensor, cut.field, cut.bytes).map_err(|wrong| {
+            let is_here = wrong.0 == cut.field;
+            let fault = of(&place, wrong);
+            if is_here { fault.at(cut.offset) } else { fault }
+        })?;
     }
     for cut in cuts {
         let tensor = &mut graph.initializer[cut.initializer];
         tensor.data_location = Some(EXTERNAL);
         tensor.external_data.clear();
     }
-    // From here on, external without a place means: in `weights`.
     Ok(weights)
 }
 
