@@ -571,7 +571,7 @@ fn check_gguf(gguf: &Gguf, len: usize) {
     assert!(bytes <= len as u64);
 }
 
-fn mutated(file: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn mutated(file: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let edits = prop::collection::vec((0..file.len(), any::<u8>(), 0_u8..4), 1..12);
     edits.prop_map(move |edits| {
         let mut out = file.clone();

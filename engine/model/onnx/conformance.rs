@@ -1,9 +1,11 @@
 //! Over the models that ONNX publishes for tests, when they lie beside the project.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use super::OnnxModel;
+use super::wire::Limits;
+use crate::model::ModelError;
 use crate::model::hostile::folder;
 
 fn shared(name: &str) -> Option<PathBuf> {
@@ -87,6 +89,58 @@ fn every_other_graph_that_is_there_is_read_and_described() {
         assert!(bytes <= facts.bytes_on_disk, "{}", path.display());
         if std::env::var_os("SHOW").is_some() {
             println!("{} {:#?}\n{}", path.display(), onnx, facts.signature);
+        }
+    }
+}
+
+/// Ends of the fields of a model's message, with the numbers of the fields before each.
+fn boundaries(bytes: &[u8]) -> Vec<(usize, Vec<u64>)> {
+    let varint = |at: &mut usize| {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = bytes[*at];
+            *at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    };
+    let (mut at, mut numbers, mut out) = (0, Vec::new(), Vec::new());
+    while at < bytes.len() {
+        let key = varint(&mut at);
+        let value = varint(&mut at);
+        at += if key & 7 == 2 { value as usize } else { 0 };
+        numbers.push(key >> 3);
+        out.push((at, numbers.clone()));
+    }
+    out
+}
+
+/// A graph that was cut off is refused, with one exception that no reader can notice: the cut lies
+/// between two fields of the outermost message, after the graph and an operator set.
+#[test]
+fn every_truncation_of_twenty_graphs_is_refused_or_a_whole_message() {
+    let Some(graphs) = suite() else { return };
+    let chosen: Vec<_> = graphs.into_iter().step_by(88).take(20).collect();
+    assert_eq!(chosen.len(), 20);
+    let path = Path::new("model.onnx");
+    for (name, bytes) in chosen {
+        let ends = boundaries(&bytes);
+        for cut in 0..bytes.len() {
+            let reader = Cursor::new(&bytes[..cut]);
+            let found = OnnxModel::read_from(path, reader, cut as u64, Limits::default());
+            let before = ends.iter().find(|(end, _)| *end == cut).map(|(_, numbers)| numbers);
+            let whole = before.is_some_and(|n| n.contains(&7) && n.contains(&8));
+            match found {
+                Ok(_) => assert!(whole, "{name}: cut at {cut} of {}", bytes.len()),
+                Err(ModelError::Malformed { fault, .. }) => {
+                    assert!(!whole, "{name}: cut at {cut}: {fault}");
+                    assert!(!fault.field.is_empty() && !fault.what.is_empty());
+                }
+                Err(other) => panic!("{name}: cut at {cut}: {other}"),
+            }
         }
     }
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::Stored;
 use super::proto::TensorProto;
 use super::tensor::{self, Wrong};
+use super::{Stored, folder_of};
 use crate::model::checkpoint::Folder;
 use crate::model::{ModelError, shown};
 
@@ -20,8 +20,7 @@ pub(super) struct DataFiles<'a> {
 
 impl<'a> DataFiles<'a> {
     pub fn beside(graph: &'a Path) -> Result<Self, ModelError> {
-        let dir = graph.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let dir = dir.unwrap_or(Path::new("."));
+        let dir = folder_of(graph);
         Ok(Self { folder: Folder::open(dir)?, dir, found: IndexMap::new() })
     }
 

@@ -122,7 +122,7 @@ impl Weights {
                 && let Some(inside) = packed.elements_in(bytes)
             {
                 (dtype, elements) = (format!("int{}", packed.bits), inside);
-            } else if uses.helpers.contains_key(name) {
+            } else if uses.helpers.contains(name) {
                 quantized = false;
             }
         }
@@ -257,8 +257,8 @@ fn dtype(of: &TypeProto) -> String {
             format!("map({}, {})", element(map.key_type), inner(map.value_type.as_deref()))
         }
         Some(TypeProtoValue::OpaqueType(opaque)) => {
-            let part = |text: &Option<String>| text.clone().unwrap_or_default();
-            format!("opaque({}.{})", part(&opaque.domain), part(&opaque.name))
+            let domain = opaque.domain.as_deref().unwrap_or_default();
+            format!("opaque({domain}.{})", opaque.name.as_deref().unwrap_or_default())
         }
     }
 }

@@ -23,6 +23,14 @@ mod writer;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod hostile_files;
+#[cfg(test)]
+mod round_trip;
 
 use std::path::{Path, PathBuf};
 
@@ -83,8 +91,7 @@ impl OnnxModel {
 
     /// The folder it lies in.
     pub fn folder(&self) -> &Path {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        folder.unwrap_or(Path::new("."))
+        folder_of(&self.path)
     }
 
     /// Everything that belongs to the identity of the model: `files`, and what lies beside a graph
@@ -105,4 +112,10 @@ impl OnnxModel {
         let entry = self.proto.metadata_props.iter().find(|e| e.key.as_deref() == Some(key))?;
         entry.value.as_deref()
     }
+}
+
+/// The folder that the file at `path` lies in.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }

@@ -1,6 +1,6 @@
 //! Weights whose elements are packed into bytes in ways that only their operator knows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::proto::NodeProto;
 use super::{attribute_int, scope};
@@ -18,7 +18,7 @@ pub(super) struct Packed {
 pub(super) struct Uses<'a> {
     pub packed: HashMap<&'a str, Packed>,
     /// Scales and zero points of packed weights.
-    pub helpers: HashMap<&'a str, ()>,
+    pub helpers: HashSet<&'a str>,
 }
 
 impl<'a> Uses<'a> {
@@ -51,7 +51,7 @@ impl<'a> Uses<'a> {
             self.packed.insert(name, Packed { bits, elements });
         }
         let names = helpers.into_iter().filter_map(|i| node.input.get(i));
-        self.helpers.extend(names.filter(|name| !name.is_empty()).map(|name| (name.as_str(), ())));
+        self.helpers.extend(names.map(String::as_str).filter(|name| !name.is_empty()));
     }
 }
 

@@ -4,6 +4,7 @@
 //! what a message can say wrongly: elements that are not as many as their shape, data files that
 //! lie elsewhere, values that nobody produces.
 
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use indexmap::{IndexMap, IndexSet};
@@ -12,7 +13,7 @@ use prost::Message;
 use super::external::DataFiles;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use super::tensor::{self, Wrong};
-use super::wire::{self, Cut};
+use super::wire::{self, Cut, Limits};
 use super::{EXTERNAL, OnnxModel, Stored, scope};
 use crate::model::{Fault, ModelError, bounded, content, shown};
 
@@ -29,27 +30,31 @@ impl OnnxModel {
     /// ONNX Runtime takes the last one.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
         let (file, len) = bounded::open(path)?;
+        Self::read_from(path, file, len, Limits::default()).map_err(|error| {
+            // Something else by its content deserves a better answer.
+            content::expect(path, None).err().unwrap_or(error)
+        })
+    }
+
+    /// Reads the graph that `reader` gives, as if it were the file at `path` of `len` bytes.
+    pub(super) fn read_from(
+        path: &Path,
+        reader: impl Read + Seek,
+        len: u64,
+        limits: Limits,
+    ) -> Result<Self, ModelError> {
         let malformed =
             |fault| ModelError::Malformed { path: path.to_owned(), format: "ONNX", fault };
-        let (mut proto, cuts) = match decode(file, len) {
-            Ok(decoded) => decoded,
-            Err(fault) => {
-                // Something else by its content deserves a better answer.
-                content::expect(path, None)?;
-                return Err(malformed(fault));
-            }
-        };
+        let (mut proto, cuts) = decode(reader, len, limits).map_err(malformed)?;
         let mut files = vec![path.to_owned()];
-        let weights = {
-            let graph = proto.graph.as_mut().expect("decode() refuses a model without a graph");
-            let mut weights = cut_out(path, graph, &cuts).map_err(malformed)?;
-            if graph.initializer.iter().any(is_outside) {
-                let mut data = DataFiles::beside(path)?;
-                resolve(graph, &mut data, &mut weights).map_err(malformed)?;
-                files.extend(data.paths());
-            }
-            in_order(graph, weights)
-        };
+        let graph = proto.graph.as_mut().expect("decode() refuses a model without a graph");
+        let mut weights = cut_out(path, graph, &cuts).map_err(malformed)?;
+        if graph.initializer.iter().any(is_outside) {
+            let mut data = DataFiles::beside(path)?;
+            resolve(graph, &mut data, &mut weights).map_err(malformed)?;
+            files.extend(data.paths());
+        }
+        let weights = in_order(graph, weights);
         check_inline(&proto, &weights).map_err(malformed)?;
         scope::arrange(&mut proto).map_err(malformed)?;
         Ok(Self { path: path.to_owned(), proto, weights, files })
@@ -57,10 +62,11 @@ impl OnnxModel {
 }
 
 fn decode(
-    reader: impl std::io::Read + std::io::Seek,
+    reader: impl Read + Seek,
     len: u64,
+    limits: Limits,
 ) -> Result<(ModelProto, Vec<Cut>), Fault> {
-    let slim = wire::walk(reader, len)?;
+    let slim = wire::walk(reader, len, limits)?;
     let proto = ModelProto::decode(slim.bytes.as_slice())
         .map_err(|error| Fault::new("model", error.to_string()))?;
     if proto.graph.is_none() {
@@ -95,20 +101,23 @@ fn cut_out(
     for cut in cuts {
         let tensor = &graph.initializer[cut.initializer];
         let name = &names[cut.initializer];
-        let fault =
-            |(field, what): Wrong| of(&initializer(graph, tensor), (field, what)).at(cut.offset);
-        tensor::check_cut(tensor, cut.field, cut.bytes).map_err(fault)?;
+        let place = initializer(graph, tensor);
         let stored = Stored { file: path.to_owned(), offset: cut.offset, bytes: cut.bytes };
         if weights.insert(name.clone(), stored).is_some() {
-            return Err(fault((cut.field, "the elements stand in several pieces".to_owned())));
+            let wrong = (cut.field, "the elements stand in several pieces".to_owned());
+            return Err(of(&place, wrong).at(cut.offset));
         }
+        tensor::check_cut(tensor, cut.field, cut.bytes).map_err(|wrong| {
+            let is_here = wrong.0 == cut.field;
+            let fault = of(&place, wrong);
+            if is_here { fault.at(cut.offset) } else { fault }
+        })?;
     }
     for cut in cuts {
         let tensor = &mut graph.initializer[cut.initializer];
         tensor.data_location = Some(EXTERNAL);
         tensor.external_data.clear();
     }
-    // From here on, external without a place means: in `weights`.
     Ok(weights)
 }
 

@@ -13,11 +13,20 @@ use crate::model::{Fault, shown};
 /// Messages of protobuf are shorter than this, by its own rules.
 const MESSAGE_LIMIT: u64 = i32::MAX as u64;
 
-/// Most bytes of a file that are no large weights.
-const KEPT_LIMIT: u64 = 256 << 20;
+/// What one graph may take.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes of the file that are no large weights.
+    pub kept: u64,
+    /// Bytes that the decoded message takes in memory.
+    pub memory: u64,
+}
 
-/// Most bytes that the decoded message may take in memory.
-const MEMORY_LIMIT: u64 = 1 << 30;
+impl Default for Limits {
+    fn default() -> Self {
+        Self { kept: 256 << 20, memory: 1 << 30 }
+    }
+}
 
 /// How deep messages may be nested; a graph in a node in a graph is three levels.
 const DEPTH_LIMIT: usize = 64;
@@ -55,7 +64,7 @@ pub(super) struct Cut {
 }
 
 /// Walks over the whole of `reader`, which holds `len` bytes.
-pub(super) fn walk<R: Read + Seek>(reader: R, len: u64) -> Result<Slim, Fault> {
+pub(super) fn walk<R: Read + Seek>(reader: R, len: u64, limits: Limits) -> Result<Slim, Fault> {
     if len > MESSAGE_LIMIT {
         let what = format!(
             "{len} bytes, and a protobuf message has at most {MESSAGE_LIMIT}: larger models keep \
@@ -67,8 +76,8 @@ pub(super) fn walk<R: Read + Seek>(reader: R, len: u64) -> Result<Slim, Fault> {
         input: BufReader::with_capacity(1 << 16, reader),
         at: 0,
         out: Vec::new(),
-        kept: 0,
-        memory: 0,
+        left: limits,
+        limits,
         path: Vec::new(),
         cuts: Vec::new(),
         initializers: 0,
@@ -82,10 +91,9 @@ struct Walker<R> {
     /// Offset of the next byte.
     at: u64,
     out: Vec<u8>,
-    /// Bytes read that are no large weights.
-    kept: u64,
-    /// About what the decoded message will take.
-    memory: u64,
+    limits: Limits,
+    /// What of the limits is left.
+    left: Limits,
     /// Where the walk is: fields from the outermost message to the innermost field.
     path: Vec<Step>,
     cuts: Vec<Cut>,
@@ -296,21 +304,28 @@ impl<R: Read + Seek> Walker<R> {
     }
 
     fn keep(&mut self, bytes: u64) -> Result<(), Fault> {
-        self.kept += bytes;
-        if self.kept <= KEPT_LIMIT {
-            return Ok(());
+        match self.left.kept.checked_sub(bytes) {
+            Some(left) => self.left.kept = left,
+            None => {
+                return Err(self.fault(format!(
+                    "the graph has more than {} bytes beside the weights of its initializers",
+                    self.limits.kept
+                )));
+            }
         }
-        Err(self.fault(format!(
-            "the graph has more than {KEPT_LIMIT} bytes beside the weights of its initializers"
-        )))
+        Ok(())
     }
 
     fn remember(&mut self, bytes: u64) -> Result<(), Fault> {
-        self.memory += bytes;
-        if self.memory <= MEMORY_LIMIT {
-            return Ok(());
+        match self.left.memory.checked_sub(bytes) {
+            Some(left) => self.left.memory = left,
+            None => {
+                let most = self.limits.memory;
+                let what = format!("the graph would take more than {most} bytes of memory");
+                return Err(self.fault(what));
+            }
         }
-        Err(self.fault(format!("the graph would take more than {MEMORY_LIMIT} bytes of memory")))
+        Ok(())
     }
 
     fn short(&self, bytes: u64, end: u64) -> Fault {
