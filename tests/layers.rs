@@ -36,7 +36,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("jsonschema", &["spec/validate.rs"]),
     ("minijinja", &["report/render.rs"]),
     ("nvml_wrapper", &["machine/gpu.rs"]),
-    ("ort", &["backend/onnxruntime", "backend/ort_"]),
+    ("ort", &["backend/ort_"]),
     ("plotters", &["report/chart/canvas.rs"]),
     ("procfs", &["machine/"]),
     ("prost", &["model/onnx/"]),

@@ -20,6 +20,9 @@ pub struct Doctor {
     /// Also start processes that die in eight ways and check that each is named rightly.
     #[arg(long)]
     isolation: bool,
+    /// Fetch the pinned library of ONNX Runtime if the store does not have it.
+    #[arg(long, conflicts_with = "ort_library")]
+    fetch: bool,
     #[command(flatten)]
     library: common::Library,
 }
@@ -56,6 +59,11 @@ impl Doctor {
             println!("advice      {advice}");
         }
         let store = common::open_store(shared)?;
+        if self.fetch {
+            let launcher =
+                Launcher { program: std::env::current_exe()?, interrupt: Interrupt::never() };
+            self.library.provide(&store, &launcher)??;
+        }
         for line in runtime::lines(&self.library, &store)? {
             println!("onnxruntime {line}");
         }

@@ -42,7 +42,7 @@ pub fn lines(library: &Library, store: &Store) -> Result<Vec<String>, Failure> {
 fn not_fetched(load: &LoadRuntime) -> String {
     let version = load.pin().map(|pin| pin.version).unwrap_or_default();
     format!(
-        "not fetched yet: the first run that needs it fetches {} {version} with `python3 -m pip`; or name a library with `--ort-library`",
+        "{} {version} is not fetched yet: the first run that needs it does so with `python3 -m pip`, or now: `engine doctor --fetch`",
         load.name()
     )
 }

@@ -6,9 +6,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use engine::plan::Output as StepOutput;
+use engine::run::{Interrupt, Launcher, Provided, Provider};
+use engine::stage::LoadRuntime;
+use engine::store::Store;
 use serde_json::{Map, Value, json};
 
 /// The project's folder.
@@ -354,11 +359,36 @@ pub fn stories(count: usize) -> String {
     (0..count).map(line).collect()
 }
 
-/// ONNX Runtime's shared library, or `None` with the reason printed.
+/// ONNX Runtime's shared library, or `None` with the reason printed: the one that
+/// `ENGINE_ORT_LIBRARY` names, or the pinned one, fetched once by the engine into a store that all
+/// test programs share.
 pub fn ort_library() -> Option<PathBuf> {
-    let path = std::env::var_os("ENGINE_ORT_LIBRARY").map(PathBuf::from);
-    if path.is_none() {
-        eprintln!("skipped: no ONNX Runtime library");
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| match std::env::var_os("ENGINE_ORT_LIBRARY") {
+        Some(path) => Some(path.into()),
+        None => match fetched() {
+            Ok(path) => Some(path),
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                None
+            }
+        },
+    });
+    library.clone()
+}
+
+/// The pinned library. Programs that fetch it at the same time all succeed: a store publishes by
+/// renaming.
+fn fetched() -> Result<PathBuf, String> {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("runtime-store");
+    let store = Store::open(&root).map_err(|error| error.to_string())?;
+    let program = env!("CARGO_BIN_EXE_engine").into();
+    let launcher = Launcher { program, interrupt: Interrupt::never() };
+    let provider = Provider { store: &store, launcher: &launcher, slot: LoadRuntime::STEP };
+    let load = LoadRuntime { library: None, written: None };
+    match provider.provide(&load, &|_| {}).map_err(|error| error.to_string())? {
+        Provided::Ready { output: StepOutput::Runtime { library, .. }, .. } => Ok(library),
+        Provided::Ready { .. } => Err("a runtime left no library".into()),
+        Provided::Missing(why) | Provided::Broken(why) => Err(why),
     }
-    path
 }
