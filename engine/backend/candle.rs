@@ -5,6 +5,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 use super::candle_weights::{CheckpointWeights, GgufWeights};
+use super::operators::OpEvent;
+use super::spans::Spans;
 use super::{Backend, BackendError, Generator, Logits, OpenOptions};
 use crate::model::Kind;
 use crate::model::checkpoint::Checkpoint;
@@ -66,7 +68,8 @@ impl Backend for Candle {
                 return Err(BackendError::Kind { backend: ID, kind });
             }
         };
-        Ok(Box::new(CandleLlama { model, capacity: how.capacity, position: 0 }))
+        let spans = how.profile.is_some().then(Spans::new);
+        Ok(Box::new(CandleLlama { model, capacity: how.capacity, position: 0, spans }))
     }
 }
 
@@ -74,6 +77,8 @@ struct CandleLlama {
     model: Llama,
     capacity: usize,
     position: usize,
+    /// Where it was opened to be profiled.
+    spans: Option<Spans>,
 }
 
 impl CandleLlama {
@@ -88,10 +93,16 @@ impl CandleLlama {
             return Err(BackendError::Capacity { needed, capacity: self.capacity });
         }
         let model = &mut self.model;
-        let values = Tensor::from_slice(tokens, (batch, positions), &Device::Cpu)
-            .and_then(|tokens| model.forward(&tokens, last))
-            .and_then(|logits| logits.flatten_all()?.to_vec1::<f32>())
-            .map_err(|error| BackendError::Run { backend: ID, why: error.to_string() })?;
+        let mut compute = || {
+            Tensor::from_slice(tokens, (batch, positions), &Device::Cpu)
+                .and_then(|tokens| model.forward(&tokens, last))
+                .and_then(|logits| logits.flatten_all()?.to_vec1::<f32>())
+        };
+        let values = match &self.spans {
+            None => compute(),
+            Some(spans) => spans.around(compute),
+        }
+        .map_err(|error| BackendError::Run { backend: ID, why: error.to_string() })?;
         self.position = needed;
         Ok(Logits { values, vocab })
     }
@@ -119,5 +130,57 @@ impl Generator for CandleLlama {
     fn score(&mut self, tokens: &[u32]) -> Result<Logits, BackendError> {
         self.reset();
         self.run(tokens, 1, false)
+    }
+
+    fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {
+        let spans = self.spans.as_ref().ok_or(BackendError::Unprofiled { backend: ID })?;
+        spans.take().map_err(|why| BackendError::Run { backend: ID, why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::base::files::seam::Scratch;
+    use crate::model::RandomModel;
+
+    #[test]
+    fn parts_of_a_model_are_timed_only_when_asked_for_and_fit_into_their_calls() {
+        let folder = Scratch::new();
+        RandomModel::parse("random://llama-tiny?seed=3").unwrap().generate(&folder).unwrap();
+        let layers = Checkpoint::open(&folder).unwrap().config.num_hidden_layers;
+        let mut how = OpenOptions { capacity: 12, ..OpenOptions::default() };
+        let mut plain = Candle.open(&folder, Kind::Checkpoint, &how).unwrap();
+        let expected = plain.prefill(&[1, 2, 3, 4], 1).unwrap();
+        assert!(matches!(plain.operators(), Err(BackendError::Unprofiled { .. })));
+
+        how.profile = Some(folder.to_path_buf());
+        let mut profiled = Candle.open(&folder, Kind::Checkpoint, &how).unwrap();
+        let mut spent = Vec::new();
+        for call in 0..4 {
+            let begin = Instant::now();
+            let logits = match call {
+                0 => profiled.prefill(&[1, 2, 3, 4], 1).unwrap(),
+                _ => profiled.decode(&[5]).unwrap(),
+            };
+            spent.push(begin.elapsed().as_nanos() as u64);
+            assert!(call > 0 || logits == expected, "spans change no number");
+        }
+        let events = profiled.operators().unwrap();
+        for (call, &latency) in spent.iter().enumerate() {
+            let own: Vec<_> = events.iter().filter(|e| e.call as usize == call).collect();
+            // Two norms, attention with five parts, a feed-forward block with three; embedding,
+            // last norm and head around the layers.
+            assert_eq!(own.len(), layers * 12 + 3, "call {call}");
+            let sum: u64 = own.iter().map(|event| event.own).sum();
+            assert!(sum > 0 && sum <= latency, "call {call}: {sum} of {latency} ns");
+        }
+        let head = events.iter().find(|event| event.operator == "head").unwrap();
+        let down = events.iter().find(|event| event.name == "layer.1.mlp.down").unwrap();
+        assert_eq!((head.layer, down.layer), (None, Some(1)));
+        let work = head.work.unwrap();
+        assert_eq!(work.operations, 2 * work.weights.unwrap(), "one position, every weight once");
     }
 }

@@ -15,12 +15,17 @@ pub mod candle;
 mod candle_quantize;
 mod candle_weights;
 pub mod onnxruntime;
+mod operators;
 mod ort_environment;
 mod ort_facts;
 mod ort_generator;
+mod ort_profile;
 mod ort_session;
+mod ort_work;
+mod spans;
 
 pub use candle_quantize::{QuantizeError, quantize_rows};
+pub use operators::{Arithmetic, OpEvent, Work};
 pub use ort_facts::RuntimeFacts;
 
 /// Every backend, in the order of preference.
@@ -86,6 +91,10 @@ pub struct OpenOptions {
     pub threads: Option<u32>,
     /// Shared library of the runtime, absolute and verified; for backends that need one.
     pub runtime: Option<PathBuf>,
+    /// Folder for what a runtime writes about the time of its operators. Whoever is opened with it
+    /// is somewhat slower, and must not be timed for anything else.
+    #[serde(default)]
+    pub profile: Option<PathBuf>,
 }
 
 /// A graph that is run with named tensors and keeps nothing between runs.
@@ -95,6 +104,11 @@ pub trait Session {
 
     /// Runs once. `inputs` are named as in the signature; outputs come in its order.
     fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, BackendError>;
+
+    /// As [`Generator::operators`].
+    fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {
+        Err(BackendError::Unprofiled { backend: "this" })
+    }
 }
 
 /// A model with a KV cache that continues token sequences.
@@ -111,6 +125,12 @@ pub trait Generator {
 
     /// Forgets everything, runs one sequence and returns the logits of every position.
     fn score(&mut self, tokens: &[u32]) -> Result<Logits, BackendError>;
+
+    /// Ends profiling and returns every operator of every call since opening, for a generator that
+    /// was opened with [`OpenOptions::profile`].
+    fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {
+        Err(BackendError::Unprofiled { backend: "this" })
+    }
 }
 
 /// Logits row by row; all rows have the length of the vocabulary.
@@ -156,6 +176,8 @@ pub enum BackendError {
     Run { backend: &'static str, why: String },
     #[error("{needed} positions are needed, the session was opened for {capacity}")]
     Capacity { needed: usize, capacity: usize },
+    #[error("backend `{backend}` was not opened to be profiled, or cannot be")]
+    Unprofiled { backend: &'static str },
     #[error("the model's logits are not numbers: its weights or its arithmetic are broken")]
     NotANumber,
     #[error("token {token} is outside the vocabulary of {vocab}")]

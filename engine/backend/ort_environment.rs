@@ -9,7 +9,9 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::onnxruntime::ID;
-use super::{BackendError, OpenOptions};
+use super::operators::OpEvent;
+use super::ort_work::Hints;
+use super::{BackendError, OpenOptions, ort_profile};
 
 /// The library that was loaded, and its environment, or why it cannot be used. A process cannot
 /// load another one later: ONNX Runtime keeps state of its own.
@@ -65,6 +67,11 @@ pub fn builder(artifact: &Path, how: &OpenOptions) -> Result<SessionBuilder, Bac
             .with_intra_threads(threads as usize)
             .map_err(|error| failed(error.to_string()))?;
     }
+    if let Some(folder) = &how.profile {
+        builder = builder
+            .with_profiling(folder.join("operators"))
+            .map_err(|error| failed(error.to_string()))?;
+    }
     Ok(builder)
 }
 
@@ -73,6 +80,12 @@ pub fn session(artifact: &Path, how: &OpenOptions) -> Result<Session, BackendErr
     builder(artifact, how)?
         .commit_from_file(artifact)
         .map_err(|error| open_error(artifact, error.to_string()))
+}
+
+/// Ends profiling of a session opened with [`OpenOptions::profile`].
+pub fn end_profile(session: &mut Session, hints: &Hints) -> Result<Vec<OpEvent>, BackendError> {
+    let file = session.end_profiling().map_err(run_error)?;
+    ort_profile::read(Path::new(&file), hints).map_err(run_error)
 }
 
 pub fn open_error(artifact: &Path, why: String) -> BackendError {

@@ -6,7 +6,10 @@ use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 use ort::value::{DynTensor, Shape, Tensor, TensorElementType, ValueType};
 
-use super::ort_environment::{open_error, run_error, session};
+use super::onnxruntime::ID;
+use super::operators::OpEvent;
+use super::ort_environment::{end_profile, open_error, run_error, session};
+use super::ort_work::Hints;
 use super::{BackendError, Generator, Logits, OpenOptions};
 
 const LOGITS: &str = "logits";
@@ -23,6 +26,8 @@ pub struct OrtGenerator {
     capacity: usize,
     position: usize,
     batch: usize,
+    /// What the graph tells about its nodes, where it was opened to be profiled.
+    profiled: Option<Hints>,
 }
 
 /// Buffers that the graph reads and writes in place: one for each `past_key_values` input.
@@ -62,6 +67,7 @@ impl OrtGenerator {
             capacity: how.capacity,
             position: 0,
             batch: 0,
+            profiled: how.profile.is_some().then(|| Hints::of(artifact)),
         })
     }
 
@@ -225,5 +231,10 @@ impl Generator for OrtGenerator {
     fn score(&mut self, tokens: &[u32]) -> Result<Logits, BackendError> {
         self.reset();
         self.append(tokens, 1, tokens.len())
+    }
+
+    fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {
+        let hints = self.profiled.take().ok_or(BackendError::Unprofiled { backend: ID })?;
+        end_profile(&mut self.session, &hints)
     }
 }

@@ -6,7 +6,10 @@ use half::{bf16, f16};
 use ort::session::Session as OrtGraph;
 use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, ValueType};
 
-use super::ort_environment::{run_error, session};
+use super::onnxruntime::ID;
+use super::operators::OpEvent;
+use super::ort_environment::{end_profile, run_error, session};
+use super::ort_work::Hints;
 use super::{BackendError, OpenOptions, Session};
 use crate::data::{ElementType, Tensor};
 use crate::model::{OnnxModel, Signature};
@@ -14,12 +17,15 @@ use crate::model::{OnnxModel, Signature};
 pub struct OrtSession {
     session: OrtGraph,
     signature: Signature,
+    /// What the graph tells about its nodes, where it was opened to be profiled.
+    profiled: Option<Hints>,
 }
 
 impl OrtSession {
     pub fn open(artifact: &Path, how: &OpenOptions) -> Result<Self, BackendError> {
         let signature = OnnxModel::read(artifact)?.facts().signature;
-        Ok(Self { session: session(artifact, how)?, signature })
+        let profiled = how.profile.is_some().then(|| Hints::of(artifact));
+        Ok(Self { session: session(artifact, how)?, signature, profiled })
     }
 }
 
@@ -44,6 +50,11 @@ impl Session for OrtSession {
             out.push((name, tensor));
         }
         Ok(out)
+    }
+
+    fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {
+        let hints = self.profiled.take().ok_or(BackendError::Unprofiled { backend: ID })?;
+        end_profile(&mut self.session, &hints)
     }
 }
 

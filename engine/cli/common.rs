@@ -211,6 +211,16 @@ pub fn keep_only(loaded: &mut Loaded, only: &[String]) -> Result<(), Failure> {
     }
     spec.variants.retain(|name, _| wanted.contains(name));
     spec.gates.retain(|gate| wanted.contains(&gate.on.variant));
+    if let Some(bench) = &mut spec.bench
+        && let Some(profile) = &mut bench.profile
+        && !profile.cells.is_empty()
+    {
+        profile.cells.retain(|cell| cell.variant.as_ref().is_none_or(|v| wanted.contains(v)));
+        // An empty list would ask for every variant.
+        if profile.cells.is_empty() {
+            bench.profile = None;
+        }
+    }
     loaded.resolved = serde_json::to_value(&loaded.spec).map_err(std::io::Error::from)?;
     Ok(())
 }

@@ -6,9 +6,11 @@
 mod cpu;
 mod fingerprint;
 mod gpu;
+mod roofline;
 mod usage;
 
 pub use cpu::Cpu;
 pub use fingerprint::Fingerprint;
 pub use gpu::{Gpu, gpus};
+pub use roofline::{PeakRates, Unmeasured};
 pub use usage::{cpu_time, kernel_kills, peak_memory, reset_peak_memory, total_memory};

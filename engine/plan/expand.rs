@@ -10,10 +10,10 @@ use crate::base::{Digest, Problem, Problems};
 use crate::model::{self, Kind, RandomModel};
 use crate::pass;
 use crate::scenario::StreamRules;
-use crate::spec::{Bench as BenchSpec, Loaded, Spec, Threads};
+use crate::spec::{Bench as BenchSpec, Loaded, OpProfile, Spec, Threads};
 use crate::stage::{
-    Bench, Judge, LoadModel, LoadRuntime, LoadTokens, Optimize, Setting, Source, SourceError,
-    Stage, find_file,
+    Bench, Judge, LoadModel, LoadRuntime, LoadTokens, Optimize, ProfileStage, Roofline, Setting,
+    Source, SourceError, Stage, find_file,
 };
 use crate::task::MetricRequest;
 
@@ -389,12 +389,74 @@ impl Builder<'_> {
         }
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
         for &setting in settings {
-            let Setting { batch, prompt_tokens, new_tokens, threads } = setting;
-            let id = format!("bench/b{batch}-p{prompt_tokens}-n{new_tokens}-t{threads}");
+            let id = format!("bench/{}", setting.id());
             let stage = Bench { setting, variants: variants.clone(), data: data.clone(), rules };
             self.push(id, Stage::Bench(stage), needs.clone(), Kind::Checkpoint);
         }
+        if let Some(asked) = &bench.profile {
+            self.profiles(asked, settings, data.as_deref(), tokens);
+        }
     }
+
+    /// Peak rates first, then one step for every cell that is asked for.
+    fn profiles(
+        &mut self,
+        asked: &OpProfile,
+        settings: &[Setting],
+        data: Option<&str>,
+        tokens: Option<StepIndex>,
+    ) {
+        let cells: Vec<(String, Setting)> = self
+            .loaded
+            .spec
+            .variants
+            .keys()
+            .flat_map(|name| settings.iter().map(move |setting| (name.clone(), *setting)))
+            .filter(|(name, setting)| is_asked(asked, settings, name, setting))
+            .collect();
+        if asked.roofline {
+            let mut counts: Vec<u32> = cells.iter().map(|(_, setting)| setting.threads).collect();
+            counts.sort_unstable();
+            counts.dedup();
+            for threads in counts {
+                let stage = Stage::Roofline(Roofline { threads });
+                let id = format!("profile/roofline-t{threads}");
+                self.push(id, stage, Vec::new(), Kind::Checkpoint);
+            }
+        }
+        for (variant, setting) in cells {
+            let planned = self.built[&variant].clone();
+            let mut needs: Vec<StepIndex> = [planned.artifact].into_iter().chain(tokens).collect();
+            if planned.needs_runtime() {
+                needs.push(self.runtime());
+            }
+            let id = format!("profile/{variant}/{}", setting.id());
+            let stage = ProfileStage {
+                backend: planned.backend,
+                variant,
+                setting,
+                data: data.map(str::to_owned),
+                ops: asked.ops,
+                roofline: asked.roofline,
+            };
+            self.push(id, Stage::Profile(stage), needs, Kind::Checkpoint);
+        }
+    }
+}
+
+/// Whether `bench.profile` asks for a cell; without `cells` it asks for all variants under the
+/// first setting.
+fn is_asked(asked: &OpProfile, settings: &[Setting], variant: &str, setting: &Setting) -> bool {
+    if asked.cells.is_empty() {
+        return settings.first() == Some(setting);
+    }
+    let fits = |wanted: Option<u32>, found: u32| wanted.is_none_or(|wanted| wanted == found);
+    asked.cells.iter().any(|cell| {
+        cell.variant.as_deref().is_none_or(|wanted| wanted == variant)
+            && fits(cell.batch, setting.batch)
+            && fits(cell.prompt_tokens, setting.prompt_tokens)
+            && fits(cell.new_tokens, setting.new_tokens)
+    })
 }
 
 /// The matrix with machine properties resolved; equal settings appear once.

@@ -48,6 +48,9 @@ pub fn preview(
                 let launches = bench.variants.len() as u64 * u64::from(min_blocks);
                 (State::Measured { launches_at_least: launches }, None)
             }
+            Stage::Roofline(_) | Stage::Profile(_) => {
+                (State::Measured { launches_at_least: 1 }, None)
+            }
             Stage::LoadModel(load) if load.recipe().is_none() => outside(&load.source),
             Stage::LoadRuntime(load) if load.recipe().is_none() => library(load),
             _ => match recipe(plan, index, &outputs) {

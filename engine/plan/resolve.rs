@@ -84,6 +84,6 @@ pub fn recipe(
             let context = context.and_then(|model| model.facts.context_length);
             Some(judge.recipe(&judge.windows(context), inputs))
         }
-        Stage::Bench(_) => None,
+        Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => None,
     })
 }

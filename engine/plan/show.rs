@@ -43,7 +43,8 @@ impl State {
             Self::Miss { reason } => reason.clone(),
             Self::After { step } => format!("`{step}` runs first"),
             Self::Measured { launches_at_least } => {
-                format!("at least {launches_at_least} launches")
+                let s = if *launches_at_least == 1 { "" } else { "es" };
+                format!("at least {launches_at_least} launch{s}")
             }
             Self::Broken { why } => why.clone(),
         }

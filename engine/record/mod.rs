@@ -6,6 +6,7 @@
 //! written by `run`, read by `report`, and the two never meet otherwise.
 
 mod cell;
+mod profile;
 mod quality;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict};
+pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
 
 use crate::base::Digest;
@@ -41,6 +43,9 @@ pub struct Record {
     pub steps: Vec<Step>,
     pub quality: Vec<Quality>,
     pub cells: Vec<Cell>,
+    /// Where the time goes, by variant and setting; none in records of earlier engines.
+    #[serde(default)]
+    pub profiles: Vec<Profile>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }
@@ -140,7 +145,7 @@ pub struct Check {
 pub struct Step {
     pub id: String,
     pub label: String,
-    /// `load`, `optimize`, `check`, `judge` or `bench`.
+    /// `load`, `optimize`, `check`, `judge`, `bench` or `profile`.
     pub kind: String,
     pub needs: Vec<String>,
     pub key: Option<Digest>,

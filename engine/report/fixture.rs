@@ -6,10 +6,11 @@ use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
 
 use crate::base::Digest;
+use crate::machine::{PeakRates, Unmeasured};
 use crate::measure::{Observed, Timeline};
 use crate::record::{
-    ArtifactFacts, Cell, Check, DocumentScore, Failure, Launch, Model, Outcome, Quality, Record,
-    Run, Step, StepState, StopReason, VERSION, Variant, Verdict,
+    ArtifactFacts, Cell, Check, DocumentScore, Failure, Launch, Model, OpGroup, Outcome, Phase,
+    Profile, Quality, Record, Run, Step, StepState, StopReason, VERSION, Variant, Verdict,
 };
 
 /// Noise of one variant under one setting: factor on every time, relative spread between launches.
@@ -350,6 +351,110 @@ pub fn record() -> Record {
         steps: steps(),
         quality: quality(),
         cells: cells(12),
+        profiles: Vec::new(),
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
+}
+
+/// Round rates.
+pub fn peaks() -> PeakRates {
+    PeakRates {
+        threads: 2,
+        int8_ops: Some(1000e9),
+        bf16_flops: None,
+        f32_flops: Some(250e9),
+        memory_bytes: Some(50e9),
+        loops: vec!["int8: avx512vnni".into(), "f32: avx512f".into()],
+        unmeasured: vec![Unmeasured {
+            rate: "bf16".into(),
+            why: "this processor has no wide instruction for bf16".into(),
+        }],
+    }
+}
+
+/// A profile of two phases; `decode` has two calls of 10 ms and round numbers.
+fn profile() -> Profile {
+    let group = |operator: &str, layer, nanos, work: Option<(u64, u64, u64)>, node: &str| OpGroup {
+        operator: operator.into(),
+        layer,
+        provider: Some("CPUExecutionProvider".into()),
+        arithmetic: Some(if operator == "MatMulNBits" { "int8" } else { "f32" }.into()),
+        events: 4,
+        nanos,
+        operations: work.map(|(operations, ..)| operations),
+        bytes: work.map(|(_, bytes, _)| bytes),
+        weights: work.and_then(|(.., weights)| (weights > 0).then_some(weights)),
+        nodes: vec![node.into()],
+    };
+    let decode = vec![
+        group(
+            "MatMulNBits",
+            Some(0),
+            6_000_000,
+            Some((480_000_000, 240_000_000, 400_000_000)),
+            "/layers.0/mlp/down_proj/MatMul",
+        ),
+        group(
+            "MatMul",
+            None,
+            5_000_000,
+            Some((1_000_000_000, 80_000_000, 20_000_000)),
+            "/lm_head/MatMul",
+        ),
+        group(
+            "MatMulNBits",
+            Some(1),
+            4_000_000,
+            Some((320_000_000, 160_000_000, 300_000_000)),
+            "/layers.1/mlp/down_proj/MatMul",
+        ),
+        group("LayerNorm", Some(1), 2_600_000, Some((1000, 8000, 0)), "/layers.1/norm"),
+        group("Reshape", Some(0), 400_000, Some((0, 0, 0)), "/layers.0/attn/Reshape"),
+    ];
+    let prefill = vec![
+        group("MatMulNBits", Some(0), 70_000_000, Some((60_000_000_000, 500_000, 400_000)), "/x"),
+        group("Softmax", Some(0), 9_000_000, None, "/layers.0/attn/Softmax"),
+    ];
+    Profile {
+        variant: "q8".into(),
+        backend: "onnxruntime".into(),
+        axes: axes(128),
+        artifact: Some(digest("q8")),
+        unprofiled: None,
+        phases: vec![
+            Phase {
+                name: "prefill".into(),
+                latencies: vec![80_000_000],
+                cpu_time: Some(140_000_000),
+                groups: prefill,
+            },
+            Phase {
+                name: "decode".into(),
+                latencies: vec![9_000_000, 11_000_000],
+                cpu_time: Some(36_000_000),
+                groups: decode,
+            },
+        ],
+        peak_memory: Some(64 << 20),
+        peaks: Some(peaks()),
+        unmeasured_peaks: None,
+        trace: Some("trace-q8-b1-p128-n32-t2.json".into()),
+    }
+}
+
+/// [`record`] with one profile and one that failed.
+pub fn profiled() -> Record {
+    let failed = Profile {
+        variant: "q4".into(),
+        axes: axes(32),
+        artifact: None,
+        unprofiled: Some("timeout: still running after 600 s".into()),
+        phases: Vec::new(),
+        peak_memory: None,
+        peaks: None,
+        unmeasured_peaks: Some("abort: signal 6".into()),
+        trace: None,
+        ..profile()
+    };
+    Record { profiles: vec![profile(), failed], ..record() }
 }

@@ -73,6 +73,11 @@ pub fn significant(value: f64, digits: u32) -> String {
     plain(value, reaching(value, digits))
 }
 
+/// A number without an interval, with three significant digits and no needless zeros: `12.5`.
+pub fn rough(value: f64) -> String {
+    without_zeros(&significant(value, 3)).to_owned()
+}
+
 /// A value without an interval: `8.5 MiB`, `12.34 ms`.
 pub fn exact(value: f64, unit: Unit) -> String {
     let (factor, name) = scale(unit, value);
@@ -163,7 +168,7 @@ pub fn ratio(value: f64) -> String {
 
 /// A ratio without an interval, with three significant digits: `0.277×`.
 pub fn ratio_rough(value: f64) -> String {
-    format!("{}×", without_zeros(&significant(value, 3)))
+    format!("{}×", rough(value))
 }
 
 /// A change in percent with sign: `+0.31 %`, from a fraction.

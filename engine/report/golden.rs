@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::fixture::record;
+use super::fixture::{profiled, record};
 use super::{Options, build, export, terminal};
 use crate::record::Record;
 
@@ -34,6 +34,37 @@ fn markdown_of_the_fixture_is_as_reviewed() {
 fn html_of_the_fixture_is_as_reviewed() {
     let records = [record()];
     expect("report.html", &export(&build(&records), "html", &Options::default()).unwrap());
+}
+
+/// The part of a document from the line `from` to the next line that begins with `to`.
+fn part(text: &str, from: &str, to: &str) -> String {
+    let lines = text.lines().skip_while(|line| !line.contains(from));
+    let mut out: Vec<&str> = lines.clone().take(1).collect();
+    out.extend(lines.skip(1).take_while(|line| !line.starts_with(to)));
+    out.join("\n") + "\n"
+}
+
+#[test]
+fn profiles_of_the_fixture_are_as_reviewed() {
+    let records = [profiled()];
+    let report = build(&records);
+    let markdown = export(&report, "markdown", &Options::default()).unwrap();
+    expect("profiles.md", &part(&markdown, "## Where the time goes", "## "));
+    let html = export(&report, "html", &Options::default()).unwrap();
+    expect("profiles.html", &part(&html, "<section id=\"profiles\">", "<section"));
+    assert!(html.contains("<h3>Where the time goes</h3>"), "the chart is there");
+    let json = export(&report, "json", &Options::default()).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let decode = &value["studies"][0]["profiles"][0]["phases"][1];
+    assert_eq!(decode["operators"][0]["limit"]["known"]["bound"], "memory");
+}
+
+#[test]
+fn records_of_engines_without_profiles_are_still_read() {
+    let mut value = serde_json::to_value(record()).unwrap();
+    assert!(value.as_object_mut().unwrap().remove("profiles").is_some());
+    let old: Record = serde_json::from_value(value).unwrap();
+    assert_eq!(old, record());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use html5ever::{ParseOpts, parse_document};
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use serde_json::{Value, json};
 
-use super::fixture::record;
+use super::fixture::{profiled, record};
 use super::{Options, build, export, terminal};
 use crate::record::{Failure, Outcome, Record, Verdict};
 
@@ -89,7 +89,7 @@ const HOSTILE: &[&str] = &[
 
 /// Puts `text` into every field of a record that takes text from outside.
 fn poisoned(text: &str) -> Record {
-    let mut record = record();
+    let mut record = profiled();
     let own = || text.to_owned();
     record.run.title = Some(own());
     record.run.why = own();
@@ -131,6 +131,25 @@ fn poisoned(text: &str) -> Record {
         quality.data = own();
         if quality.unmeasured.is_some() {
             quality.unmeasured = Some(own());
+        }
+    }
+    for profile in &mut record.profiles {
+        profile.variant = rename(&profile.variant);
+        profile.backend = own();
+        profile.unprofiled = profile.unprofiled.is_some().then(own);
+        profile.unmeasured_peaks = profile.unmeasured_peaks.is_some().then(own);
+        profile.trace = Some(own());
+        if let Some(peaks) = &mut profile.peaks {
+            peaks.unmeasured[0].rate = own();
+            peaks.unmeasured[0].why = own();
+        }
+        for phase in &mut profile.phases {
+            phase.name = own();
+            for group in &mut phase.groups {
+                group.operator = own();
+                group.arithmetic = group.weights.is_none().then(own);
+                group.nodes = vec![own()];
+            }
         }
     }
     for cell in &mut record.cells {
@@ -255,7 +274,7 @@ fn bare(markdown: &str) -> String {
 
 #[test]
 fn hostile_text_is_inert_in_markdown() {
-    let harmless = [record()];
+    let harmless = [profiled()];
     let plain = export(&build(&harmless), "markdown", &Options::default()).unwrap();
     let heads = |text: &str| bare(text).lines().filter(|line| line.starts_with('#')).count();
     for text in HOSTILE {

@@ -9,6 +9,7 @@
 //!
 //! Deliberately absent: files (callers write the bytes), statistics, and any look at the machine.
 
+mod advice;
 mod alarms;
 mod build;
 mod chart;
@@ -24,6 +25,7 @@ mod json;
 mod judged;
 mod markdown;
 mod page;
+mod profiles;
 mod quality;
 mod render;
 mod settings;

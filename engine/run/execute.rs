@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::blocks::{Blocks, measure};
 use super::child::{LaunchError, Launcher};
 use super::ledger::assemble;
+use super::profiles::Profiles;
 use super::progress::Progress;
 use super::session::{Session, SessionError};
 use super::steps::Task;
@@ -159,7 +160,7 @@ fn stages(
             measure(&blocks, session, conditions, state)?;
         }
     }
-    Ok(())
+    Profiles { bench, plan, conditions, state }.carry_out(session)
 }
 
 /// Runs `steps` wave by wave: whatever has all it needs runs at the same time.

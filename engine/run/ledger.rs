@@ -60,6 +60,7 @@ pub fn assemble(
         steps: steps(plan, session),
         quality: quality(spec, plan, session, state),
         cells: cells(plan, session, interrupted),
+        profiles: session.profiles.clone(),
         notes,
     }
 }

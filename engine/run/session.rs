@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::base::Digest;
-use crate::record::{Launch, Step, StepState, StopReason};
+use crate::record::{Launch, Profile, Step, StepState, StopReason};
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
 
@@ -30,6 +30,8 @@ enum Entry {
         setting: Setting,
         reason: StopReason,
     },
+    /// Where the time of one cell goes.
+    Profile(Box<Profile>),
     /// The end of a stretch of running, and its wall seconds.
     Ended {
         time: String,
@@ -101,6 +103,7 @@ pub struct Session {
     pub steps: Vec<Step>,
     pub launches: Vec<Measured>,
     pub stops: Vec<(Setting, StopReason)>,
+    pub profiles: Vec<Profile>,
     /// Wall seconds of earlier stretches.
     pub seconds: f64,
     pub resumed: u32,
@@ -186,6 +189,7 @@ impl Session {
             steps: Vec::new(),
             launches: Vec::new(),
             stops: Vec::new(),
+            profiles: Vec::new(),
             seconds: 0.0,
             resumed: 0,
             dropped: 0,
@@ -209,6 +213,12 @@ impl Session {
                 }
             }
             Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
+            Entry::Profile(new) => {
+                let same = |old: &Profile| (&old.variant, &old.axes) == (&new.variant, &new.axes);
+                if !self.profiles.iter().any(same) {
+                    self.profiles.push(*new);
+                }
+            }
             Entry::Ended { seconds, complete, .. } => {
                 self.seconds += seconds;
                 self.complete = complete;
@@ -254,6 +264,12 @@ impl Session {
     ) -> Result<(), SessionError> {
         self.write(&Entry::Stop { setting, reason })?;
         self.stops.push((setting, reason));
+        Ok(())
+    }
+
+    pub fn record_profile(&mut self, profile: Profile) -> Result<(), SessionError> {
+        self.write(&Entry::Profile(Box::new(profile.clone())))?;
+        self.profiles.push(profile);
         Ok(())
     }
 

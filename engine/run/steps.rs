@@ -208,7 +208,9 @@ impl Task<'_> {
                 judge.job(windows, &variant.artifact, &model(1).artifact, folder.clone(), runtime)
             }
             Stage::LoadRuntime(_) => unreachable!("runtimes are provided, see `runtime`"),
-            Stage::Bench(_) => unreachable!("bench steps have no recipe"),
+            Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => {
+                unreachable!("quiet steps are not carried out here")
+            }
         }
     }
 

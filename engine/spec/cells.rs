@@ -12,6 +12,7 @@ use super::types::Bench;
 pub(crate) fn check(rules: &mut Rules<'_>, bench: &Bench) {
     rules.matrix(bench);
     rules.design(bench);
+    rules.profile(bench);
 }
 
 impl Rules<'_> {
@@ -75,6 +76,30 @@ impl Rules<'_> {
             self.report("spec/unmeasured", pointer, what).hint =
                 Some(format!("measure `{}`, or let another metric decide", id(decides)));
         }
+    }
+
+    /// What is profiled must be among what is measured.
+    fn profile(&mut self, bench: &Bench) {
+        let cells = bench.profile.iter().flat_map(|profile| &profile.cells);
+        for (i, cell) in cells.enumerate() {
+            let here = below("/bench/profile/cells", i);
+            if let Some(variant) = &cell.variant {
+                self.variant(&below(&here, "variant"), variant);
+            }
+            let m = &bench.matrix;
+            self.axis(&below(&here, "batch"), cell.batch, &m.batch);
+            self.axis(&below(&here, "prompt_tokens"), cell.prompt_tokens, &m.prompt_tokens);
+            self.axis(&below(&here, "new_tokens"), cell.new_tokens, &m.new_tokens);
+        }
+    }
+
+    /// The value at `pointer` must be one of the matrix's `values`.
+    pub(super) fn axis(&mut self, pointer: &str, wanted: Option<u32>, values: &[u32]) {
+        let Some(wanted) = wanted.filter(|wanted| !values.contains(wanted)) else { return };
+        let what = format!("{} is {wanted}, which `bench.matrix` does not have", dotted(pointer));
+        let measured: Vec<String> = values.iter().take(20).map(u32::to_string).collect();
+        let note = format!("allowed: {}", measured.join(", "));
+        self.report("spec/bad-reference", pointer, what).notes.push(note);
     }
 
     fn positive(&mut self, pointer: &str, holds: bool) {

@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
-
 use super::check::{Rules, id};
 use super::locate::{below, dotted};
 use super::scalar::shortened;
@@ -140,16 +138,7 @@ fn question(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
 fn settings(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
     let Some(bench) = &rules.spec.bench else { return };
     let m = &bench.matrix;
-    for (axis, wanted, values) in [
-        ("batch", gate.on.batch, &m.batch),
-        ("prompt_tokens", gate.on.prompt_tokens, &m.prompt_tokens),
-        ("new_tokens", gate.on.new_tokens, &m.new_tokens),
-    ] {
-        let Some(wanted) = wanted.filter(|w| !values.contains(w)) else { continue };
-        let pointer = format!("{here}/on/{axis}");
-        let what = format!("{} is {wanted}, which `bench.matrix` does not have", dotted(&pointer));
-        let measured = values.iter().take(20).map(|v| Value::from(*v).to_string());
-        let note = format!("allowed: {}", measured.collect::<Vec<_>>().join(", "));
-        rules.report("spec/bad-reference", &pointer, what).notes.push(note);
-    }
+    rules.axis(&format!("{here}/on/batch"), gate.on.batch, &m.batch);
+    rules.axis(&format!("{here}/on/prompt_tokens"), gate.on.prompt_tokens, &m.prompt_tokens);
+    rules.axis(&format!("{here}/on/new_tokens"), gate.on.new_tokens, &m.new_tokens);
 }

@@ -41,6 +41,12 @@ impl Setting {
         .collect()
     }
 
+    /// Short name in ids of steps and names of files: `b1-p128-n32-t2`.
+    pub fn id(&self) -> String {
+        let Self { batch, prompt_tokens, new_tokens, threads } = self;
+        format!("b{batch}-p{prompt_tokens}-n{new_tokens}-t{threads}")
+    }
+
     pub fn request(&self) -> Request {
         Request {
             batch: self.batch as usize,

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::profile::{Subject, profile};
 use super::tokens::{TOKENS_FILE, TokenFile};
 use super::{Artifact, Pin, Sabotage, Setting, hub, wheel};
 use crate::backend::{self, Backend, OpenOptions, RuntimeFacts, onnxruntime};
 use crate::base::{Digest, chain};
 use crate::data::Texts;
-use crate::machine;
+use crate::machine::{self, PeakRates};
 use crate::measure::Observed;
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
+use crate::record::Phase;
 use crate::scenario::{Clock, Monotonic, StreamRules, single_stream};
 use crate::task::{self, Finish, JudgeJob, Judged, PromptSource, Prompts, Sampling, Tokens};
 
@@ -68,6 +70,21 @@ pub enum Job {
         rules: StreamRules,
         seed: u64,
     },
+    /// Finds out where the time goes, and writes a trace into the folder `out`.
+    Profile {
+        artifact: Artifact,
+        backend: String,
+        /// As for [`Job::Bench`].
+        tokens: Option<PathBuf>,
+        runtime: Option<PathBuf>,
+        setting: Setting,
+        seed: u64,
+        out: PathBuf,
+    },
+    /// Measures what the machine can do at most.
+    Roofline {
+        threads: u32,
+    },
     /// Continues a text.
     Continue {
         artifact: Artifact,
@@ -106,6 +123,11 @@ pub enum Done {
         observed: Observed,
         prompts: PromptSource,
     },
+    Profiled {
+        phases: Vec<Phase>,
+        peak_memory: Option<u64>,
+    },
+    Peaks(PeakRates),
     /// The new text, its number of tokens, and whether the model itself ended it.
     Continued {
         text: String,
@@ -124,7 +146,7 @@ pub struct JobError {
 }
 
 impl JobError {
-    fn new(what: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), hint: None }
     }
 }
@@ -216,7 +238,8 @@ impl Job {
             }
             Self::Judge { variant, backend, reference, tokens, runtime, judge } => {
                 let capacity = judge.window;
-                let how = OpenOptions { capacity, threads: threads(), runtime: runtime.clone() };
+                let runtime = runtime.clone();
+                let how = OpenOptions { capacity, threads: threads(), runtime, profile: None };
                 run_judge(variant, backend, reference.as_ref(), tokens, judge, &how, progress)
             }
             Self::Bench { artifact, backend, tokens, runtime, setting, rules, seed } => {
@@ -225,11 +248,20 @@ impl Job {
                     capacity: request.prompt_tokens + request.new_tokens,
                     threads: Some(setting.threads),
                     runtime: runtime.clone(),
+                    profile: None,
                 };
                 run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed, &how)
             }
+            Self::Profile { artifact, backend, tokens, runtime, setting, seed, out } => {
+                let (tokens, seed) = (tokens.as_deref(), *seed);
+                let runtime = runtime.as_deref();
+                profile(&Subject { artifact, backend, tokens, runtime, setting, seed, out })
+            }
+            Self::Roofline { threads } => Ok(Done::Peaks(PeakRates::measure(*threads))),
             Self::Continue { artifact, backend, runtime, prompt, new_tokens, sampling } => {
-                let how = OpenOptions { capacity: 0, threads: threads(), runtime: runtime.clone() };
+                let runtime = runtime.clone();
+                let how =
+                    OpenOptions { capacity: 0, threads: threads(), runtime, profile: None };
                 run_continuation(artifact, backend, prompt, *new_tokens, *sampling, how)
             }
             Self::Sabotage(how) => {
@@ -266,7 +298,7 @@ fn tokenize(
     Ok(Done::Tokenized { documents: file.documents.len(), tokens: count })
 }
 
-fn find_backend(id: &str) -> Result<&'static dyn Backend, JobError> {
+pub(super) fn find_backend(id: &str) -> Result<&'static dyn Backend, JobError> {
     backend::backend(id).ok_or_else(|| JobError::new(format!("there is no backend `{id}`")))
 }
 

@@ -13,11 +13,14 @@ pub mod hub;
 mod job;
 mod judge;
 mod load;
+mod operators;
 mod optimize;
+mod profile;
 mod runtime;
 mod sabotage;
 mod source;
 mod tokens;
+mod trace;
 mod wheel;
 
 pub use artifact::Artifact;
@@ -27,6 +30,7 @@ pub use job::{Done, Job, JobError};
 pub use judge::Judge;
 pub use load::LoadModel;
 pub use optimize::Optimize;
+pub use profile::{PEAKS_FILE, ProfileStage, Roofline, trace_file};
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use source::{Source, SourceError, find_file};
@@ -41,6 +45,8 @@ pub enum Stage {
     Optimize(Optimize),
     Judge(Judge),
     Bench(Bench),
+    Roofline(Roofline),
+    Profile(ProfileStage),
 }
 
 /// What else may run meanwhile.
@@ -53,13 +59,14 @@ pub enum Lane {
 }
 
 impl Stage {
-    /// `load`, `optimize`, `judge` or `bench`.
+    /// `load`, `optimize`, `judge`, `bench` or `profile`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::LoadModel(_) | Self::LoadTokens(_) | Self::LoadRuntime(_) => "load",
             Self::Optimize(_) => "optimize",
             Self::Judge(_) => "judge",
             Self::Bench(_) => "bench",
+            Self::Roofline(_) | Self::Profile(_) => "profile",
         }
     }
 
@@ -71,12 +78,17 @@ impl Stage {
             Self::Optimize(optimize) => optimize.label(),
             Self::Judge(judge) => judge.label(),
             Self::Bench(bench) => format!("bench {}", bench.setting),
+            Self::Roofline(roofline) => {
+                let s = if roofline.threads == 1 { "" } else { "s" };
+                format!("peak rates of the machine, {} thread{s}", roofline.threads)
+            }
+            Self::Profile(profile) => format!("profile {}, {}", profile.variant, profile.setting),
         }
     }
 
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Bench(_) => Lane::Quiet,
+            Self::Bench(_) | Self::Roofline(_) | Self::Profile(_) => Lane::Quiet,
             _ => Lane::Shared,
         }
     }

@@ -5,7 +5,7 @@ use candle_nn::kv_cache::KvCache;
 use candle_nn::ops::{rms_norm, softmax_last_dim};
 use candle_nn::rotary_emb::{rope, rope_i};
 
-use super::{Matrix, Weights};
+use super::{Matrix, PartWork, Weights, part};
 use crate::model::{LlamaConfig, RopeScaling};
 
 /// A Llama with its weights and its KV cache.
@@ -22,6 +22,7 @@ pub struct Llama {
 }
 
 struct Layer {
+    index: usize,
     attention_norm: Tensor,
     query: Matrix,
     key: Matrix,
@@ -88,16 +89,24 @@ impl Llama {
     pub fn forward(&mut self, tokens: &Tensor, last_only: bool) -> Result<Tensor> {
         let (_, positions) = tokens.dims2()?;
         let start = self.layers[0].cache.current_seq_len();
-        let mut xs = self.embedding.rows(tokens)?.to_dtype(self.dtype)?;
-        let mask = causal_mask(positions, start, self.dtype)?;
+        let (mut xs, mask) = {
+            let _part = part("embedding", None, PartWork::default);
+            let xs = self.embedding.rows(tokens)?.to_dtype(self.dtype)?;
+            (xs, causal_mask(positions, start, self.dtype)?)
+        };
         for layer in &mut self.layers {
             xs = layer.forward(&xs, &self.rotary, start, mask.as_ref(), self.eps)?;
         }
         if last_only {
             xs = xs.i((.., positions - 1.., ..))?.contiguous()?;
         }
-        let xs = rms_norm(&xs, &self.norm, self.eps)?;
-        self.head.as_ref().unwrap_or(&self.embedding).apply(&xs)?.to_dtype(DType::F32)
+        let xs = {
+            let _part = part("norm", None, || PartWork::elementwise(4, &[&xs], &[&xs]));
+            rms_norm(&xs, &self.norm, self.eps)?
+        };
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        let _part = part("head", None, || Matrix::work(&[head], &xs));
+        head.apply(&xs)?.to_dtype(DType::F32)
     }
 }
 
@@ -124,6 +133,7 @@ impl Layer {
         let mut norm =
             |name: &str| weights.vector(&format!("model.layers.{index}.{name}.weight"), hidden);
         Ok(Self {
+            index,
             attention_norm: norm("input_layernorm")?,
             mlp_norm: norm("post_attention_layernorm")?,
             query,
@@ -148,12 +158,33 @@ impl Layer {
         mask: Option<&Tensor>,
         eps: f32,
     ) -> Result<Tensor> {
-        let normed = rms_norm(xs, &self.attention_norm, eps)?;
-        let xs = (xs + self.attend(&normed, rotary, start, mask)?)?;
-        let normed = rms_norm(&xs, &self.mlp_norm, eps)?;
-        let both = Matrix::apply_all(&[&self.gate, &self.up], &normed)?;
-        let inner = (both[0].silu()? * &both[1])?;
-        xs + self.down.apply(&inner)?
+        let layer = Some(self.index);
+        let norm = |xs: &Tensor, weight: &Tensor| {
+            let _part = part("norm", layer, || PartWork::elementwise(4, &[xs], &[xs]));
+            rms_norm(xs, weight, eps)
+        };
+        let normed = norm(xs, &self.attention_norm)?;
+        let xs = {
+            let _part = part("attention", layer, PartWork::default);
+            (xs + self.attend(&normed, rotary, start, mask)?)?
+        };
+        let normed = norm(&xs, &self.mlp_norm)?;
+        let _part = part("mlp", layer, PartWork::default);
+        let both = {
+            let matrices = [&self.gate, &self.up];
+            let _part = part("mlp.gate_up", layer, || Matrix::work(&matrices, &normed));
+            Matrix::apply_all(&matrices, &normed)?
+        };
+        let inner = {
+            let (gate, up) = (&both[0], &both[1]);
+            let _part = part("mlp.silu", layer, || PartWork::elementwise(5, &[gate, up], &[gate]));
+            (gate.silu()? * up)?
+        };
+        let down = {
+            let _part = part("mlp.down", layer, || Matrix::work(&[&self.down], &inner));
+            self.down.apply(&inner)?
+        };
+        xs + down
     }
 
     /// Causal attention of the new positions over everything in the cache.
@@ -169,34 +200,53 @@ impl Layer {
     ) -> Result<Tensor> {
         let (batch, positions, _) = xs.dims3()?;
         let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
-        let projected = Matrix::apply_all(&[&self.query, &self.key, &self.value], xs)?;
+        let layer = Some(self.index);
+        let projected = {
+            let matrices = [&self.query, &self.key, &self.value];
+            let _part = part("attention.qkv", layer, || Matrix::work(&matrices, xs));
+            Matrix::apply_all(&matrices, xs)?
+        };
         let by_head = |tensor: &Tensor, heads| {
             tensor.reshape((batch, positions, heads, head_dim))?.transpose(1, 2)?.contiguous()
         };
-        let query = rotary.turn(&by_head(&projected[0], heads)?, start)?;
-        let key = rotary.turn(&by_head(&projected[1], kv_heads)?, start)?;
-        let (keys, values) = self.cache.append(&key, &by_head(&projected[2], kv_heads)?)?;
+        let (query, key) = {
+            let turned = [&projected[0], &projected[1]];
+            let _part =
+                part("attention.rope", layer, || PartWork::elementwise(3, &turned, &turned));
+            let query = rotary.turn(&by_head(&projected[0], heads)?, start)?;
+            (query, rotary.turn(&by_head(&projected[1], kv_heads)?, start)?)
+        };
+        let (keys, values) = {
+            let new = [&projected[1], &projected[2]];
+            let _part = part("attention.cache", layer, || PartWork::elementwise(0, &new, &new));
+            self.cache.append(&key, &by_head(&projected[2], kv_heads)?)?
+        };
 
         let group = heads / kv_heads;
         let query = query.reshape((batch, kv_heads, group * positions, head_dim))?;
-        let scale = 1.0 / (head_dim as f64).sqrt();
-        let mut scores = (query.matmul(&keys.t()?)? * scale)?;
-        if let Some(mask) = mask {
-            let seen = start + positions;
-            scores = scores
-                .reshape((batch, kv_heads, group, positions, seen))?
-                .broadcast_add(mask)?
-                .reshape((batch, kv_heads, group * positions, seen))?;
-        }
-        // candle sums a softmax in the type of its input, and a sum of hundreds of weights in bf16
-        // is off by tens of percent.
-        softmax_last_dim(&scores.to_dtype(DType::F32)?)?
-            .to_dtype(values.dtype())?
-            .matmul(&values)?
-            .reshape((batch, heads, positions, head_dim))?
-            .transpose(1, 2)?
-            .reshape((batch, positions, heads * head_dim))
-            .and_then(|merged| self.output.apply(&merged))
+        let merged = {
+            let work = || PartWork::attention(&query, &keys, &values);
+            let _part = part("attention.scores", layer, work);
+            let scale = 1.0 / (head_dim as f64).sqrt();
+            let mut scores = (query.matmul(&keys.t()?)? * scale)?;
+            if let Some(mask) = mask {
+                let seen = start + positions;
+                scores = scores
+                    .reshape((batch, kv_heads, group, positions, seen))?
+                    .broadcast_add(mask)?
+                    .reshape((batch, kv_heads, group * positions, seen))?;
+            }
+            // candle sums a softmax in the type of its input, and a sum of hundreds of weights in
+            // bf16 is off by tens of percent.
+            softmax_last_dim(&scores.to_dtype(DType::F32)?)?
+                .to_dtype(values.dtype())?
+                .matmul(&values)?
+                .reshape((batch, heads, positions, head_dim))?
+                .transpose(1, 2)?
+                .reshape((batch, positions, heads * head_dim))?
+        };
+        let _part = part("attention.output", layer, || Matrix::work(&[&self.output], &merged));
+        self.output.apply(&merged)
     }
 }
 

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 pub mod llama;
 pub mod llama_onnx;
+mod spans;
+
+pub use spans::{PartWork, TARGET, part};
 
 /// A source of weights by their Hugging Face names.
 pub trait Weights {
@@ -65,6 +68,27 @@ impl Matrix {
             }
             Self::Quantized(tensor, _) => tensor.embedding(ids),
         }
+    }
+
+    /// What applying `matrices` to `xs` takes.
+    pub fn work(matrices: &[&Self], xs: &Tensor) -> PartWork {
+        let mut out = PartWork { bytes: spans::bytes_of(xs), ..PartWork::default() };
+        for matrix in matrices {
+            let (dims, stored, int8) = match matrix {
+                Self::Dense(weight) => (weight.dims(), spans::bytes_of(weight), false),
+                // candle multiplies blocks of quantized weights with inputs that it quantizes too.
+                Self::Quantized(weight, _) => {
+                    (weight.shape().dims(), weight.storage_size_in_bytes(), true)
+                }
+            };
+            let (rows, cols) = (dims.first().copied().unwrap_or(1), dims.last().copied());
+            let vectors = xs.elem_count() / cols.unwrap_or(1).max(1);
+            out.operations += 2 * rows * xs.elem_count();
+            out.bytes += stored + vectors * rows * xs.dtype().size_in_bytes();
+            out.weights += rows * cols.unwrap_or(1);
+            out.int8 |= int8;
+        }
+        out
     }
 
     /// Applies several matrices to the same input, in one parallel region where candle can.

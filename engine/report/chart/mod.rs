@@ -8,6 +8,7 @@ mod canvas;
 mod forest;
 mod scale;
 mod scatter;
+mod shares;
 mod spread;
 
 use serde::Serialize;
@@ -28,6 +29,7 @@ pub fn all(study: &Study) -> Result<Vec<Chart>, ReportError> {
     let mut out = Vec::new();
     out.extend(forest::draw(study)?);
     out.extend(scatter::draw(study)?);
+    out.extend(shares::draw(study)?);
     out.extend(spread::blocks(study)?);
     Ok(out)
 }

@@ -5,6 +5,7 @@
 mod around;
 mod cells;
 mod methods;
+mod profiles;
 mod shown;
 mod verdicts;
 
@@ -16,6 +17,7 @@ use super::words;
 use around::{CheckText, FailureText, StepText, VariantText};
 use cells::SettingText;
 use methods::Method;
+use profiles::ProfileText;
 use verdicts::QualityText;
 
 pub use shown::{Chip, Shown, metric_name, sign};
@@ -54,6 +56,7 @@ pub struct Sheet {
     pub gates: Vec<GateText>,
     pub quality: Vec<QualityText>,
     pub settings: Vec<SettingText>,
+    pub profiles: Vec<ProfileText>,
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -148,6 +151,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         gates: study.gates.iter().map(|gate| verdicts::gate_text(gate, &short)).collect(),
         quality: study.quality.iter().map(verdicts::quality_text).collect(),
         settings: cells::settings(study),
+        profiles: profiles::profiles(study),
         variants: around::variants(study),
         failures: study
             .failures

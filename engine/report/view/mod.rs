@@ -4,6 +4,7 @@
 //! inert for its own format.
 
 mod finding;
+mod profile;
 mod rows;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::measure::{Better, Unit};
 use crate::record::Record;
 
 pub use finding::{Finding, Outcome, Reading, Tone};
+pub use profile::{Advice, Bound, Limit, LoadRow, PhaseSheet, ProfileSheet};
 pub use rows::{
     CellSheet, CheckRow, FailureRow, GateRow, GateSight, Headline, MetricSheet, QualityChange,
     QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
@@ -55,6 +57,8 @@ pub struct Study {
     pub gates: Vec<GateRow>,
     pub quality: Vec<QualityRow>,
     pub cells: Vec<CellSheet>,
+    /// Where the time goes.
+    pub profiles: Vec<ProfileSheet>,
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,
