@@ -12,6 +12,8 @@ use super::onnxruntime::ID;
 use super::operators::OpEvent;
 use super::ort_work::Hints;
 use super::{BackendError, OpenOptions, ort_profile};
+use crate::model::OnnxModel;
+use crate::model::onnx::session_options::{Execution, GraphLevel, SessionOptions};
 
 /// The library that was loaded, and its environment, or why it cannot be used. A process cannot
 /// load another one later: ONNX Runtime keeps state of its own.
@@ -49,37 +51,59 @@ fn load(library: &Path) -> Loaded {
     Ok((library.to_owned(), environment))
 }
 
-/// Begins a session as `how` says, all graph optimizations on.
-pub fn builder(artifact: &Path, how: &OpenOptions) -> Result<SessionBuilder, BackendError> {
+/// Begins a session as `how` says and as the graph itself asks (`engine.session` in its metadata);
+/// all graph optimizations are on unless it asks otherwise.
+pub fn builder(model: &OnnxModel, how: &OpenOptions) -> Result<SessionBuilder, BackendError> {
     let library = how.runtime.as_deref().ok_or_else(|| BackendError::Runtime {
         backend: ID,
         library: "libonnxruntime.so".to_owned(),
         why: "no library was found".to_owned(),
     })?;
     let environment = environment(library)?;
-    let failed = |why: String| open_error(artifact, why);
-    let mut builder = Session::builder(environment)
-        .map_err(|error| failed(error.to_string()))?
-        .with_optimization_level(GraphOptimizationLevel::All)
-        .map_err(|error| failed(error.to_string()))?;
-    if let Some(threads) = how.threads {
-        builder = builder
-            .with_intra_threads(threads as usize)
-            .map_err(|error| failed(error.to_string()))?;
-    }
-    if let Some(folder) = &how.profile {
-        builder = builder
-            .with_profiling(folder.join("operators"))
-            .map_err(|error| failed(error.to_string()))?;
-    }
-    Ok(builder)
+    let asked = SessionOptions::of(model)?;
+    let prepared = || {
+        let level = match asked.graph_level {
+            Some(GraphLevel::None) => GraphOptimizationLevel::Disable,
+            Some(GraphLevel::Basic) => GraphOptimizationLevel::Level1,
+            Some(GraphLevel::Extended) => GraphOptimizationLevel::Level2,
+            Some(GraphLevel::All) | None => GraphOptimizationLevel::All,
+        };
+        let mut builder = Session::builder(environment)?.with_optimization_level(level)?;
+        if let Some(threads) = asked.threads.or(how.threads) {
+            builder = builder.with_intra_threads(threads as usize)?;
+        }
+        if let Some(threads) = asked.inter_threads {
+            builder = builder.with_inter_threads(threads as usize)?;
+        }
+        if let Some(execution) = asked.execution {
+            builder = builder.with_parallel_execution(execution == Execution::Parallel)?;
+        }
+        if let Some(pattern) = asked.memory_pattern {
+            builder = builder.with_memory_pattern(pattern)?;
+        }
+        if let Some(spinning) = asked.spinning {
+            builder = builder.with_intra_op_spinning(spinning)?.with_inter_op_spinning(spinning)?;
+        }
+        if asked.flush_denormals == Some(true) {
+            builder = builder.with_flush_to_zero()?;
+        }
+        if let Some(arena) = asked.arena {
+            let provider = ort::ep::CPU::default().with_arena_allocator(arena).build();
+            builder = builder.with_execution_providers([provider.error_on_failure()])?;
+        }
+        if let Some(folder) = &how.profile {
+            builder = builder.with_profiling(folder.join("operators"))?;
+        }
+        Ok::<_, ort::Error>(builder)
+    };
+    prepared().map_err(|error| open_error(&model.path, error.to_string()))
 }
 
-/// Opens the graph at `artifact`.
-pub fn session(artifact: &Path, how: &OpenOptions) -> Result<Session, BackendError> {
-    builder(artifact, how)?
-        .commit_from_file(artifact)
-        .map_err(|error| open_error(artifact, error.to_string()))
+/// Opens a graph whose header was read.
+pub fn session(model: &OnnxModel, how: &OpenOptions) -> Result<Session, BackendError> {
+    builder(model, how)?
+        .commit_from_file(&model.path)
+        .map_err(|error| open_error(&model.path, error.to_string()))
 }
 
 /// Ends profiling of a session opened with [`OpenOptions::profile`].

@@ -11,6 +11,7 @@ use super::operators::OpEvent;
 use super::ort_environment::{end_profile, open_error, run_error, session};
 use super::ort_work::Hints;
 use super::{BackendError, Generator, Logits, OpenOptions};
+use crate::model::OnnxModel;
 
 const LOGITS: &str = "logits";
 
@@ -42,7 +43,8 @@ struct Cache {
 
 impl OrtGenerator {
     pub fn open(artifact: &Path, how: &OpenOptions) -> Result<Self, BackendError> {
-        let session = session(artifact, how)?;
+        let model = OnnxModel::read(artifact)?;
+        let session = session(&model, how)?;
         let refused = |why: String| open_error(artifact, why);
         let logits = session.outputs().iter().find(|outlet| outlet.name() == LOGITS);
         let vocab = match logits.map(|outlet| outlet.dtype()) {
@@ -67,7 +69,7 @@ impl OrtGenerator {
             capacity: how.capacity,
             position: 0,
             batch: 0,
-            profiled: how.profile.is_some().then(|| Hints::of(artifact)),
+            profiled: how.profile.is_some().then(|| Hints::of(&model)),
         })
     }
 

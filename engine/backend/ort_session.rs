@@ -23,9 +23,10 @@ pub struct OrtSession {
 
 impl OrtSession {
     pub fn open(artifact: &Path, how: &OpenOptions) -> Result<Self, BackendError> {
-        let signature = OnnxModel::read(artifact)?.facts().signature;
-        let profiled = how.profile.is_some().then(|| Hints::of(artifact));
-        Ok(Self { session: session(artifact, how)?, signature, profiled })
+        let model = OnnxModel::read(artifact)?;
+        let profiled = how.profile.is_some().then(|| Hints::of(&model));
+        let signature = model.facts().signature;
+        Ok(Self { session: session(&model, how)?, signature, profiled })
     }
 }
 

@@ -5,7 +5,6 @@
 //! not tell (the bits of packed weights, the filter of a convolution) comes from the graph.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use super::operators::{Arithmetic, Work};
 use crate::model::OnnxModel;
@@ -33,9 +32,8 @@ pub struct Hint {
 }
 
 impl Hints {
-    /// Those of the graph at `artifact`; none where it cannot be read.
-    pub fn of(artifact: &Path) -> Self {
-        let Ok(model) = OnnxModel::read(artifact) else { return Self::default() };
+    /// Those of `model`.
+    pub fn of(model: &OnnxModel) -> Self {
         let graph = model.graph();
         let constants: HashMap<&str, &[i64]> = graph
             .initializer

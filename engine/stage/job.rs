@@ -82,9 +82,7 @@ pub enum Job {
         out: PathBuf,
     },
     /// Measures what the machine can do at most.
-    Roofline {
-        threads: u32,
-    },
+    Roofline { threads: u32 },
     /// Continues a text.
     Continue {
         artifact: Artifact,
@@ -260,8 +258,7 @@ impl Job {
             Self::Roofline { threads } => Ok(Done::Peaks(PeakRates::measure(*threads))),
             Self::Continue { artifact, backend, runtime, prompt, new_tokens, sampling } => {
                 let runtime = runtime.clone();
-                let how =
-                    OpenOptions { capacity: 0, threads: threads(), runtime, profile: None };
+                let how = OpenOptions { capacity: 0, threads: threads(), runtime, profile: None };
                 run_continuation(artifact, backend, prompt, *new_tokens, *sampling, how)
             }
             Self::Sabotage(how) => {
