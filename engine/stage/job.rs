@@ -45,6 +45,8 @@ pub enum Job {
         pass: String,
         params: serde_json::Value,
         input: Artifact,
+        /// Folder with the data set that the pass calibrates with.
+        data: Option<PathBuf>,
         /// Shared library of the runtime, for passes that run it.
         runtime: Option<PathBuf>,
         out: PathBuf,
@@ -82,9 +84,7 @@ pub enum Job {
         out: PathBuf,
     },
     /// Measures what the machine can do at most.
-    Roofline {
-        threads: u32,
-    },
+    Roofline { threads: u32 },
     /// Continues a text.
     Continue {
         artifact: Artifact,
@@ -225,14 +225,14 @@ impl Job {
                 }
                 tokenize(model, &texts, *tokens, out)
             }
-            Self::Pass { pass, params, input, runtime, out } => {
+            Self::Pass { pass, params, input, data, runtime, out } => {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
                 let kind = input.kind;
                 let linkable = input.stamp.is_none();
-                let runtime = runtime.as_deref();
-                let job =
-                    PassJob { input: &input.path, kind, params, out, runtime, linkable, progress };
+                let (data, runtime) = (data.as_deref(), runtime.as_deref());
+                let input = &input.path;
+                let job = PassJob { input, kind, params, out, data, runtime, linkable, progress };
                 let notes = found.apply(&job)?;
                 Ok(Done::Artifact { kind: notes.kind, notes: notes.notes })
             }
@@ -260,8 +260,7 @@ impl Job {
             Self::Roofline { threads } => Ok(Done::Peaks(PeakRates::measure(*threads))),
             Self::Continue { artifact, backend, runtime, prompt, new_tokens, sampling } => {
                 let runtime = runtime.clone();
-                let how =
-                    OpenOptions { capacity: 0, threads: threads(), runtime, profile: None };
+                let how = OpenOptions { capacity: 0, threads: threads(), runtime, profile: None };
                 run_continuation(artifact, backend, prompt, *new_tokens, *sampling, how)
             }
             Self::Sabotage(how) => {
