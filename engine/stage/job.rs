@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::profile::{Subject, profile};
-use super::tokens::{TOKENS_FILE, TokenFile};
 use super::{Artifact, Pin, Sabotage, Setting, hub, wheel};
 use crate::backend::{self, Backend, OpenOptions, RuntimeFacts, onnxruntime};
 use crate::base::{Digest, chain};
-use crate::data::Texts;
+use crate::data::{TOKENS_FILE, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
 use crate::measure::Observed;
 use crate::model::{Kind, RandomModel};
