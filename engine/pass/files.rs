@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{PassError, file_error};
-use crate::model::Kind;
 use crate::model::checkpoint::SIDECARS;
 
 /// Copies the sidecar files that `from` has.
@@ -28,17 +27,6 @@ pub fn copy_beside(model: &Path, to: &Path) -> Result<(), PassError> {
     let from = model.parent().unwrap_or(model);
     copy_file(from, to, "config.json")?;
     copy_sidecars(from, to)
-}
-
-/// Why `pass` cannot take a model of `kind`, where it takes `wanted`.
-pub fn refuses(pass: &str, wanted: Kind, kind: Kind) -> String {
-    let (wanted, hint) = match wanted {
-        Kind::Checkpoint => ("a checkpoint", ""),
-        Kind::Gguf => ("a GGUF file", ""),
-        Kind::Onnx => ("an ONNX graph", "; `export: {format: onnx}` makes one of a checkpoint"),
-    };
-    let kind = kind.name();
-    format!("`{pass}` takes {wanted}; the stages before it leave a model of kind `{kind}`{hint}")
 }
 
 /// The parsed `config.json` of `folder`.

@@ -13,6 +13,7 @@ use crate::backend::QuantizeError;
 use crate::model::{Kind, ModelError};
 
 mod blocks;
+mod calibration;
 mod cast;
 mod export_onnx;
 mod files;
@@ -22,7 +23,11 @@ mod gguf;
 mod gguf_metadata;
 mod linear;
 mod matrix;
+mod observe;
+mod qdq;
+mod qdq_plan;
 mod quantize_dynamic;
+mod quantize_static;
 mod quantize_weights;
 mod rows;
 mod session;
@@ -34,6 +39,7 @@ pub static PASSES: &[&dyn Pass] = &[
     &fuse::Fuse,
     &gguf::QuantizeGguf,
     &quantize_dynamic::QuantizeDynamic,
+    &quantize_static::QuantizeStatic,
     &quantize_weights::QuantizeWeights,
     &session::SetSession,
 ];

@@ -6,14 +6,14 @@
 
 use indexmap::IndexMap;
 
+use super::PassError;
+use super::matrix::Matrix;
 use super::observe::Range;
 use super::qdq_plan::{Bias, Plan, Weight};
-use super::{PassError, matrix};
 use crate::data::ElementType;
 use crate::model::OnnxModel;
-use crate::model::onnx::build::{int, node, small};
 use crate::model::onnx::edit::Names;
-use crate::model::onnx::{AttributeProto, GraphWriter, ModelProto, NodeProto};
+use crate::model::onnx::{AttributeProto, GraphWriter, ModelProto, NodeProto, TensorProto};
 
 /// How real numbers become integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,15 @@ pub fn rewrite(
     Ok((proto, counts))
 }
 
+/// All values of a constant.
+fn floats(model: &OnnxModel, name: &str) -> Result<Vec<f32>, PassError> {
+    let matrix = Matrix::open(model, name)?.ok_or_else(|| PassError::Graph {
+        path: model.path.display().to_string(),
+        what: format!("its constant `{name}` has no floating-point numbers"),
+    })?;
+    matrix.all()
+}
+
 /// A weight's new name in the graph and its scales.
 struct Stored {
     name: String,
@@ -167,15 +176,15 @@ struct Edit<'a> {
     /// Of every observed tensor: its map, and the initializers of scale and zero point.
     affine: IndexMap<String, (Affine, String, String)>,
     nodes: Vec<NodeProto>,
-    initializers: Vec<crate::model::onnx::TensorProto>,
+    initializers: Vec<TensorProto>,
 }
 
 impl Edit<'_> {
     fn floats(&mut self, wanted: &str, values: &[f32], is_scalar: bool) -> String {
         let name = self.names.fresh(wanted);
-        let shape = if is_scalar { Vec::new() } else { vec![values.len() as i64] };
+        let shape = if is_scalar { Vec::new() } else { vec![values.len() as u64] };
         let bytes = bytemuck::cast_slice(values).to_vec();
-        self.initializers.push(small(&name, ElementType::F32, &shape, bytes));
+        self.initializers.push(TensorProto::inline(&name, ElementType::F32, &shape, bytes));
         name
     }
 
@@ -187,7 +196,7 @@ impl Edit<'_> {
             let scale = self.floats(&format!("{name}_scale"), &[affine.scale], true);
             let zero = self.names.fresh(&format!("{name}_zero_point"));
             let bytes = vec![affine.zero as u8];
-            self.initializers.push(small(&zero, self.formula.activation, &[], bytes));
+            self.initializers.push(TensorProto::inline(&zero, self.formula.activation, &[], bytes));
             self.affine[&name] = (affine, scale, zero);
         }
     }
@@ -195,9 +204,9 @@ impl Edit<'_> {
     /// A node from one value and its parameters to another.
     fn convert(&mut self, op: &str, inputs: &[&str], output: &str, axis: Option<usize>) {
         let name = self.names.fresh(&format!("{output}/{op}"));
-        let attributes: Vec<AttributeProto> =
-            axis.map(|axis| int("axis", axis as i64)).into_iter().collect();
-        self.nodes.push(node(&name, op, "", inputs, &[output], attributes));
+        let mut node = NodeProto::new(op, &name, inputs, &[output]);
+        node.attribute.extend(axis.map(|axis| AttributeProto::int("axis", axis as i64)));
+        self.nodes.push(node);
     }
 
     /// Leads every activation through eight bits. Gives the new names of those that keep their
@@ -239,11 +248,11 @@ impl Edit<'_> {
 
     /// Smallest scales of a weight with which the biases added to its products fit 32 bits.
     fn least(&self, weight: &Weight) -> Result<Vec<f32>, PassError> {
-        let mut least = Vec::new();
+        let mut least: Vec<f32> = Vec::new();
         let biases = self.plan.nodes.values().filter_map(|chosen| chosen.bias.as_ref());
         for (_, bias) in biases.filter(|(_, bias)| bias.weight == *weight) {
             let input = self.affine[self.plan.root(&bias.input)].0.scale;
-            let values = matrix::read_initializer(self.model, &bias.name)?;
+            let values = floats(self.model, &bias.name)?;
             let needed: Vec<f32> =
                 values.iter().map(|value| value.abs() / (i32::MAX as f32 * 0.99) / input).collect();
             let needed = match weight.axis {
@@ -268,21 +277,22 @@ impl Edit<'_> {
         let mut stored = IndexMap::new();
         let total = wanted.len().max(1) as f64;
         for (done, weight) in wanted.into_iter().enumerate() {
-            let values = matrix::read_initializer(self.model, &weight.name)?;
+            let values = floats(self.model, &weight.name)?;
             let (dims, least) = (self.dims(&weight.name), self.least(weight)?);
             let most = self.formula.most();
             let Bytes { values, scales } = symmetric(&values, &dims, weight.axis, most, &least);
             let small_name = self.names.fresh(&format!("{}_quantized", weight.name));
-            let tensor = writer.weight::<PassError>(&small_name, ElementType::I8, &dims, |out| {
-                out(bytemuck::cast_slice(&values))
-            })?;
+            let tensor =
+                writer.weight::<PassError>(&small_name, ElementType::I8, &dims, |out| {
+                    out(bytemuck::cast_slice(&values))
+                })?;
             self.initializers.push(tensor);
             let is_scalar = weight.axis.is_none();
             let scale = self.floats(&format!("{}_scale", weight.name), &scales, is_scalar);
             let zero = self.names.fresh(&format!("{}_zero_point", weight.name));
-            let shape = if is_scalar { Vec::new() } else { vec![scales.len() as i64] };
+            let shape = if is_scalar { Vec::new() } else { vec![scales.len() as u64] };
             let zeros = vec![0; scales.len()];
-            self.initializers.push(small(&zero, ElementType::I8, &shape, zeros));
+            self.initializers.push(TensorProto::inline(&zero, ElementType::I8, &shape, zeros));
             let name = self.names.fresh(&format!("{}_dequantized", weight.name));
             let inputs = [small_name.as_str(), &scale, &zero];
             self.convert("DequantizeLinear", &inputs, &name, weight.axis);
@@ -304,7 +314,7 @@ impl Edit<'_> {
                 continue;
             }
             let input = self.affine[plan.root(&bias.input)].0.scale;
-            let values = matrix::read_initializer(self.model, &bias.name)?;
+            let values = floats(self.model, &bias.name)?;
             let scales: Vec<f32> =
                 weights[&bias.weight].scales.iter().map(|scale| scale * input).collect();
             let round = |(at, value): (usize, &f32)| {
@@ -314,15 +324,20 @@ impl Edit<'_> {
             };
             let rounded: Vec<i32> = values.iter().enumerate().map(round).collect();
             let small_name = self.names.fresh(&format!("{}_quantized", bias.name));
-            let shape = [rounded.len() as i64];
+            let shape = [rounded.len() as u64];
             let bytes = bytemuck::cast_slice(&rounded).to_vec();
-            self.initializers.push(small(&small_name, ElementType::I32, &shape, bytes));
+            self.initializers.push(TensorProto::inline(
+                &small_name,
+                ElementType::I32,
+                &shape,
+                bytes,
+            ));
             let is_scalar = bias.weight.axis.is_none();
             let scale = self.floats(&format!("{}_scale", bias.name), &scales, is_scalar);
             let zero = self.names.fresh(&format!("{}_zero_point", bias.name));
-            let shape = if is_scalar { Vec::new() } else { vec![scales.len() as i64] };
+            let shape = if is_scalar { Vec::new() } else { vec![scales.len() as u64] };
             let zeros = vec![0; 4 * scales.len()];
-            self.initializers.push(small(&zero, ElementType::I32, &shape, zeros));
+            self.initializers.push(TensorProto::inline(&zero, ElementType::I32, &shape, zeros));
             let name = self.names.fresh(&format!("{}_dequantized", bias.name));
             let axis = bias.weight.axis.map(|_| 0);
             let inputs = [small_name.as_str(), &scale, &zero];

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
-use super::exclude::Exclude;
+use super::linear::named;
 use crate::data::ElementType;
 use crate::model::OnnxModel;
 use crate::model::onnx::{GraphProto, NodeProto, attribute_int, element_type};
@@ -96,7 +96,7 @@ impl Plan {
 }
 
 /// Plans `model`. With `per_channel`, weights get a scale for each output channel.
-pub fn plan(model: &OnnxModel, per_channel: bool, exclude: &Exclude) -> Plan {
+pub fn plan(model: &OnnxModel, per_channel: bool, exclude: &[String]) -> Plan {
     let graph = model.graph();
     let mut planner = Planner {
         graph,
@@ -105,9 +105,9 @@ pub fn plan(model: &OnnxModel, per_channel: bool, exclude: &Exclude) -> Plan {
         per_channel,
         plan: Plan::default(),
     };
-    let wanted = |node: &NodeProto| node.set().is_empty() && !exclude.holds(node);
+    let wanted = |node: &NodeProto| node.set().is_empty() && !named(node, exclude);
     for (index, node) in graph.node.iter().enumerate() {
-        if !matches!(node.op(), "Conv" | "MatMul" | "Gemm") {
+        if !is_product(node) {
             continue;
         }
         let chosen = match wanted(node) {
@@ -125,6 +125,11 @@ pub fn plan(model: &OnnxModel, per_channel: bool, exclude: &Exclude) -> Plan {
         }
     }
     planner.plan
+}
+
+/// A node that eight bits are about.
+pub fn is_product(node: &NodeProto) -> bool {
+    matches!(node.op(), "Conv" | "MatMul" | "Gemm")
 }
 
 /// Type and dimensions of a constant.
@@ -163,13 +168,10 @@ impl<'a> Planner<'a> {
         };
         match node.op() {
             "MatMul" => match (self.is_constant(left), self.is_constant(right)) {
-                (false, false) if left == right => Ok(Chosen {
-                    activations: vec![0],
-                    ..Chosen::default()
-                }),
-                (false, false) => {
-                    Ok(Chosen { activations: vec![0, 1], ..Chosen::default() })
+                (false, false) if left == right => {
+                    Ok(Chosen { activations: vec![0], ..Chosen::default() })
                 }
+                (false, false) => Ok(Chosen { activations: vec![0, 1], ..Chosen::default() }),
                 (false, true) => {
                     // The runtime's kernels know a scale per column of a matrix only.
                     let weight = self.weight(right, |rank| (rank == 2).then_some(1));
@@ -190,8 +192,7 @@ impl<'a> Planner<'a> {
                 }
                 let turned = attribute_int(node, "transB") == Some(1);
                 let axis = if op == "Conv" || turned { 0 } else { 1 };
-                let weight =
-                    self.weight(right, |_| Some(axis)).ok_or_else(|| unfit("weight"))?;
+                let weight = self.weight(right, |_| Some(axis)).ok_or_else(|| unfit("weight"))?;
                 Ok(Chosen {
                     activations: vec![0],
                     bias: self.bias(node, left, &weight, axis),
@@ -213,8 +214,7 @@ impl<'a> Planner<'a> {
         let channels = *self.floats(&weight.name)?.get(axis)?;
         let whole = |key| node.attr(key).and_then(|a| a.f).is_none_or(|factor| factor == 1.0);
         let fits = self.floats(name)? == [channels] && whole("alpha") && whole("beta");
-        let bias =
-            Bias { name: name.clone(), input: input.to_owned(), weight: weight.clone() };
+        let bias = Bias { name: name.clone(), input: input.to_owned(), weight: weight.clone() };
         fits.then_some((2, bias))
     }
 

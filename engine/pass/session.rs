@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::files::{copy_beside, refuses};
+use super::files::copy_beside;
 use super::{Pass, PassError, PassJob, PassNotes};
 use crate::model::onnx::session_options::METADATA_KEY;
 use crate::model::onnx::{GraphWriter, SessionOptions};
@@ -51,10 +51,7 @@ impl Pass for SetSession {
     }
 
     fn takes(&self, kind: Kind) -> Result<Kind, String> {
-        match kind {
-            Kind::Onnx => Ok(Kind::Onnx),
-            other => Err(refuses("session", Kind::Onnx, other)),
-        }
+        super::graph_only("session", kind)
     }
 
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
