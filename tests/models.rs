@@ -32,6 +32,7 @@ fn made(folder: &Folder, name: &str, model: &Path, id: &str, params: &Value) -> 
         kind,
         params,
         out: &out,
+        data: None,
         runtime: None,
         linkable: false,
         progress: &|_| {},

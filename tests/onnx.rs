@@ -38,6 +38,7 @@ fn made(folder: &Folder, model: &Path, chain: &[(&str, Value)]) -> (Kind, PathBu
             kind,
             params,
             out: &out,
+            data: None,
             runtime: None,
             linkable: true,
             progress: &|_| {},

@@ -123,6 +123,11 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Every element.
+    pub fn all(&self) -> Result<Vec<f32>, PassError> {
+        self.elements(0, self.rows * self.cols)
+    }
+
     fn read_rows(&self, range: Range<usize>) -> Result<Vec<f32>, PassError> {
         self.elements(range.start * self.cols, range.len() * self.cols)
     }

@@ -13,6 +13,7 @@ use crate::backend::QuantizeError;
 use crate::model::{Kind, ModelError};
 
 mod blocks;
+mod calibration;
 mod cast;
 mod export_onnx;
 mod files;
@@ -22,9 +23,14 @@ mod gguf;
 mod gguf_metadata;
 mod linear;
 mod matrix;
+mod observe;
+mod qdq;
+mod qdq_plan;
 mod quantize_dynamic;
+mod quantize_static;
 mod quantize_weights;
 mod rows;
+mod session;
 
 /// Every pass, in the order in which the schema and `engine list` show them.
 pub static PASSES: &[&dyn Pass] = &[
@@ -33,7 +39,9 @@ pub static PASSES: &[&dyn Pass] = &[
     &fuse::Fuse,
     &gguf::QuantizeGguf,
     &quantize_dynamic::QuantizeDynamic,
+    &quantize_static::QuantizeStatic,
     &quantize_weights::QuantizeWeights,
+    &session::SetSession,
 ];
 
 pub trait Pass: Sync {
@@ -86,6 +94,8 @@ pub struct PassJob<'a> {
     /// Checked against [`Pass::params`] before.
     pub params: &'a Value,
     pub out: &'a Path,
+    /// Folder with the data set that the parameter `data` names, as an earlier step made it.
+    pub data: Option<&'a Path>,
     /// Shared library of ONNX Runtime, for passes that need it.
     pub runtime: Option<&'a Path>,
     /// The input lies in the store and never changes: its files may be linked instead of copied.
@@ -118,6 +128,12 @@ pub enum PassError {
     Overflow { tensor: String, target: &'static str },
     #[error("the graph of `{path}` cannot be changed: {what}")]
     Graph { path: String, what: String },
+    #[error(transparent)]
+    Backend(#[from] crate::backend::BackendError),
+    #[error("{what} needs the shared library of ONNX Runtime, and there is none")]
+    NoRuntime { what: &'static str },
+    #[error("the data to calibrate with cannot be used: {0}")]
+    Calibration(String),
     #[error("`tokenizer.json` cannot be carried over: {0}")]
     Tokenizer(String),
 }

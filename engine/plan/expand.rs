@@ -1,5 +1,6 @@
 //! From a spec to steps.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
@@ -7,6 +8,7 @@ use indexmap::IndexMap;
 use super::{Plan, Step, StepIndex, VariantPlan};
 use crate::backend::{self, Backend};
 use crate::base::{Digest, Problem, Problems};
+use crate::data::Document;
 use crate::model::{self, Kind, RandomModel};
 use crate::pass;
 use crate::scenario::StreamRules;
@@ -37,6 +39,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         steps: Vec::new(),
         built: IndexMap::new(),
         kinds: Vec::new(),
+        items: IndexMap::new(),
         context: None,
         problems: Vec::new(),
     };
@@ -57,6 +60,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         && unmeasured.is_none()
     {
         builder.judges(reference, source);
+        builder.overlaps();
     }
     let settings = spec.bench.as_ref().map_or(Vec::new(), |bench| settings(bench, around));
     if let Some(bench) = &spec.bench {
@@ -85,6 +89,8 @@ struct Builder<'a> {
     built: IndexMap<String, VariantPlan>,
     /// The artifact kind each step leaves; meaningless for steps that leave no model.
     kinds: Vec<Kind>,
+    /// Digest of every item of the data sets that steps load.
+    items: IndexMap<String, Vec<Digest>>,
     /// Longest sequence of the model in tokens, where it can be read now.
     context: Option<u64>,
     problems: Vec<Problem>,
@@ -215,7 +221,17 @@ impl Builder<'_> {
         let mut sound = true;
         for (index, stage) in variant.stages.iter().enumerate() {
             let pointer = format!("/variants/{name}/stages/{index}");
-            match self.stage(name, &stage.0.id, &stage.0.params, plan.artifact) {
+            let data = match stage.0.params.get("data").and_then(serde_json::Value::as_str) {
+                Some(data) => match self.calibration(data, &pointer, source) {
+                    Some(step) => Some(step),
+                    None => {
+                        sound = false;
+                        break;
+                    }
+                },
+                None => None,
+            };
+            match self.stage(name, &stage.0.id, &stage.0.params, plan.artifact, data) {
                 Ok(step) => {
                     plan.artifact = step;
                     plan.recipe.push(self.steps[step].stage.label());
@@ -243,20 +259,72 @@ impl Builder<'_> {
         plan
     }
 
-    /// The step that applies a stage to what step `input` leaves; an equal one is used again.
+    /// The step that loads the data set a stage calibrates with; `None` with a problem when there
+    /// can be none.
+    fn calibration(&mut self, data: &str, pointer: &str, source: StepIndex) -> Option<StepIndex> {
+        if self.loaded.spec.model.source.starts_with("random://") {
+            let what = format!(
+                "`{data}` holds texts, and a model with random weights has no tokenizer to read them with"
+            );
+            self.problem("plan/impossible-chain", pointer, what);
+            return None;
+        }
+        self.tokens(data, source)
+    }
+
+    /// What is calibrated on cannot be judged on: finds data sets that do both and share items.
+    fn overlaps(&mut self) {
+        let spec = &self.loaded.spec;
+        let mut judged: IndexMap<&str, &str> = IndexMap::new();
+        for metric in spec.quality.iter().flat_map(|quality| &quality.metrics) {
+            if let Some(data) = metric.0.params["data"].as_str() {
+                judged.entry(data).or_insert(&metric.0.id);
+            }
+        }
+        for (name, variant) in &spec.variants {
+            for (index, stage) in variant.stages.iter().enumerate() {
+                let Some(data) = stage.0.params.get("data").and_then(|data| data.as_str()) else {
+                    continue;
+                };
+                for (&other, metric) in &judged {
+                    let shared = self.shared_items(data, other);
+                    if shared == 0 {
+                        continue;
+                    }
+                    let pointer = format!("/variants/{name}/stages/{index}/{}/data", stage.0.id);
+                    let items = if shared == 1 { "item" } else { "items" };
+                    let what = format!(
+                        "{shared} {items} of `{data}` are also in `{other}`, which `{metric}` is judged on: what is calibrated on cannot be judged on"
+                    );
+                    self.problem("plan/overlap", &pointer, what).hint =
+                        Some("calibrate with other items".into());
+                }
+            }
+        }
+    }
+
+    /// Number of different items that two data sets have in common.
+    fn shared_items(&self, data: &str, other: &str) -> usize {
+        let set = |name: &str| self.items.get(name).into_iter().flatten().collect::<HashSet<_>>();
+        set(data).intersection(&set(other)).count()
+    }
+
+    /// The step that applies a stage to what step `input` leaves, with the data set that step
+    /// `data` loads; an equal one is used again.
     fn stage(
         &mut self,
         variant: &str,
         id: &str,
         params: &serde_json::Value,
         input: StepIndex,
+        data: Option<StepIndex>,
     ) -> Result<StepIndex, String> {
         let pass = pass::pass(id, params).ok_or_else(|| format!("there is no pass `{id}`"))?;
         let takes = self.kinds[input];
         let gives = pass.takes(takes)?;
         let optimize = Optimize { pass: id.to_owned(), params: params.clone(), takes, gives };
         let stage = Stage::Optimize(optimize);
-        let mut needs = vec![input];
+        let mut needs: Vec<StepIndex> = std::iter::once(input).chain(data).collect();
         if pass.runtime(params) {
             needs.push(self.runtime());
         }
@@ -297,7 +365,12 @@ impl Builder<'_> {
         };
         let texts = crate::data::Texts::read(&path, &data.field, data.take, data.seed);
         let digest: Digest = match texts {
-            Ok(texts) => texts.digest,
+            Ok(texts) => {
+                let digest = |item: &Document| Digest::of_bytes(item.text.as_bytes());
+                let items = texts.documents.iter().map(digest).collect();
+                self.items.insert(name.to_owned(), items);
+                texts.digest
+            }
             Err(error) => {
                 self.problem("plan/bad-data", &pointer, error.to_string());
                 return None;

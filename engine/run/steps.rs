@@ -198,7 +198,13 @@ impl Task<'_> {
         match &step.stage {
             Stage::LoadModel(load) => load.job(out).expect("a recipe means that there is a job"),
             Stage::LoadTokens(tokens) => tokens.job(&model(0).artifact, out),
-            Stage::Optimize(optimize) => optimize.job(&model(0).artifact, runtime, out),
+            Stage::Optimize(optimize) => {
+                let tokens = step.needs.iter().find_map(|&need| match &self.outputs[need] {
+                    Some(Output::Tokens { folder, .. }) => Some(folder.clone()),
+                    _ => None,
+                });
+                optimize.job(&model(0).artifact, tokens, runtime, out)
+            }
             Stage::Judge(judge) => {
                 let variant = model(0);
                 let windows = judge.windows(variant.facts.context_length);

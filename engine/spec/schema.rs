@@ -9,7 +9,8 @@ use super::types::Spec;
 ///
 /// `stages` and `metrics` are (id, closed object schema of the parameters, one line for editors).
 /// They replace the open placeholders `$defs/Stage` and `$defs/QualityMetric` by maps with exactly
-/// one of the ids as key. Definitions inside a parameter schema move to the root.
+/// one of the ids as key. Several entries of one id differ by their parameter `method`, which then
+/// selects what else is allowed. Definitions inside a parameter schema move to the root.
 pub fn schema(stages: &[(&str, Value, &str)], metrics: &[(&str, Value, &str)]) -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<Spec>().to_value();
@@ -53,7 +54,11 @@ fn one_key_map(
             }
             object.insert("description".into(), (*line).into());
         }
-        properties.insert((*id).into(), params);
+        let joined = match properties.shift_remove(*id) {
+            Some(known) => by_method(known, params),
+            None => params,
+        };
+        properties.insert((*id).into(), joined);
     }
     json!({
         "title": title,
@@ -63,6 +68,42 @@ fn one_key_map(
         "additionalProperties": false,
         "minProperties": 1,
         "maxProperties": 1,
+    })
+}
+
+/// The schema that takes what `known` or `other` take, told apart by `method`. Either holds its own
+/// methods as the closed set of that parameter.
+fn by_method(known: Value, other: Value) -> Value {
+    let methods = |schema: &Value| {
+        schema.pointer("/properties/method/enum").and_then(Value::as_array).cloned()
+    };
+    let part = |schema: Value| {
+        let method = methods(&schema).and_then(|methods| methods.into_iter().next());
+        json!({
+            "if": {"properties": {"method": {"const": method}}, "required": ["method"]},
+            "then": schema,
+        })
+    };
+    let names: Vec<Value> = [&known, &other].into_iter().filter_map(methods).flatten().collect();
+    let mut parts = match known.get("allOf") {
+        Some(Value::Array(parts)) => parts.clone(),
+        _ => vec![part(known)],
+    };
+    parts.push(part(other));
+    let lines: Vec<String> = parts
+        .iter()
+        .map(|part| {
+            let text = |pointer: &str| part.pointer(pointer).and_then(Value::as_str);
+            let method = text("/if/properties/method/const").unwrap_or_default();
+            format!("`{method}` {}", text("/then/description").unwrap_or_default())
+        })
+        .collect();
+    json!({
+        "description": lines.join("; "),
+        "type": "object",
+        "properties": {"method": {"description": "Which way; it decides what else can be said.", "enum": names}},
+        "required": ["method"],
+        "allOf": parts,
     })
 }
 
@@ -104,8 +145,14 @@ mod tests {
     #[test]
     fn every_property_is_described_and_every_map_of_known_keys_is_closed() {
         fn visit(schema: &Value, root: &Value, path: &str) {
+            if path.ends_with("/if") {
+                return;
+            }
             if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-                assert_eq!(schema.get("additionalProperties"), Some(&json!(false)), "{path}");
+                // Where `method` selects what is allowed, the parts are closed.
+                let no = json!(false);
+                let closed = if schema.get("allOf").is_some() { None } else { Some(&no) };
+                assert_eq!(schema.get("additionalProperties"), closed, "{path}");
                 for (key, property) in properties {
                     let target = || {
                         let any = property.pointer("/anyOf/0").unwrap_or(property);
@@ -129,16 +176,46 @@ mod tests {
     }
 
     #[test]
+    fn stages_of_one_id_are_told_apart_by_their_method() {
+        let stage = |method: &str, key: &str| {
+            json!({"type": "object", "additionalProperties": false, "required": ["method", key],
+                   "properties": {"method": {"enum": [method]}, key: {"type": "integer"}}})
+        };
+        let stages = [
+            ("q", stage("a", "x"), "one"),
+            ("q", stage("b", "y"), "two"),
+            ("q", stage("c", "z"), "three"),
+        ];
+        let schema = schema(&stages, &[]);
+        let told = |params: Value| {
+            let value = json!({"version": 1, "name": "t", "why": "w", "model": {"source": "file://m"},
+                               "variants": {"v": {"stages": [{"q": params}]}}});
+            let file = std::path::Path::new("t.yaml");
+            let locator = crate::spec::locate::Locator::read(&value.to_string(), file).unwrap();
+            let validator = crate::spec::validate::Validator::new(&schema).unwrap();
+            let problems = validator.validate(&value, &locator);
+            problems.0.into_iter().map(|p| (p.code, p.notes.join(" "))).collect::<Vec<_>>()
+        };
+        assert!(told(json!({"method": "b", "y": 1})).is_empty());
+        let wrong = told(json!({"method": "b", "y": 1, "x": 1}));
+        assert_eq!(wrong, [("spec/unknown-key", "allowed: method, y".to_owned())]);
+        let wrong = told(json!({"method": "d", "y": 1}));
+        assert_eq!(wrong, [("spec/unknown-value", "allowed: a, b, c".to_owned())]);
+        assert_eq!(told(json!({"method": "c", "z": "1"}))[0].0, "spec/wrong-type");
+        assert_eq!(told(json!({"z": 1})).len(), 1);
+    }
+
+    #[test]
     fn stages_join_the_schema_as_closed_one_key_maps() {
         let inner = json!({"type": "object", "title": "T", "$schema": "x",
             "properties": {"a": {"$ref": "#/$defs/Inner"}}, "$defs": {"Inner": {"type": "string"}}});
         let schema = schema(&[("pass", inner, "does it")], &[]);
-        let stage = Walk { root: &schema }.at("/variants/v/stages/0").unwrap();
+        let stage = Walk { root: &schema, value: &Value::Null }.at("/variants/v/stages/0").unwrap();
         assert_eq!(stage["properties"]["pass"]["description"], "does it");
         assert_eq!(stage["properties"]["pass"].get("title"), None);
         assert_eq!(stage["additionalProperties"], false);
         assert_eq!(schema["$defs"]["Inner"]["type"], "string");
-        let batch = Walk { root: &schema }.at("/gates/0/on/batch").unwrap();
+        let batch = Walk { root: &schema, value: &Value::Null }.at("/gates/0/on/batch").unwrap();
         assert_eq!(batch["maximum"], u32::MAX);
     }
 }

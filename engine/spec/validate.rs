@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::MAX_PROBLEMS;
 use super::explain::Explain;
 use super::locate::{Locator, below};
-use super::walk::{Walk, one_key, types};
+use super::walk::{Walk, chosen, one_key, types};
 use crate::base::suggest::closest;
 use crate::base::{Place, Problem, Problems};
 
@@ -61,7 +61,7 @@ impl<'a> Validator<'a> {
         for error in self.compiled.iter_errors(value).take(MAX_PROBLEMS) {
             collect(error, &mut faults);
         }
-        let walk = Walk { root: self.schema };
+        let walk = Walk { root: self.schema, value };
         whole_floats(walk, walk.at(""), value, "", &mut faults);
         drop_consequences(walk, &mut faults);
         let explain = Explain { walk, value, locator };
@@ -132,7 +132,7 @@ fn whole_floats<'s>(
     pointer: &str,
     faults: &mut BTreeMap<String, Faults>,
 ) {
-    let Some(schema) = schema else { return };
+    let Some(schema) = schema.map(|schema| chosen(schema, Some(value))) else { return };
     match value {
         Value::Number(n) if n.is_f64() => {
             let types = types(schema);

@@ -2,6 +2,7 @@
 //!
 //! Knows the few forms that schemars generates for the spec's types: references, optional values
 //! as `anyOf` with `null` or as a list of types, and closed sets as `enum`, `const` or `oneOf`.
+//! Where the value's `method` decides what else is allowed, the value is looked at too.
 
 use serde_json::Value;
 
@@ -13,14 +14,24 @@ const MOST_HOPS: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Walk<'a> {
     pub root: &'a Value,
+    /// The document; `Value::Null` when there is none.
+    pub value: &'a Value,
 }
 
 impl<'a> Walk<'a> {
     /// The schema that applies to the value at `pointer`, without its reference and without
     /// `null`. `None` below unknown keys.
     pub fn at(self, pointer: &str) -> Option<&'a Value> {
-        segments(pointer)
-            .try_fold(self.resolved(self.root), |schema, segment| self.step(schema, &segment))
+        let mut value = Some(self.value);
+        let mut schema = chosen(self.resolved(self.root), value);
+        for segment in segments(pointer) {
+            value = value.and_then(|value| match value {
+                Value::Array(items) => items.get(segment.parse::<usize>().ok()?),
+                other => other.get(&segment),
+            });
+            schema = chosen(self.step(schema, &segment)?, value);
+        }
+        Some(schema)
     }
 
     /// The schema of one key or item of a value with `schema`.
@@ -49,6 +60,17 @@ impl<'a> Walk<'a> {
         }
         schema
     }
+}
+
+/// Of a `schema` whose `method` selects what else is allowed, the part for the method of `value`.
+pub(crate) fn chosen<'a>(schema: &'a Value, value: Option<&Value>) -> &'a Value {
+    let part = || {
+        let method = value?.get("method")?;
+        let parts = schema.get("allOf")?.as_array()?;
+        let same = |part: &&Value| part.pointer("/if/properties/method/const") == Some(method);
+        parts.iter().find(same)?.get("then")
+    };
+    part().unwrap_or(schema)
 }
 
 /// The names of the JSON types that `schema` takes, `null` left out. Empty when it takes all.
@@ -114,7 +136,7 @@ mod tests {
             },
             "$defs": {"A": {"properties": {"list": {"items": {"enum": ["x", "y"]}}}}},
         });
-        let walk = Walk { root: &schema };
+        let walk = Walk { root: &schema, value: &Value::Null };
         assert_eq!(keys(walk.at("/a").unwrap()), ["list"]);
         assert_eq!(options(walk.at("/a/list/3").unwrap()), ["x", "y"]);
         assert_eq!(types(walk.at("/m/any").unwrap()), ["integer"]);
@@ -125,7 +147,24 @@ mod tests {
     #[test]
     fn a_schema_that_refers_to_itself_ends() {
         let schema = json!({"$ref": "#"});
-        assert!(Walk { root: &schema }.at("/a").is_none());
+        assert!(Walk { root: &schema, value: &Value::Null }.at("/a").is_none());
+    }
+
+    #[test]
+    fn the_method_of_a_value_selects_its_keys() {
+        let part = |method: &str, key: &str| {
+            json!({"if": {"properties": {"method": {"const": method}}},
+                   "then": {"properties": {"method": {}, key: {}}}})
+        };
+        let schema = json!({"properties": {"q": {
+            "properties": {"method": {}}, "allOf": [part("a", "x"), part("b", "y")]}}});
+        let told = |value: &Value| {
+            let at = Walk { root: &schema, value }.at("/q").unwrap();
+            keys(at).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&json!({"q": {"method": "b"}})), ["method", "y"]);
+        assert_eq!(told(&json!({"q": {"method": "c"}})), ["method"]);
+        assert_eq!(told(&json!({"q": {}})), ["method"]);
     }
 
     #[test]

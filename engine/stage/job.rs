@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::profile::{Subject, profile};
-use super::tokens::{TOKENS_FILE, TokenFile};
 use super::{Artifact, Pin, Sabotage, Setting, hub, wheel};
 use crate::backend::{self, Backend, OpenOptions, RuntimeFacts, onnxruntime};
 use crate::base::{Digest, chain};
-use crate::data::Texts;
+use crate::data::{TOKENS_FILE, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
 use crate::measure::Observed;
 use crate::model::{Kind, RandomModel};
@@ -45,6 +44,8 @@ pub enum Job {
         pass: String,
         params: serde_json::Value,
         input: Artifact,
+        /// Folder with the data set that the pass calibrates with.
+        data: Option<PathBuf>,
         /// Shared library of the runtime, for passes that run it.
         runtime: Option<PathBuf>,
         out: PathBuf,
@@ -223,14 +224,14 @@ impl Job {
                 }
                 tokenize(model, &texts, *tokens, out)
             }
-            Self::Pass { pass, params, input, runtime, out } => {
+            Self::Pass { pass, params, input, data, runtime, out } => {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
                 let kind = input.kind;
                 let linkable = input.stamp.is_none();
-                let runtime = runtime.as_deref();
-                let job =
-                    PassJob { input: &input.path, kind, params, out, runtime, linkable, progress };
+                let (data, runtime) = (data.as_deref(), runtime.as_deref());
+                let input = &input.path;
+                let job = PassJob { input, kind, params, out, data, runtime, linkable, progress };
                 let notes = found.apply(&job)?;
                 Ok(Done::Artifact { kind: notes.kind, notes: notes.notes })
             }

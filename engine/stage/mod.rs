@@ -34,7 +34,7 @@ pub use profile::{PEAKS_FILE, ProfileStage, Roofline, trace_file};
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use source::{Source, SourceError, find_file};
-pub use tokens::{LoadTokens, TokenFile};
+pub use tokens::LoadTokens;
 
 /// One kind of step with everything that is known about it before anything runs.
 #[derive(Debug, Clone, PartialEq)]

@@ -52,11 +52,18 @@ impl Optimize {
         }
     }
 
-    pub fn job(&self, input: &Artifact, runtime: Option<PathBuf>, out: PathBuf) -> Job {
+    pub fn job(
+        &self,
+        input: &Artifact,
+        data: Option<PathBuf>,
+        runtime: Option<PathBuf>,
+        out: PathBuf,
+    ) -> Job {
         Job::Pass {
             pass: self.pass.clone(),
             params: self.params.clone(),
             input: input.clone(),
+            data,
             runtime,
             out,
         }

@@ -4,17 +4,13 @@
 //! call of a measured process.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Artifact, Job};
 use crate::base::Digest;
 use crate::store::{Input, Recipe};
-
-/// Name of the one file such an artifact holds.
-pub const TOKENS_FILE: &str = "tokens.json";
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadTokens {
@@ -28,15 +24,6 @@ pub struct LoadTokens {
     pub seed: Option<u64>,
     /// Longest sequence kept of a document.
     pub tokens: Option<u32>,
-}
-
-/// Token sequences of a data set, without beginning-of-text tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokenFile {
-    /// What the model expects before a text, if anything.
-    pub bos: Option<u32>,
-    pub documents: Vec<Vec<u32>>,
 }
 
 impl LoadTokens {
@@ -72,20 +59,5 @@ impl LoadTokens {
             tokens: self.tokens,
             out,
         }
-    }
-}
-
-impl TokenFile {
-    pub fn read(folder: &Path) -> Result<Self, String> {
-        let path = folder.join(TOKENS_FILE);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-        serde_json::from_str(&text)
-            .map_err(|error| format!("`{}` is damaged: {error}", path.display()))
-    }
-
-    /// The documents with the beginning-of-text token in front.
-    pub fn with_bos(&self) -> Vec<Vec<u32>> {
-        self.documents.iter().map(|d| self.bos.iter().chain(d).copied().collect()).collect()
     }
 }
