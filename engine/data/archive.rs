@@ -171,11 +171,11 @@ pub(crate) mod tests {
 
     #[test]
     fn a_bomb_is_left_after_its_first_bytes() {
-        let path = archive("bomb", &[("zeros", &vec![0; 64 << 20])]);
+        let path = archive("bomb", &[("zeros", &vec![0; 8 << 20])]);
         let mut out = Vec::new();
         let error = Archive::open(&path).unwrap().copy("zeros", u64::MAX, &mut out).unwrap_err();
         assert!(matches!(error, ArchiveError::Expands { .. }), "{error}");
-        assert!(out.len() < 32 << 20, "{} bytes were written", out.len());
+        assert!(out.len() < 4 << 20, "{} bytes were written", out.len());
         std::fs::remove_file(path).unwrap();
     }
 
