@@ -145,6 +145,28 @@ fn a_first_spec_is_written_from_what_the_model_says() {
 }
 
 #[test]
+fn a_first_spec_of_a_graph_shows_its_signature_and_asks_for_free_dimensions() {
+    let graph = Path::new(PROJECT).join("../shared/data/silero-vad/silero_vad.onnx");
+    if !graph.is_file() {
+        eprintln!("skipped: no {}", graph.display());
+        return;
+    }
+    let text = plain(&["init", graph.to_str().unwrap()]).expect(0).stdout;
+    for line in [
+        "# operator sets: ai.onnx 16",
+        "# input  input [input_dim0, input_dim1] f32",
+        "# input  sr [] i64",
+        "  fp32: {}",
+        "    batch: [1]",
+        "      \"input_dim1\": [256]",
+        "      \"state_dim1\": [1]",
+    ] {
+        assert!(text.lines().any(|l| l == line), "lacks `{line}`: {text}");
+    }
+    assert!(text.contains("# operators: Constant 341, Slice 60, "), "{text}");
+}
+
+#[test]
 fn what_is_no_model_gets_no_spec_but_advice() {
     let house = House::new();
     let pickled = house.folder.join("pickled");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::{Exit, Failure};
+use super::init_graph::Graph;
 use crate::base::chain;
 use crate::base::files::publish_file;
 use crate::model::{self, Kind};
@@ -13,13 +14,14 @@ use crate::stage::Source;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   engine init examples/models/story_llama > my_model.yaml
+  engine init model.onnx -o specs/my_graph.yaml
   engine init model.gguf --data heldout.jsonl -o specs/my_model.yaml
   engine init random://llama-3.2-1b?seed=7")]
 pub struct Init {
-    /// A checkpoint folder, a .gguf file, or a source such as `hf://org/name`.
+    /// A checkpoint folder, a .gguf file, an .onnx graph, or a source such as `hf://org/name`.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// Held-out text (.jsonl or .txt) for quality and prompts.
+    /// Held-out text (.jsonl or .txt) for quality and prompts; for a graph, recorded inputs.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Write to a new file instead of stdout; an existing one is not replaced.
@@ -34,6 +36,7 @@ struct Found {
     comment: Vec<String>,
     context: u64,
     random: bool,
+    graph: Option<Graph>,
 }
 
 impl Init {
@@ -71,7 +74,14 @@ impl Init {
             }
             let comment =
                 vec!["not looked at yet: the model is made or fetched when it runs".into()];
-            return Ok(Found { source, kind: Kind::Checkpoint, comment, context, random });
+            return Ok(Found {
+                source,
+                kind: Kind::Checkpoint,
+                comment,
+                context,
+                random,
+                graph: None,
+            });
         };
         let facts = model::facts(Path::new(path)).map_err(|error| {
             let failure = Failure::invalid(chain(&error));
@@ -80,20 +90,27 @@ impl Init {
                 None => failure,
             }
         })?;
-        let mut comment = vec![format!(
-            "{} with {} parameters, mostly {}, context of {} tokens",
-            facts.architecture,
-            facts.parameters,
-            facts.dtype,
-            facts.context_length.unwrap_or(0)
-        )];
-        comment.push(format!("task {}: {}", facts.task, facts.signature));
+        let graph = Graph::of(&facts);
+        let comment = match &graph {
+            Some(graph) => graph.comment.clone(),
+            None => vec![
+                format!(
+                    "{} with {} parameters, mostly {}, context of {} tokens",
+                    facts.architecture,
+                    facts.parameters,
+                    facts.dtype,
+                    facts.context_length.unwrap_or(0)
+                ),
+                format!("task {}: {}", facts.task, facts.signature),
+            ],
+        };
         Ok(Found {
             source,
             kind: facts.kind,
             comment,
             context: facts.context_length.unwrap_or(2048),
             random: facts.random_weights,
+            graph,
         })
     }
 
@@ -124,6 +141,10 @@ impl Init {
         line("model:");
         line(&format!("  source: {}", quoted(&found.source)));
         line("");
+        if let Some(graph) = &found.graph {
+            graph.write(self.data.as_deref(), &mut line);
+            return out;
+        }
         let data = self.data.as_ref().filter(|_| !found.random);
         if let Some(data) = data {
             let file = quoted(&format!("file://{}", data.display()));

@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod generate;
 mod init;
+mod init_graph;
 mod list;
 mod plan;
 mod report;
