@@ -52,7 +52,12 @@ fn made(folder: &Folder, model: &Path, chain: &[(&str, Value)]) -> (Kind, PathBu
 
 fn open(library: &Path, (kind, path): &(Kind, PathBuf), capacity: usize) -> Box<dyn Generator> {
     let id = if *kind == Kind::Onnx { "onnxruntime" } else { "candle" };
-    let how = OpenOptions { capacity, threads: Some(2), runtime: Some(library.to_owned()) };
+    let how = OpenOptions {
+        capacity,
+        threads: Some(2),
+        runtime: Some(library.to_owned()),
+        profile: None,
+    };
     backend(id).unwrap().open(path, *kind, &how).unwrap()
 }
 

@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::job::{JobError, find_backend};
 use super::operators::{Call, phases};
-use super::tokens::TokenFile;
 use super::trace;
 use super::{Artifact, Done, Setting};
 use crate::backend::{Generator, Logits, OpenOptions};
 use crate::base::Digest;
+use crate::data::TokenFile;
 use crate::machine;
 use crate::scenario::{Clock, Monotonic};
 use crate::store::Recipe;
