@@ -35,6 +35,10 @@ impl Backend for Candle {
         &[Kind::Checkpoint, Kind::Gguf]
     }
 
+    fn providers(&self) -> &'static [&'static str] {
+        &["candle's CPU device"]
+    }
+
     fn open(
         &self,
         artifact: &Path,

@@ -59,6 +59,10 @@ pub trait Backend: Sync {
         None
     }
 
+    /// Execution providers that its sessions register. With a single one no node can run
+    /// elsewhere.
+    fn providers(&self) -> &'static [&'static str];
+
     /// Opens an artifact for generation.
     ///
     /// `artifact` is a checkpoint folder or a GGUF file. Headers have been checked by the model

@@ -30,6 +30,10 @@ impl Backend for OnnxRuntime {
         &[Kind::Onnx]
     }
 
+    fn providers(&self) -> &'static [&'static str] {
+        &["CPUExecutionProvider"]
+    }
+
     fn runtime(&self) -> Option<&'static str> {
         Some(ID)
     }

@@ -287,7 +287,8 @@ fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Pr
             let note = format!("`{name}`: size not checked, because `{other}` has no artifact");
             unchecked.push(note);
         }
-        found.push((name, check(expect, &model.facts, model.artifact.bytes, &size_of)));
+        found
+            .push((name, check(expect, &model.facts, &model.artifact, &variant.backend, &size_of)));
     }
     state.notes.append(&mut unchecked);
     for (name, checks) in found {

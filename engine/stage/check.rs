@@ -1,18 +1,21 @@
 //! `expect:`: post-conditions on an artifact, checked before any time is spent on measuring.
 
+use super::{Artifact, check_graph};
 use crate::base::{Bytes, Percent};
 use crate::model::ModelFacts;
 use crate::record::Check;
-use crate::spec::Expect;
+use crate::spec::{CountBounds, Expect};
 
-/// Checks `facts` of a variant of `bytes` on disk. `size_of` gives the size of another variant.
+/// Checks `facts` of a variant's artifact, which `backend` will run. `size_of` gives the size of
+/// another variant.
 pub fn check(
     expect: &Expect,
     facts: &ModelFacts,
-    bytes: u64,
+    artifact: &Artifact,
+    backend: &str,
     size_of: &dyn Fn(&str) -> Option<u64>,
 ) -> Vec<Check> {
-    let mut checks = Vec::new();
+    let (mut checks, bytes) = (Vec::new(), artifact.bytes);
     // Without the other artifact there is nothing to compare with, which is no fault of this one.
     if let Some(size) = &expect.size_vs
         && let Some(other) = size_of(&size.variant).filter(|&other| other > 0)
@@ -31,29 +34,36 @@ pub fn check(
     }
     if let Some(share) = &expect.quantized_weights {
         let found = facts.quantized_share;
+        let enough = share.min.is_none_or(|min| found >= min.0);
+        let named = if enough { String::new() } else { check_graph::unquantized(artifact) };
         checks.push(Check {
             what: "share of weights stored in fewer than 16 bits".into(),
             expected: bounds(share.min.map(|p| p.to_string()), share.max.map(|p| p.to_string())),
-            found: Percent(found).to_string(),
-            passed: share.min.is_none_or(|min| found >= min.0)
-                && share.max.is_none_or(|max| found <= max.0),
+            found: format!("{}{named}", Percent(found)),
+            passed: enough && share.max.is_none_or(|max| found <= max.0),
         });
     }
     for (kind, count) in &expect.tensors {
         let found = facts.tensor_counts.get(kind).copied().unwrap_or(0);
-        let exactly = count.equals.map(|n| format!("exactly {n}"));
-        checks.push(Check {
-            what: format!("tensors stored as {kind}"),
-            expected: exactly.unwrap_or_else(|| {
-                bounds(count.min.map(|n| n.to_string()), count.max.map(|n| n.to_string()))
-            }),
-            found: found.to_string(),
-            passed: count.min.is_none_or(|min| found >= min)
-                && count.max.is_none_or(|max| found <= max)
-                && count.equals.is_none_or(|n| found == n),
-        });
+        checks.push(counted(format!("tensors stored as {kind}"), count, found, String::new()));
     }
+    checks.extend(check_graph::check(expect, facts, artifact, backend));
     checks
+}
+
+/// A number within bounds. `named` tells more about what was found.
+pub(super) fn counted(what: String, count: &CountBounds, found: u64, named: String) -> Check {
+    let exactly = count.equals.map(|n| format!("exactly {n}"));
+    Check {
+        what,
+        expected: exactly.unwrap_or_else(|| {
+            bounds(count.min.map(|n| n.to_string()), count.max.map(|n| n.to_string()))
+        }),
+        found: format!("{found}{named}"),
+        passed: count.min.is_none_or(|min| found >= min)
+            && count.max.is_none_or(|max| found <= max)
+            && count.equals.is_none_or(|n| found == n),
+    }
 }
 
 fn bounds(min: Option<String>, max: Option<String>) -> String {

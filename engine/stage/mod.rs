@@ -9,6 +9,7 @@
 mod artifact;
 mod bench;
 mod check;
+mod check_graph;
 pub mod hub;
 mod job;
 mod judge;
