@@ -71,6 +71,60 @@ fn every_variant_is_profiled_and_its_parts_add_up_to_less_than_its_latency() {
 }
 
 #[test]
+fn graphs_are_profiled_operator_by_operator_with_the_bits_of_their_weights() {
+    let Some(library) = support::ort_library() else { return };
+    let house = House::new();
+    let text = tiny_bench("graphs", 2, REQUESTS);
+    let variants = "variants:
+  fp32: {stages: [{export: {format: onnx}}, {fuse: {attention: gqa}}]}
+  int8: {from: fp32, stages: [{quantize: {method: dynamic}}]}
+  int4: {from: fp32, stages: [{quantize: {method: weight_only, bits: 4, block: 32}}]}
+";
+    let (head, rest) = text.split_once("variants:").expect("it has variants");
+    let (_, bench) = rest.split_once("bench:").expect("it has a benchmark");
+    let library = library.display();
+    let spec = format!(
+        "{head}runtime: {{onnxruntime: {{library: \"file://{library}\"}}}}\n{variants}bench:{bench}  profile: {{roofline: false}}\n"
+    );
+    house.run(&house.folder.write("t.yaml", spec)).expect(0);
+    let record = house.record();
+    let profiles = record["profiles"].as_array().expect("a list");
+    assert_eq!(profiles.len(), 3);
+    for profile in profiles {
+        assert_eq!(profile["unprofiled"], Value::Null, "{}", profile["variant"]);
+        for phase in profile["phases"].as_array().expect("a list") {
+            let latency: f64 = numbers(&phase["latencies"]).iter().sum();
+            let groups = phase["groups"].as_array().expect("a list");
+            let inside: f64 = groups.iter().map(|g| g["nanos"].as_f64().expect("a time")).sum();
+            assert!(inside > 0.0 && inside <= latency, "{inside} of {latency} ns");
+            assert!(groups.iter().any(|group| group["layer"] == 1), "layers have numbers");
+            let kept = groups.iter().find(|group| group["operator"] == "GroupQueryAttention");
+            assert!(kept.is_some_and(|group| group["operations"].as_u64() > Some(0)), "{groups:?}");
+        }
+    }
+    let products = |index: usize, operator: &str| -> Vec<Value> {
+        let groups = profiles[index]["phases"][1]["groups"].as_array().expect("a list");
+        groups.iter().filter(|group| group["operator"] == operator).cloned().collect()
+    };
+    let dense = products(0, "MatMul");
+    assert!(dense.iter().any(|group| group["arithmetic"] == "f32" && group["weights"].is_u64()));
+    assert!(
+        profiles[1]["phases"][1]["groups"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|group| group["arithmetic"] == "int8" && group["weights"].is_u64())
+    );
+    let packed = products(2, "MatMulNBits");
+    assert!(!packed.is_empty());
+    for group in packed {
+        let weights = group["weights"].as_f64().expect("it multiplies with weights");
+        let bytes = group["bytes"].as_f64().expect("the graph tells how many bits");
+        assert!(bytes > weights / 2.0 && bytes < weights, "{group}");
+    }
+}
+
+#[test]
 fn a_profile_that_cannot_be_made_fails_nothing() {
     let house = House::new();
     let spec = spec(&house, "{roofline: false, cells: [{variant: q8}]}");
