@@ -94,6 +94,11 @@ pub fn work(
         "Gather" | "Slice" | "GatherBlockQuantized" | "EmbedLayerNormalization" => {
             Some(moved(all(outputs).saturating_mul(2)))
         }
+        // Writes its second input into a buffer that stays where it is.
+        "TensorScatter" => Some(moved(inputs.get(1)?.bytes().saturating_mul(2))),
+        "Transpose" | "Concat" | "Split" | "Expand" | "Tile" | "Pad" | "Cast" | "Where" => {
+            Some(moved(all(inputs).saturating_add(all(outputs))))
+        }
         "MatMul" | "FusedMatMul" | "Gemm" | "FusedGemm" => {
             product(inputs, outputs, parameters, Arithmetic::F32, Width::OfInput)
         }
@@ -190,18 +195,25 @@ fn convolution(
     })
 }
 
-/// Attention over a cache whose keys and values are among the outputs as (batch, heads, positions,
-/// head dimension). A new sequence is causal: on average a query sees half of it. A single query
-/// sees all positions of the cache, which for a cache of fixed size are more than are filled.
+/// Attention over a cache whose keys and values are (batch, heads, positions, head dimension)
+/// among the outputs, or else among the inputs. A new sequence is causal: on average a query sees
+/// half of it. A single query sees all positions of the cache, which for a cache of fixed size are
+/// more than are filled.
 fn attention(inputs: &[Shaped], outputs: &[Shaped]) -> Option<Work> {
     let (query, out) = (inputs.first()?, outputs.first()?);
-    let positions = query.dims.get(1).copied()?;
-    let present = outputs.get(1).filter(|present| present.dims.len() == 4);
-    let stored = present.map_or(positions, |present| present.dims[2]);
-    let seen = if positions > 1 { positions.div_ceil(2) } else { stored };
-    let cache = present.map_or(0, |present| {
-        let used = if positions > 1 { positions.min(stored) } else { stored };
-        present.bytes().checked_div(stored.max(1)).unwrap_or(0).saturating_mul(2 * used)
+    // Positions stand before the heads' width: (b, s, width) or (b, heads, s, width).
+    let positions_of = |shape: &Shaped| shape.dims.iter().rev().nth(1).copied();
+    let positions = positions_of(query)?;
+    let rank_of_cache = |shape: &&Shaped| shape.dims.len() == 4;
+    let keys = outputs.get(1).filter(rank_of_cache).or_else(|| inputs.get(1));
+    let keys = keys.filter(|keys| keys.dims.len() >= 3);
+    let stored = keys.and_then(positions_of).unwrap_or(positions);
+    let (seen, used) = match positions {
+        1 => (stored, stored),
+        new => (new.div_ceil(2), new.min(stored)),
+    };
+    let cache = keys.map_or(0, |keys| {
+        keys.bytes().checked_div(stored.max(1)).unwrap_or(0).saturating_mul(2).saturating_mul(used)
     });
     Some(Work {
         operations: out.elements().saturating_mul(seen).saturating_mul(4),
@@ -253,6 +265,12 @@ mod tests {
         assert_eq!(decode.operations, 4 * 2048 * 160);
         assert_eq!(decode.bytes, Some(4 * (3072 + 2048) + 2 * 4 * 8 * 160 * 64));
         assert_eq!(step(128).unwrap().operations, 4 * 128 * 2048 * 64);
+        // The standard operator has heads in front of positions, and keys among its inputs.
+        let query = shaped("float", &[1, 32, 1, 64]);
+        let out = [query.clone()];
+        let inputs = [query, cache.clone(), cache];
+        let standard = work("Attention", &inputs, &out, None, None).unwrap();
+        assert_eq!(standard.operations, decode.operations);
     }
 
     #[test]

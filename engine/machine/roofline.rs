@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Cpu;
-use together::Effort;
+use together::{Best, Effort};
 
 /// What this machine can do at most with `threads` threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct PeakRates {
     pub f32_flops: Option<f64>,
     /// Bytes per second read from memory by streams that no cache can hold.
     pub memory_bytes: Option<f64>,
+    /// Least share of a best repetition for which its threads were on a processor. Well below 1
+    /// the machine was busy with something else, and the rates are lower bounds.
+    pub occupied: f64,
     /// The loops that gave the rates, such as `int8: avx512vnni`.
     pub loops: Vec<String>,
     pub unmeasured: Vec<Unmeasured>,
@@ -45,15 +48,23 @@ pub struct Unmeasured {
     pub why: String,
 }
 
+/// Below this share of processor time rates are lower bounds.
+const LEAST_OCCUPIED: f64 = 0.95;
+
 /// A loop's name and what it reached, or why there is none.
-type Rate = Result<(&'static str, f64), String>;
+type Rate = Result<(&'static str, Best), String>;
 
 impl PeakRates {
     /// Measures every rate; takes two to three seconds. Nothing else should run meanwhile.
     pub fn measure(threads: u32) -> Self {
         let caches = Cpu::read().cache.unwrap_or(32 << 20);
-        let effort = Effort { repetition: Duration::from_millis(25), repetitions: 16 };
+        let effort = Effort { repetition: Duration::from_millis(5), repetitions: 100 };
         Self::with(threads, effort, memory::buffer(caches))
+    }
+
+    /// Whether something else ran on the machine's processors meanwhile.
+    pub fn disturbed(&self) -> bool {
+        self.occupied < LEAST_OCCUPIED
     }
 
     fn with(threads: u32, effort: Effort, buffer: usize) -> Self {
@@ -64,6 +75,7 @@ impl PeakRates {
             bf16_flops: None,
             f32_flops: None,
             memory_bytes: None,
+            occupied: 1.0,
             loops: Vec::new(),
             unmeasured: Vec::new(),
         };
@@ -76,9 +88,10 @@ impl PeakRates {
 
     fn note(&mut self, rate: &str, found: Rate) -> Option<f64> {
         match found {
-            Ok((name, value)) => {
+            Ok((name, best)) => {
                 self.loops.push(format!("{rate}: {name}"));
-                Some(value)
+                self.occupied = self.occupied.min(best.occupied);
+                Some(best.rate)
             }
             Err(why) => {
                 self.unmeasured.push(Unmeasured { rate: rate.to_owned(), why });

@@ -12,9 +12,6 @@ const SMALL_RESIDUAL: f64 = 0.05;
 /// Gains below this share of the latency are not worth a sentence.
 const SMALL_GAIN: f64 = 0.01;
 
-/// From this share of the limit on, no other kernel is looked for.
-const WELL_REACHED: f64 = 0.6;
-
 const MOST_ADVICE: usize = 5;
 
 /// What dominates, what limits it, and what stayed unquantized.
@@ -29,7 +26,8 @@ pub fn findings(sheet: &PhaseSheet) -> Vec<String> {
             wanted
         });
         let parts: Vec<String> = top.map(|row| format!("{} {}", title(row), share(row))).collect();
-        out.push(format!("Most of {call} is {}.", parts.join(", ")));
+        let most = if told >= 0.5 { "Most of" } else { "The largest part of" };
+        out.push(format!("{most} {call} is {}.", parts.join(", ")));
         if let Reading::Known(limit) = &first.limit {
             out.push(limits(first, limit.bound, limit.reached));
         }
@@ -89,12 +87,12 @@ fn limits(row: &LoadRow, bound: Bound, reached: f64) -> String {
     }
 }
 
-/// What to try, best first. The gain is the share of the latency times one minus the reciprocal
-/// of the attainable speed-up: what would be saved if the part ran at the machine's limit.
+/// What to try, best first. The gain is the part's share of the latency times one minus the
+/// reciprocal of its attainable speed-up: for narrower weights the ratio of the limits before and
+/// after, for other kernels the distance to the limit.
 pub fn advice(sheet: &PhaseSheet, peaks: Option<&PeakRates>) -> Vec<Advice> {
     let Some(peaks) = peaks else { return Vec::new() };
-    let mut out: Vec<Advice> =
-        sheet.operators.iter().filter_map(|row| for_row(row, peaks)).collect();
+    let mut out: Vec<Advice> = sheet.operators.iter().flat_map(|row| for_row(row, peaks)).collect();
     if sheet.residual > SMALL_RESIDUAL {
         out.push(Advice {
             text:
@@ -109,45 +107,51 @@ pub fn advice(sheet: &PhaseSheet, peaks: Option<&PeakRates>) -> Vec<Advice> {
     out
 }
 
-fn for_row(row: &LoadRow, peaks: &PeakRates) -> Option<Advice> {
-    let limit = row.limit.known()?;
-    let gained = |attainable: f64| row.share * (1.0 - (attainable / row.seconds).min(1.0));
-    let now = format::exact(row.seconds, Unit::Seconds);
+fn for_row(row: &LoadRow, peaks: &PeakRates) -> Vec<Advice> {
+    let Some(limit) = row.limit.known() else { return Vec::new() };
+    let mut out = Vec::new();
+    // What is saved when the part takes `share` of its time.
+    let mut advise = |text: String, share: f64| {
+        out.push(Advice { text, gain: row.share * (1.0 - share.clamp(0.0, 1.0)) });
+    };
     let name = title(row);
-    if in_f32(row) {
-        let attainable = as_int8(row, peaks)?;
-        let then = format::exact(attainable, Unit::Seconds);
+    let reached = format::percent_rough(limit.reached);
+    if in_f32(row)
+        && let Some(attainable) = as_int8(row, peaks)
+        && limit.attainable > 0.0
+    {
+        let ratio = attainable / limit.attainable;
+        let now = format::exact(row.seconds, Unit::Seconds);
+        let then = format::exact(row.seconds * ratio, Unit::Seconds);
         let text = format!(
-            "Quantize the weights of {name} to 8 bits: {now} could become {then} at the machine's int8 and memory rates."
+            "Quantize the weights of {name} to 8 bits: {now} could become {then} at the same share of the machine's limit."
         );
-        return Some(Advice { text, gain: gained(attainable) });
+        advise(text, ratio);
     }
     match (row.weights, row.bytes, limit.bound) {
-        (Some(weights), Some(bytes), Bound::Memory) if bytes > 0.9 * weights => {
-            let attainable = row.seconds * (1.0 - 0.5 * weights / bytes).max(0.5);
+        (Some(weights), Some(bytes), Bound::Memory) if !in_f32(row) && bytes > 0.9 * weights => {
             let text = format!(
                 "Store the weights of {name} in 4 bits: it waits for memory, and half the bytes take half the time."
             );
-            Some(Advice { text, gain: gained(attainable) })
+            advise(text, 1.0 - 0.5 * weights / bytes);
         }
-        (Some(_), ..) if limit.reached < WELL_REACHED => {
+        (Some(_), _, Bound::Overhead) => {
             let text = format!(
-                "Look for a faster kernel for {name}, another number of threads or another layout: it reaches {} of the limit.",
-                format::percent_rough(limit.reached)
+                "Look for a faster kernel for {name}, another number of threads or another layout: it reaches {reached} of the limit."
             );
-            Some(Advice { text, gain: gained(limit.attainable) })
+            advise(text, limit.reached);
         }
         (None, _, Bound::Overhead) => {
             let text = format!(
-                "Fuse or avoid {name}: {} runs of {} each, at {} of the limit.",
+                "Fuse or avoid {name}: {} runs of {} each, at {reached} of the limit.",
                 format::rough(row.events),
                 format::exact(row.seconds / row.events.max(1e-9), Unit::Seconds),
-                format::percent_rough(limit.reached)
             );
-            Some(Advice { text, gain: gained(limit.attainable) })
+            advise(text, limit.reached);
         }
-        _ => None,
+        _ => {}
     }
+    out
 }
 
 /// Seconds per call if the weights had 8 bits and the arithmetic were int8.

@@ -364,6 +364,7 @@ pub fn peaks() -> PeakRates {
         bf16_flops: None,
         f32_flops: Some(250e9),
         memory_bytes: Some(50e9),
+        occupied: 1.0,
         loops: vec!["int8: avx512vnni".into(), "f32: avx512f".into()],
         unmeasured: vec![Unmeasured {
             rate: "bf16".into(),

@@ -3,7 +3,7 @@
 use super::Rate;
 use super::together::Effort;
 #[cfg(target_arch = "x86_64")]
-use super::together::turns_per_second;
+use super::together::best;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Operands, bf16_512, fma_256, fma_512, maddubs, mul_add_128, vnni_256, vnni_512};
 
@@ -36,13 +36,13 @@ fn first(threads: u32, effort: Effort, rate: &str) -> Rate {
         return Err(format!("this processor has no wide instruction for {rate}"));
     };
     let operands = operands(rate);
-    let turns = turns_per_second(threads, effort, || {
+    let reached = best(threads, effort, || {
         |turns| {
             // SAFETY: `able` has found the instructions that the loop uses.
             unsafe { (found.body)(turns.max(1), &operands) }
         }
     });
-    Ok((found.name, turns * found.operations))
+    Ok((found.name, reached.times(found.operations)))
 }
 
 /// Small ordinary numbers: denormals and infinities are slow on some processors.
@@ -117,7 +117,7 @@ fn first(threads: u32, effort: Effort, rate: &str) -> Rate {
     if rate != "f32" {
         return Err(format!("there is no {rate} loop for this processor"));
     }
-    let turns = super::together::turns_per_second(threads, effort, || {
+    let reached = super::together::best(threads, effort, || {
         |turns: u64| {
             let (a, b) = std::hint::black_box(([1.0_f32; LANES], [1e-3_f32; LANES]));
             let mut sums = [[0.0_f32; LANES]; CHAINS];
@@ -131,5 +131,5 @@ fn first(threads: u32, effort: Effort, rate: &str) -> Rate {
             std::hint::black_box(sums);
         }
     });
-    Ok(("portable", turns * (2 * LANES * CHAINS) as f64))
+    Ok(("portable", reached.times((2 * LANES * CHAINS) as f64)))
 }

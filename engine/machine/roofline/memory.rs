@@ -1,7 +1,7 @@
 //! Reading from memory as fast as it comes.
 
 use super::Rate;
-use super::together::{Effort, turns_per_second};
+use super::together::{Effort, best};
 use crate::machine::total_memory;
 
 /// Bytes read by one turn of a loop.
@@ -18,7 +18,7 @@ pub fn buffer(cache: u64) -> usize {
 /// Bytes per second that `threads` threads read, each its own part of `buffer` bytes.
 pub fn read(threads: u32, effort: Effort, buffer: usize) -> Rate {
     let own = (buffer / threads as usize / TURN).max(1) * TURN;
-    let turns = turns_per_second(threads, effort, || {
+    let reached = best(threads, effort, || {
         // Filled by the thread that reads it, so that it lies in that thread's memory node.
         let bytes = vec![1_u8; own];
         let mut at = 0;
@@ -29,7 +29,7 @@ pub fn read(threads: u32, effort: Effort, buffer: usize) -> Rate {
             }
         }
     });
-    Ok((NAME, turns * TURN as f64))
+    Ok((NAME, reached.times(TURN as f64)))
 }
 
 #[cfg(target_arch = "x86_64")]

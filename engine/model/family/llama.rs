@@ -87,10 +87,12 @@ impl Llama {
     /// Returns f32 logits of shape (batch, positions, vocab), or (batch, 1, vocab) for the last
     /// position alone: the output projection is a fifth of a small model's prefill.
     pub fn forward(&mut self, tokens: &Tensor, last_only: bool) -> Result<Tensor> {
-        let (_, positions) = tokens.dims2()?;
+        let (batch, positions) = tokens.dims2()?;
         let start = self.layers[0].cache.current_seq_len();
         let (mut xs, mask) = {
-            let _part = part("embedding", None, PartWork::default);
+            let _part = part("embedding", None, || {
+                PartWork::moved(positions * batch * self.norm.elem_count())
+            });
             let xs = self.embedding.rows(tokens)?.to_dtype(self.dtype)?;
             (xs, causal_mask(positions, start, self.dtype)?)
         };
@@ -165,11 +167,11 @@ impl Layer {
         };
         let normed = norm(xs, &self.attention_norm)?;
         let xs = {
-            let _part = part("attention", layer, PartWork::default);
+            let _part = part("attention", layer, || PartWork::elementwise(1, &[xs, xs], &[xs]));
             (xs + self.attend(&normed, rotary, start, mask)?)?
         };
         let normed = norm(&xs, &self.mlp_norm)?;
-        let _part = part("mlp", layer, PartWork::default);
+        let _part = part("mlp", layer, || PartWork::elementwise(1, &[&xs, &xs], &[&xs]));
         let both = {
             let matrices = [&self.gate, &self.up];
             let _part = part("mlp.gate_up", layer, || Matrix::work(&matrices, &normed));

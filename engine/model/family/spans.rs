@@ -29,6 +29,11 @@ impl PartWork {
         Self { operations: operations * elements, bytes, ..Self::default() }
     }
 
+    /// `elements` of f32 looked up and written.
+    pub fn moved(elements: usize) -> Self {
+        Self { bytes: 8 * elements, ..Self::default() }
+    }
+
     /// Causal attention as it is computed: every query with every key of the cache, masked or not.
     pub fn attention(query: &Tensor, keys: &Tensor, values: &Tensor) -> Self {
         let seen = keys.dims().iter().rev().nth(1).copied().unwrap_or_default();

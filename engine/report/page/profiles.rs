@@ -81,7 +81,12 @@ fn facts(sheet: &ProfileSheet) -> Vec<Fact> {
                     None => format!("{name} unmeasured"),
                 })
                 .collect();
-            out.push(fact("peak rates", told.join(", ")));
+            let bounds = if peaks.disturbed() {
+                "; lower bounds, because the machine was busy while they were measured"
+            } else {
+                ""
+            };
+            out.push(fact("peak rates", format!("{}{bounds}", told.join(", "))));
             out.extend(
                 peaks.unmeasured.iter().map(|missing| {
                     fact("unmeasured", format!("{}: {}", missing.rate, missing.why))
