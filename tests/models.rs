@@ -34,7 +34,6 @@ fn made(folder: &Folder, name: &str, model: &Path, id: &str, params: &Value) -> 
         out: &out,
         data: None,
         runtime: None,
-        linkable: false,
         progress: &|_| {},
     };
     let notes = pass(id, params).expect("a known pass").apply(&job).unwrap();

@@ -40,7 +40,6 @@ fn made(folder: &Folder, model: &Path, chain: &[(&str, Value)]) -> (Kind, PathBu
             out: &out,
             data: None,
             runtime: None,
-            linkable: true,
             progress: &|_| {},
         };
         let notes = pass(id, params).expect("a known pass").apply(&job).unwrap();

@@ -64,7 +64,7 @@ impl Pass for Fuse {
                 .map_err(|what| PassError::Graph { path: job.input.display().to_string(), what })?;
             notes.extend(fused);
         }
-        GraphWriter::new(job.out).finish_from(proto, &model, job.linkable, job.progress)?;
+        GraphWriter::new(job.out).finish_from(proto, &model, job.progress)?;
         copy_beside(job.input, job.out)?;
         Ok(PassNotes { kind: Kind::Onnx, notes })
     }

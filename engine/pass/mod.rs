@@ -98,8 +98,6 @@ pub struct PassJob<'a> {
     pub data: Option<&'a Path>,
     /// Shared library of ONNX Runtime, for passes that need it.
     pub runtime: Option<&'a Path>,
-    /// The input lies in the store and never changes: its files may be linked instead of copied.
-    pub linkable: bool,
     /// Told the share that is done, from 0 to 1.
     pub progress: &'a dyn Fn(f64),
 }

@@ -180,7 +180,7 @@ impl Pass for QuantizeDynamic {
         graph.prune();
         notes.insert(0, range.formula(params.per_channel));
         notes.insert(1, format!("{quantized} products and {rows} lookup tables quantized, {excluded} excluded; activations u8, scale and zero point from each tensor's own minimum and maximum (`DynamicQuantizeLinear`)"));
-        work.writer.finish_from(proto, &model, job.linkable, job.progress)?;
+        work.writer.finish_from(proto, &model, job.progress)?;
         copy_beside(job.input, job.out)?;
         Ok(PassNotes { kind: Kind::Onnx, notes })
     }

@@ -216,7 +216,7 @@ fn quantize(job: &PassJob<'_>, params: &Params, samples: &Samples) -> Result<Pas
     let formula = params.formula();
     let share = |done: f64| (job.progress)(0.8 + 0.2 * done);
     let (proto, counts) = rewrite(&model, &plan, &found.ranges, formula, &mut writer, &share)?;
-    writer.finish_from(proto, &model, job.linkable, &|_| {})?;
+    writer.finish_from(proto, &model, &|_| {})?;
     copy_beside(job.input, job.out)?;
 
     let is_product = |at: &&usize| is_product(&model.graph().node[**at]);
@@ -279,7 +279,7 @@ impl Watched {
         let watched = Self { graph: folder.join(GRAPH_FILE), folder };
         let mut proto = model.proto.clone();
         watch(&mut proto, plan.observed());
-        GraphWriter::new(&watched.folder).finish_from(proto, model, job.linkable, &|_| {})?;
+        GraphWriter::new(&watched.folder).finish_from(proto, model, &|_| {})?;
         Ok(watched)
     }
 }
@@ -334,7 +334,6 @@ mod tests {
             out: &out,
             data: None,
             runtime: Some(&library),
-            linkable: false,
             progress: &|_| {},
         };
         let read: Params = serde_json::from_value(params.clone()).unwrap();

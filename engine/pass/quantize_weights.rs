@@ -195,7 +195,7 @@ impl Pass for QuantizeWeights {
         proto.import(MICROSOFT, 1);
         notes.insert(0, grid.formula(params.block));
         notes.insert(1, format!("{quantized} products ({wider} of them in 8 bits) and {rows} lookup tables quantized, {excluded} excluded; accuracy level {}", params.accuracy_level));
-        work.writer.finish_from(proto, &model, job.linkable, job.progress)?;
+        work.writer.finish_from(proto, &model, job.progress)?;
         copy_beside(job.input, job.out)?;
         Ok(PassNotes { kind: Kind::Onnx, notes })
     }

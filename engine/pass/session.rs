@@ -60,7 +60,7 @@ impl Pass for SetSession {
         let options = params.over(&SessionOptions::of(&model)?);
         let mut proto = model.proto.clone();
         proto.set_metadata(METADATA_KEY, &options.text());
-        GraphWriter::new(job.out).finish_from(proto, &model, job.linkable, job.progress)?;
+        GraphWriter::new(job.out).finish_from(proto, &model, job.progress)?;
         copy_beside(job.input, job.out)?;
         let set: Map<String, Value> = serde_json::from_str(&options.text())?;
         let listed: Vec<String> = set.iter().map(|(key, value)| format!("{key} {value}")).collect();

@@ -228,10 +228,9 @@ impl Job {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
                 let kind = input.kind;
-                let linkable = input.stamp.is_none();
                 let (data, runtime) = (data.as_deref(), runtime.as_deref());
                 let input = &input.path;
-                let job = PassJob { input, kind, params, out, data, runtime, linkable, progress };
+                let job = PassJob { input, kind, params, out, data, runtime, progress };
                 let notes = found.apply(&job)?;
                 Ok(Done::Artifact { kind: notes.kind, notes: notes.notes })
             }

@@ -79,18 +79,18 @@ impl GraphWriter {
     }
 
     /// Adds the weights of `model` that are still in their files to `proto`, which came from it:
-    /// data files are taken over whole where most of their bytes are still used and `link` allows
-    /// it, other weights are copied. Then writes the graph.
+    /// data files of which most is still used are copied whole, which the file system may do
+    /// without copying a byte, other weights one by one. Then writes the graph.
     ///
-    /// `link` may only be true for files that never change, such as those of the store.
+    /// Files are never hard links: readers of ONNX refuse them, because a link may lead to what
+    /// its maker could not read.
     pub fn finish_from(
         mut self,
         mut proto: ModelProto,
         model: &OnnxModel,
-        link: bool,
         progress: &dyn Fn(f64),
     ) -> Result<(), ModelError> {
-        let linked = if link { self.link_files(&proto, model)? } else { Vec::new() };
+        let kept = self.copy_files(&proto, model)?;
         let graph = proto.graph.as_mut().expect("a model that was read has a graph");
         let left = |tensor: &TensorProto| {
             tensor.data_location == Some(EXTERNAL) && tensor.external_data.is_empty()
@@ -106,7 +106,7 @@ impl GraphWriter {
         for tensor in graph.initializer.iter_mut().filter(|tensor| left(tensor)) {
             let name = tensor.name.clone().unwrap_or_default();
             let stored = &model.weights[&name];
-            if let Some((_, as_name)) = linked.iter().find(|(file, _)| *file == stored.file) {
+            if let Some((_, as_name)) = kept.iter().find(|(file, _)| *file == stored.file) {
                 tensor.external_data = location(as_name, stored.offset, stored.bytes);
             } else {
                 let start = self.begin()?;
@@ -128,9 +128,9 @@ impl GraphWriter {
         std::fs::write(&path, proto.encode_to_vec()).map_err(ModelError::write(&path))
     }
 
-    /// Hard links to data files of `model` of which at least nine tenths are still used: the file
-    /// and its name here.
-    fn link_files(
+    /// Copies data files of `model` of which at least nine tenths are still used: the file and its
+    /// name here.
+    fn copy_files(
         &self,
         proto: &ModelProto,
         model: &OnnxModel,
@@ -143,18 +143,17 @@ impl GraphWriter {
                 *used.entry(&stored.file).or_default() += stored.bytes;
             }
         }
-        let mut linked = Vec::new();
+        let mut kept = Vec::new();
         for (file, used) in used {
             let size = std::fs::metadata(file).map_err(ModelError::read(file))?.len();
             if *file == model.path || (used as f64) < 0.9 * size as f64 {
                 continue;
             }
-            let name = format!("kept-{}.data", linked.len());
-            if std::fs::hard_link(file, self.folder.join(&name)).is_ok() {
-                linked.push((file.to_owned(), name));
-            }
+            let name = format!("kept-{}.data", kept.len());
+            std::fs::copy(file, self.folder.join(&name)).map_err(ModelError::read(file))?;
+            kept.push((file.to_owned(), name));
         }
-        Ok(linked)
+        Ok(kept)
     }
 
     /// Opens the data file if need be, pads it and gives the place where the next weight starts.
