@@ -56,7 +56,7 @@ fn residual(sheet: &PhaseSheet, call: &str) -> String {
     let seconds = sheet.latency - sheet.in_operators;
     if seconds < 0.0 {
         return format!(
-            "Operators take {} more than {call} by our clock: they ran side by side, or their clock differs.",
+            "Operators take {} more than {call} by our clock: they ran side by side, or watching them slowed them down.",
             format::exact(-seconds, Unit::Seconds)
         );
     }

@@ -426,12 +426,14 @@ fn profile() -> Profile {
             Phase {
                 name: "prefill".into(),
                 latencies: vec![80_000_000],
+                watched: vec![82_000_000],
                 cpu_time: Some(140_000_000),
                 groups: prefill,
             },
             Phase {
                 name: "decode".into(),
                 latencies: vec![9_000_000, 11_000_000],
+                watched: vec![12_000_000, 12_500_000],
                 cpu_time: Some(36_000_000),
                 groups: decode,
             },

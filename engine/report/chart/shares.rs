@@ -13,8 +13,8 @@ const ROW: f64 = 38.0;
 const BAR: f64 = 18.0;
 const LEGEND: f64 = 20.0;
 
-/// Operator types with a colour of their own: as many as there are colours.
-const MOST_TYPES: usize = 8;
+/// Operator types with a colour of their own: the first of the eight colours is for the others.
+const MOST_TYPES: usize = 7;
 
 /// Bars drawn at most; the tables have all.
 const MOST_BARS: usize = 40;
@@ -96,16 +96,16 @@ fn row(
     };
     for (index, name) in types.iter().enumerate() {
         let rows = phase.operators.iter().filter(|row| row.name == *name);
-        piece(rows.map(|row| row.share).sum(), series(index));
+        piece(rows.map(|row| row.share).sum(), series(index + 1));
     }
     let others = phase.operators.iter().filter(|row| !types.contains(&row.name));
-    piece(others.map(|row| row.share).sum(), MUTED);
+    piece(others.map(|row| row.share).sum(), series(0));
 }
 
 fn legend(canvas: &mut Canvas<'_>, types: &[String], top: f64) {
     let column = WIDTH / 3.0;
-    let own = types.iter().enumerate().map(|(i, name)| (name.as_str(), series(i)));
-    let rest = [("other operators", MUTED), ("outside operators", BAND)];
+    let own = types.iter().enumerate().map(|(i, name)| (name.as_str(), series(i + 1)));
+    let rest = [("other operators", series(0)), ("outside operators", BAND)];
     for (i, (name, colour)) in own.chain(rest).enumerate() {
         let (x, y) = (column * (i % 3) as f64, top + LEGEND * (i / 3) as f64);
         canvas.rect((x, y - 5.0), (x + 10.0, y + 5.0), colour);

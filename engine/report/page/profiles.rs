@@ -127,11 +127,12 @@ fn phase(sheet: &PhaseSheet) -> PhaseText {
     PhaseText {
         name: sheet.name.clone(),
         summary: format!(
-            "Mean of {} call{s}: {} by our clock, {} of it in operators, {} outside{utilisation}.",
+            "Mean of {} call{s}: {} by our clock, {} of it in operators, {} outside{utilisation}. While it was watched a call took {}.",
             format::count(sheet.calls as u64),
             format::exact(sheet.latency, Unit::Seconds),
             format::exact(sheet.in_operators, Unit::Seconds),
             format::percent_rough(sheet.residual),
+            format::exact(sheet.watched, Unit::Seconds),
         ),
         operators: sheet.operators.iter().map(load).collect(),
         layers: sheet.layers.iter().map(load).collect(),

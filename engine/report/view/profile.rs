@@ -25,9 +25,12 @@ pub struct ProfileSheet {
 #[derive(Debug, Clone, Serialize)]
 pub struct PhaseSheet {
     pub name: String,
+    /// Calls that were watched.
     pub calls: usize,
-    /// Mean wall seconds of a call.
+    /// Mean wall seconds of a call without a profiler.
     pub latency: f64,
+    /// The same while it was watched.
+    pub watched: f64,
     /// Mean seconds of a call inside operators.
     pub in_operators: f64,
     /// Share of the latency outside operators; below 0 where clocks disagree.
