@@ -1,4 +1,5 @@
-//! Profiles read: time by operator and layer, held against the latency and against the limits.
+//! Profiles read: time by operator and layer, held against the time of their calls and against
+//! the limits.
 
 use indexmap::IndexMap;
 
@@ -60,7 +61,8 @@ fn phase_sheet(phase: &Phase, peaks: Option<&PeakRates>, threads: Option<f64>) -
     let latency = mean(&phase.latencies);
     let inside: f64 =
         phase.groups.iter().map(|group| group.nanos as f64).sum::<f64>() / calls as f64;
-    let scale = Scale { calls: calls as f64, latency };
+    let watched = mean(&phase.watched);
+    let scale = Scale { calls: calls as f64, watched };
     let mut types = sums(&phase.groups, |group| (group.operator.clone(), group.arithmetic.clone()));
     types.sort_by(|_, a, _, b| b.nanos().total_cmp(&a.nanos()));
     let mut by_layer: Vec<&OpGroup> = phase.groups.iter().collect();
@@ -74,9 +76,9 @@ fn phase_sheet(phase: &Phase, peaks: Option<&PeakRates>, threads: Option<f64>) -
         name: phase.name.clone(),
         calls,
         latency: latency / 1e9,
-        watched: mean(&phase.watched) / 1e9,
+        watched: watched / 1e9,
         in_operators: inside / 1e9,
-        residual: if latency > 0.0 { 1.0 - inside / latency } else { 0.0 },
+        residual: if watched > 0.0 { 1.0 - inside / watched } else { 0.0 },
         utilisation: phase
             .cpu_time
             .zip(threads)
@@ -95,8 +97,8 @@ fn phase_sheet(phase: &Phase, peaks: Option<&PeakRates>, threads: Option<f64>) -
 #[derive(Clone, Copy)]
 struct Scale {
     calls: f64,
-    /// Mean nanoseconds of a call.
-    latency: f64,
+    /// Mean nanoseconds of a watched call.
+    watched: f64,
 }
 
 /// What groups with the same name add up to.
@@ -170,7 +172,7 @@ impl Sum<'_> {
             arithmetic,
             events: events / scale.calls,
             seconds,
-            share: if scale.latency > 0.0 { nanos / scale.calls / scale.latency } else { 0.0 },
+            share: if scale.watched > 0.0 { nanos / scale.calls / scale.watched } else { 0.0 },
             operations,
             bytes,
             weights: (weights > 0.0).then_some(weights / scale.calls),
@@ -243,7 +245,7 @@ mod tests {
     use super::*;
     use crate::report::fixture::{peaks, profiled};
 
-    /// Two calls of 10 ms; rates of 1000, 500, 250 G op/s and 50 GB/s.
+    /// Two watched calls of 10 ms; rates of 1000, 500, 250 G op/s and 50 GB/s.
     fn sheet() -> PhaseSheet {
         let record = profiled();
         let profile = &record.profiles[0];
@@ -251,9 +253,9 @@ mod tests {
     }
 
     #[test]
-    fn operators_add_up_to_the_latency_with_the_residual() {
+    fn operators_add_up_to_the_call_with_the_residual() {
         let sheet = sheet();
-        assert_eq!((sheet.calls, sheet.latency), (2, 0.010));
+        assert_eq!((sheet.calls, sheet.watched, sheet.latency), (2, 0.010, 0.008));
         assert!((sheet.in_operators - 0.009).abs() < 1e-12, "{}", sheet.in_operators);
         assert!((sheet.residual - 0.1).abs() < 1e-12);
         assert!((sheet.utilisation.unwrap() - 0.9).abs() < 1e-12);

@@ -1,8 +1,8 @@
 //! `profile`: where the time of one variant goes under one setting, in a process of its own.
 //!
 //! Never part of a timed launch: what tells its time is slower for it. So the same requests are
-//! made twice, without a profiler and with it, each time after one that warms up; the time of the
-//! operators is held against that of the calls that nobody watched.
+//! made twice, without a profiler and with it, each time after one that warms up: the time of the
+//! operators is held against that of their own calls, and those against the unwatched ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

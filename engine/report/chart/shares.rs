@@ -47,7 +47,7 @@ pub fn draw(study: &Study) -> Result<Option<Chart>, ReportError> {
     Ok(Some(Chart {
         title: "Where the time goes".into(),
         caption: format!(
-            "Share of a call's time by operator type, for each profiled variant and phase; the pale rest lies outside operators.{more}"
+            "Share of a watched call's time by operator type, for each profiled variant and phase; the pale rest lies outside operators.{more}"
         ),
         svg,
     }))
@@ -77,7 +77,7 @@ fn row(
     canvas.strong(&name, (0.0, y - 8.0), 13.0, INK, Align::Left);
     let setting = profile.setting.and_then(|i| study.settings.get(i));
     let setting = setting.filter(|_| study.settings.len() > 1).map(|s| s.short.as_str());
-    let time = format::exact(phase.latency, crate::measure::Unit::Seconds);
+    let time = format::exact(phase.watched, crate::measure::Unit::Seconds);
     let under: Vec<&str> =
         [Some(phase.name.as_str()), setting, Some(time.as_str())].into_iter().flatten().collect();
     let under = fitted(&under.join(", "), LEFT - 8.0, 12.0);
