@@ -82,7 +82,7 @@ impl PeakRates {
         out.f32_flops = out.note("f32", compute::f32(threads, effort));
         out.bf16_flops = out.note("bf16", compute::bf16(threads, effort));
         out.int8_ops = out.note("int8", compute::int8(threads, effort));
-        out.memory_bytes = out.note("memory", memory::read(threads, effort, buffer));
+        out.memory_bytes = out.note("memory", Ok(memory::read(threads, effort, buffer)));
         out
     }
 

@@ -36,15 +36,17 @@ pub struct Profile {
 pub struct Phase {
     pub name: String,
     /// Wall nanoseconds of each call by the engine's clock, from handing it over to having its
-    /// result.
+    /// result, without a profiler.
     pub latencies: Vec<u64>,
-    /// Processor time of the process during these calls in nanoseconds.
+    /// The same with the profiler that the groups come from.
+    pub watched: Vec<u64>,
+    /// Processor time of the process during the calls without a profiler, in nanoseconds.
     pub cpu_time: Option<u64>,
     /// By operator and layer, in order of time.
     pub groups: Vec<OpGroup>,
 }
 
-/// Events of one operator in one layer, summed over the calls of a phase.
+/// Events of one operator in one layer, summed over the watched calls of a phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpGroup {

@@ -6,10 +6,13 @@ use super::view::{Advice, Bound, LoadRow, PhaseSheet, Reading};
 use crate::machine::PeakRates;
 use crate::measure::Unit;
 
-/// Residuals up to this share of the latency are not mentioned.
+/// Residuals up to this share of a call are not mentioned.
 const SMALL_RESIDUAL: f64 = 0.05;
 
-/// Gains below this share of the latency are not worth a sentence.
+/// Slow-down by the profiler from which it is mentioned.
+const MUCH_WATCHING: f64 = 0.2;
+
+/// Gains below this share of a call are not worth a sentence.
 const SMALL_GAIN: f64 = 0.01;
 
 const MOST_ADVICE: usize = 5;
@@ -49,19 +52,28 @@ pub fn findings(sheet: &PhaseSheet) -> Vec<String> {
     if sheet.residual.abs() > SMALL_RESIDUAL {
         out.push(residual(sheet, &call));
     }
+    let events: f64 = sheet.operators.iter().map(|row| row.events).sum();
+    let cost = sheet.watched - sheet.latency;
+    if cost > MUCH_WATCHING * sheet.latency && events > 0.0 {
+        out.push(format!(
+            "Being watched slows {call} down {}, by about {} for each operator: short ones look longer than they are.",
+            format::ratio_rough(sheet.watched / sheet.latency),
+            format::exact(cost / events, Unit::Seconds)
+        ));
+    }
     out
 }
 
 fn residual(sheet: &PhaseSheet, call: &str) -> String {
-    let seconds = sheet.latency - sheet.in_operators;
+    let seconds = sheet.watched - sheet.in_operators;
     if seconds < 0.0 {
         return format!(
-            "Operators take {} more than {call} by our clock: they ran side by side, or their clock differs.",
+            "Operators take {} more than {call} by our clock: they ran side by side.",
             format::exact(-seconds, Unit::Seconds)
         );
     }
     format!(
-        "{} of {call}, {}, lies outside every operator: handing over inputs and results, scheduling, and what the profiler's clock rounds off.",
+        "{} of {call}, {}, lies outside every operator: handing over inputs and results, scheduling, the profiler's own work, and what its clock rounds off.",
         format::percent_rough(sheet.residual),
         format::exact(seconds, Unit::Seconds)
     )
@@ -87,18 +99,20 @@ fn limits(row: &LoadRow, bound: Bound, reached: f64) -> String {
     }
 }
 
-/// What to try, best first. The gain is the part's share of the latency times one minus the
+/// What to try, best first. The gain is the part's share of a call times one minus the
 /// reciprocal of its attainable speed-up: for narrower weights the ratio of the limits before and
 /// after, for other kernels the distance to the limit.
 pub fn advice(sheet: &PhaseSheet, peaks: Option<&PeakRates>) -> Vec<Advice> {
     let Some(peaks) = peaks else { return Vec::new() };
     let mut out: Vec<Advice> = sheet.operators.iter().flat_map(|row| for_row(row, peaks)).collect();
-    if sheet.residual > SMALL_RESIDUAL {
+    // Held against an unwatched call: the profiler's own work lies between operators too.
+    let outside = 1.0 - sheet.in_operators / sheet.latency;
+    if sheet.residual > SMALL_RESIDUAL && outside > SMALL_RESIDUAL {
         out.push(Advice {
             text:
                 "Spend less between operators: fewer and larger ones, results left where they are."
                     .into(),
-            gain: sheet.residual,
+            gain: outside.min(sheet.residual),
         });
     }
     out.retain(|advice| advice.gain >= SMALL_GAIN);

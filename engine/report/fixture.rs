@@ -373,7 +373,7 @@ pub fn peaks() -> PeakRates {
     }
 }
 
-/// A profile of two phases; `decode` has two calls of 10 ms and round numbers.
+/// A profile of two phases; `decode` has two watched calls of 10 ms and round numbers.
 fn profile() -> Profile {
     let group = |operator: &str, layer, nanos, work: Option<(u64, u64, u64)>, node: &str| OpGroup {
         operator: operator.into(),
@@ -425,14 +425,16 @@ fn profile() -> Profile {
         phases: vec![
             Phase {
                 name: "prefill".into(),
-                latencies: vec![80_000_000],
+                latencies: vec![78_000_000],
+                watched: vec![80_000_000],
                 cpu_time: Some(140_000_000),
                 groups: prefill,
             },
             Phase {
                 name: "decode".into(),
-                latencies: vec![9_000_000, 11_000_000],
-                cpu_time: Some(36_000_000),
+                latencies: vec![7_000_000, 9_000_000],
+                watched: vec![9_000_000, 11_000_000],
+                cpu_time: Some(28_800_000),
                 groups: decode,
             },
         ],

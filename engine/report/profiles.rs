@@ -1,4 +1,5 @@
-//! Profiles read: time by operator and layer, held against the latency and against the limits.
+//! Profiles read: time by operator and layer, held against the time of their calls and against
+//! the limits.
 
 use indexmap::IndexMap;
 
@@ -48,17 +49,20 @@ fn sheet(record: &Record, evidence: &Evidence<'_>, profile: &Profile) -> Profile
         phases: profile
             .phases
             .iter()
-            .filter(|phase| !phase.latencies.is_empty())
+            .filter(|phase| !phase.latencies.is_empty() && !phase.watched.is_empty())
             .map(|phase| phase_sheet(phase, peaks, threads))
             .collect(),
     }
 }
 
 fn phase_sheet(phase: &Phase, peaks: Option<&PeakRates>, threads: Option<f64>) -> PhaseSheet {
-    let calls = phase.latencies.len();
-    let wall: f64 = phase.latencies.iter().map(|&nanos| nanos as f64).sum();
-    let inside: f64 = phase.groups.iter().map(|group| group.nanos as f64).sum();
-    let scale = Scale { calls: calls as f64, wall };
+    let mean = |times: &[u64]| times.iter().map(|&n| n as f64).sum::<f64>() / times.len() as f64;
+    let calls = phase.watched.len();
+    let latency = mean(&phase.latencies);
+    let inside: f64 =
+        phase.groups.iter().map(|group| group.nanos as f64).sum::<f64>() / calls as f64;
+    let watched = mean(&phase.watched);
+    let scale = Scale { calls: calls as f64, watched };
     let mut types = sums(&phase.groups, |group| (group.operator.clone(), group.arithmetic.clone()));
     types.sort_by(|_, a, _, b| b.nanos().total_cmp(&a.nanos()));
     let mut by_layer: Vec<&OpGroup> = phase.groups.iter().collect();
@@ -71,14 +75,15 @@ fn phase_sheet(phase: &Phase, peaks: Option<&PeakRates>, threads: Option<f64>) -
     let mut sheet = PhaseSheet {
         name: phase.name.clone(),
         calls,
-        latency: wall / scale.calls / 1e9,
-        in_operators: inside / scale.calls / 1e9,
-        residual: if wall > 0.0 { 1.0 - inside / wall } else { 0.0 },
+        latency: latency / 1e9,
+        watched: watched / 1e9,
+        in_operators: inside / 1e9,
+        residual: if watched > 0.0 { 1.0 - inside / watched } else { 0.0 },
         utilisation: phase
             .cpu_time
             .zip(threads)
-            .filter(|(_, threads)| wall > 0.0 && *threads > 0.0)
-            .map(|(cpu, threads)| cpu as f64 / wall / threads),
+            .filter(|(_, threads)| latency > 0.0 && *threads > 0.0)
+            .map(|(cpu, threads)| cpu as f64 / (latency * phase.latencies.len() as f64) / threads),
         operators: rows(types, MOST_ROWS, peaks, scale),
         layers: rows(layers, MOST_LAYERS, peaks, scale),
         findings: Vec::new(),
@@ -92,8 +97,8 @@ fn phase_sheet(phase: &Phase, peaks: Option<&PeakRates>, threads: Option<f64>) -
 #[derive(Clone, Copy)]
 struct Scale {
     calls: f64,
-    /// Nanoseconds of all calls.
-    wall: f64,
+    /// Mean nanoseconds of a watched call.
+    watched: f64,
 }
 
 /// What groups with the same name add up to.
@@ -167,7 +172,7 @@ impl Sum<'_> {
             arithmetic,
             events: events / scale.calls,
             seconds,
-            share: if scale.wall > 0.0 { nanos / scale.wall } else { 0.0 },
+            share: if scale.watched > 0.0 { nanos / scale.calls / scale.watched } else { 0.0 },
             operations,
             bytes,
             weights: (weights > 0.0).then_some(weights / scale.calls),
@@ -240,7 +245,7 @@ mod tests {
     use super::*;
     use crate::report::fixture::{peaks, profiled};
 
-    /// Two calls of 10 ms; rates of 1000, 500, 250 G op/s and 50 GB/s.
+    /// Two watched calls of 10 ms; rates of 1000, 500, 250 G op/s and 50 GB/s.
     fn sheet() -> PhaseSheet {
         let record = profiled();
         let profile = &record.profiles[0];
@@ -248,9 +253,9 @@ mod tests {
     }
 
     #[test]
-    fn operators_add_up_to_the_latency_with_the_residual() {
+    fn operators_add_up_to_the_call_with_the_residual() {
         let sheet = sheet();
-        assert_eq!((sheet.calls, sheet.latency), (2, 0.010));
+        assert_eq!((sheet.calls, sheet.watched, sheet.latency), (2, 0.010, 0.008));
         assert!((sheet.in_operators - 0.009).abs() < 1e-12, "{}", sheet.in_operators);
         assert!((sheet.residual - 0.1).abs() < 1e-12);
         assert!((sheet.utilisation.unwrap() - 0.9).abs() < 1e-12);

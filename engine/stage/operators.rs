@@ -19,19 +19,19 @@ pub struct Call {
 /// Names kept of a group's operators.
 const NAMES: usize = 8;
 
-/// The phases that `calls` went through, each with its events in groups. Events of calls that do
-/// not count, or of none, are left out.
-pub fn phases(events: &[OpEvent], calls: &[Call]) -> Vec<Phase> {
+/// The phases that `calls` went through, each with its events in groups, and the times of `plain`
+/// calls that nobody watched. Events of calls that do not count, or of none, are left out.
+pub fn phases(events: &[OpEvent], calls: &[Call], plain: &[Call]) -> Vec<Phase> {
     let mut names: Vec<&'static str> = Vec::new();
     for call in calls.iter().filter(|call| call.counted) {
         if !names.contains(&call.phase) {
             names.push(call.phase);
         }
     }
-    names.into_iter().map(|name| phase(name, events, calls)).collect()
+    names.into_iter().map(|name| phase(name, events, calls, plain)).collect()
 }
 
-fn phase(name: &str, events: &[OpEvent], calls: &[Call]) -> Phase {
+fn phase(name: &str, events: &[OpEvent], calls: &[Call], plain: &[Call]) -> Phase {
     let own = |call: &&Call| call.counted && call.phase == name;
     let belongs = |event: &&OpEvent| calls.get(event.call as usize).as_ref().is_some_and(own);
     let mut groups: IndexMap<Key<'_>, Sum<'_>> = IndexMap::new();
@@ -46,8 +46,9 @@ fn phase(name: &str, events: &[OpEvent], calls: &[Call]) -> Phase {
     });
     Phase {
         name: name.to_owned(),
-        latencies: calls.iter().filter(own).map(|call| call.nanos).collect(),
-        cpu_time: calls.iter().filter(own).map(|call| call.cpu_time).sum(),
+        latencies: plain.iter().filter(own).map(|call| call.nanos).collect(),
+        watched: calls.iter().filter(own).map(|call| call.nanos).collect(),
+        cpu_time: plain.iter().filter(own).map(|call| call.cpu_time).sum(),
         groups,
     }
 }
@@ -146,9 +147,10 @@ mod tests {
             event(3, "c", Some(1), 12, None),
             event(9, "no such call", None, 1000, Some(1)),
         ];
-        let found = phases(&events, &calls);
+        let found = phases(&events, &calls, &calls[2..]);
         let [prefill, decode] = &found[..] else { panic!("{found:?}") };
-        assert_eq!((prefill.name.as_str(), &prefill.latencies[..]), ("prefill", &[100][..]));
+        assert_eq!((prefill.name.as_str(), &prefill.latencies[..]), ("prefill", &[][..]));
+        assert_eq!(prefill.watched, [100]);
         assert_eq!((prefill.groups.len(), prefill.groups[0].nanos), (1, 70));
         assert_eq!(decode.latencies, [50, 60]);
         assert_eq!(decode.cpu_time, Some(220));
@@ -162,7 +164,7 @@ mod tests {
     fn a_missing_reading_is_missing_from_the_sum() {
         let mut calls = [call("run", true, 5), call("run", true, 6)];
         calls[1].cpu_time = None;
-        let found = phases(&[], &calls);
+        let found = phases(&[], &calls, &calls);
         assert_eq!((found[0].cpu_time, found[0].groups.len()), (None, 0));
     }
 }

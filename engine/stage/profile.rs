@@ -1,8 +1,8 @@
 //! `profile`: where the time of one variant goes under one setting, in a process of its own.
 //!
-//! Never part of a timed launch: what tells its time is slower for it. The first request warms up;
-//! of the later ones every call is timed by our clock too, so that the time of the operators can
-//! be held against it.
+//! Never part of a timed launch: what tells its time is slower for it. So the same requests are
+//! made twice, without a profiler and with it, each time after one that warms up: the time of the
+//! operators is held against that of their own calls, and those against the unwatched ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,14 +82,27 @@ pub(super) struct Subject<'a> {
     pub out: &'a Path,
 }
 
-/// Carries the job out.
+/// Carries the job out: the same requests first without a profiler, then with it.
 pub(super) fn profile(subject: &Subject<'_>) -> Result<Done, JobError> {
+    let (plain, _) = requests(subject, None)?;
+    let (calls, mut generator) = requests(subject, Some(subject.out))?;
+    let peak_memory = machine::peak_memory();
+    let events = generator.operators()?;
+    std::fs::write(subject.out.join(trace::FILE), trace::chrome(&events, &calls))?;
+    Ok(Done::Profiled { phases: phases(&events, &calls, &plain), peak_memory })
+}
+
+/// Opens the artifact, with a profiler that writes into `profile`, and makes requests.
+fn requests(
+    subject: &Subject<'_>,
+    profile: Option<&Path>,
+) -> Result<(Vec<Call>, Box<dyn Generator>), JobError> {
     let request = subject.setting.request();
     let how = OpenOptions {
         capacity: request.prompt_tokens + request.new_tokens,
         threads: Some(subject.setting.threads),
         runtime: subject.runtime.map(Path::to_owned),
-        profile: Some(subject.out.to_owned()),
+        profile: profile.map(Path::to_owned),
     };
     let artifact = subject.artifact;
     let mut generator = find_backend(subject.backend)?.open(&artifact.path, artifact.kind, &how)?;
@@ -121,11 +134,7 @@ pub(super) fn profile(subject: &Subject<'_>) -> Result<Done, JobError> {
         }
         complete(&mut watch, generator.as_mut())?;
     }
-    let peak_memory = machine::peak_memory();
-    let events = generator.operators()?;
-    let calls = watch.calls;
-    std::fs::write(subject.out.join(trace::FILE), trace::chrome(&events, &calls))?;
-    Ok(Done::Profiled { phases: phases(&events, &calls), peak_memory })
+    Ok((watch.calls, generator))
 }
 
 /// Times calls.

@@ -13,8 +13,8 @@ const ROW: f64 = 38.0;
 const BAR: f64 = 18.0;
 const LEGEND: f64 = 20.0;
 
-/// Operator types with a colour of their own: as many as there are colours.
-const MOST_TYPES: usize = 8;
+/// Operator types with a colour of their own: the first of the eight colours is for the others.
+const MOST_TYPES: usize = 7;
 
 /// Bars drawn at most; the tables have all.
 const MOST_BARS: usize = 40;
@@ -47,7 +47,7 @@ pub fn draw(study: &Study) -> Result<Option<Chart>, ReportError> {
     Ok(Some(Chart {
         title: "Where the time goes".into(),
         caption: format!(
-            "Share of a call's time by operator type, for each profiled variant and phase; the pale rest lies outside operators.{more}"
+            "Share of a watched call's time by operator type, for each profiled variant and phase; the pale rest lies outside operators.{more}"
         ),
         svg,
     }))
@@ -77,7 +77,7 @@ fn row(
     canvas.strong(&name, (0.0, y - 8.0), 13.0, INK, Align::Left);
     let setting = profile.setting.and_then(|i| study.settings.get(i));
     let setting = setting.filter(|_| study.settings.len() > 1).map(|s| s.short.as_str());
-    let time = format::exact(phase.latency, crate::measure::Unit::Seconds);
+    let time = format::exact(phase.watched, crate::measure::Unit::Seconds);
     let under: Vec<&str> =
         [Some(phase.name.as_str()), setting, Some(time.as_str())].into_iter().flatten().collect();
     let under = fitted(&under.join(", "), LEFT - 8.0, 12.0);
@@ -96,16 +96,16 @@ fn row(
     };
     for (index, name) in types.iter().enumerate() {
         let rows = phase.operators.iter().filter(|row| row.name == *name);
-        piece(rows.map(|row| row.share).sum(), series(index));
+        piece(rows.map(|row| row.share).sum(), series(index + 1));
     }
     let others = phase.operators.iter().filter(|row| !types.contains(&row.name));
-    piece(others.map(|row| row.share).sum(), MUTED);
+    piece(others.map(|row| row.share).sum(), series(0));
 }
 
 fn legend(canvas: &mut Canvas<'_>, types: &[String], top: f64) {
     let column = WIDTH / 3.0;
-    let own = types.iter().enumerate().map(|(i, name)| (name.as_str(), series(i)));
-    let rest = [("other operators", MUTED), ("outside operators", BAND)];
+    let own = types.iter().enumerate().map(|(i, name)| (name.as_str(), series(i + 1)));
+    let rest = [("other operators", series(0)), ("outside operators", BAND)];
     for (i, (name, colour)) in own.chain(rest).enumerate() {
         let (x, y) = (column * (i % 3) as f64, top + LEGEND * (i / 3) as f64);
         canvas.rect((x, y - 5.0), (x + 10.0, y + 5.0), colour);

@@ -121,17 +121,18 @@ fn giga(rate: f64, unit: &str) -> String {
 fn phase(sheet: &PhaseSheet) -> PhaseText {
     let s = if sheet.calls == 1 { "" } else { "s" };
     let utilisation = match sheet.utilisation {
-        Some(share) => format!("; its threads were busy {} of it", format::percent_rough(share)),
-        None => "; how busy its threads were is not known".into(),
+        Some(share) => format!("its threads were busy {} of it", format::percent_rough(share)),
+        None => "how busy its threads were is not known".into(),
     };
     PhaseText {
         name: sheet.name.clone(),
         summary: format!(
-            "Mean of {} call{s}: {} by our clock, {} of it in operators, {} outside{utilisation}.",
+            "Mean of {} watched call{s}: {} by our clock, {} of it in operators, {} outside. Unwatched a call takes {}; {utilisation}.",
             format::count(sheet.calls as u64),
-            format::exact(sheet.latency, Unit::Seconds),
+            format::exact(sheet.watched, Unit::Seconds),
             format::exact(sheet.in_operators, Unit::Seconds),
             format::percent_rough(sheet.residual),
+            format::exact(sheet.latency, Unit::Seconds),
         ),
         operators: sheet.operators.iter().map(load).collect(),
         layers: sheet.layers.iter().map(load).collect(),

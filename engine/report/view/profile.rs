@@ -25,12 +25,15 @@ pub struct ProfileSheet {
 #[derive(Debug, Clone, Serialize)]
 pub struct PhaseSheet {
     pub name: String,
+    /// Calls that were watched.
     pub calls: usize,
-    /// Mean wall seconds of a call.
+    /// Mean wall seconds of a watched call by the engine's clock.
+    pub watched: f64,
+    /// The same without a profiler.
     pub latency: f64,
     /// Mean seconds of a call inside operators.
     pub in_operators: f64,
-    /// Share of the latency outside operators; below 0 where clocks disagree.
+    /// Share of a watched call outside operators; below 0 where they ran side by side.
     pub residual: f64,
     /// Processor time by wall time and threads; waiting threads that spin count as busy.
     pub utilisation: Option<f64>,
@@ -53,7 +56,7 @@ pub struct LoadRow {
     pub events: f64,
     /// Seconds per call.
     pub seconds: f64,
-    /// Of the latency.
+    /// Of a watched call.
     pub share: f64,
     /// Per call.
     pub operations: Option<f64>,
@@ -100,6 +103,6 @@ impl Bound {
 #[derive(Debug, Clone, Serialize)]
 pub struct Advice {
     pub text: String,
-    /// Share of the latency that it could save at most.
+    /// Share of a call that it could save at most.
     pub gain: f64,
 }
