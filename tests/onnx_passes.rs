@@ -163,3 +163,80 @@ fn session_options_travel_with_the_graph_and_add_up() {
     let name = &old.graph().initializer[0].name.clone().unwrap();
     assert_eq!(read.bytes_of(name).unwrap(), old.bytes_of(name).unwrap());
 }
+
+/// Steps of a Llama's graph, each `(id, params)`.
+fn llama(
+    folder: &Folder,
+    chain: &[(&str, Value)],
+    data: &Path,
+    library: &Path,
+) -> (PathBuf, Vec<String>) {
+    let mut at = Path::new(PROJECT).join("examples/models/story_llama");
+    let (mut kind, mut notes) = (Kind::Checkpoint, Vec::new());
+    for (id, params) in chain {
+        let out = folder.join(folder.fresh().to_string());
+        std::fs::create_dir(&out).unwrap();
+        let job = PassJob {
+            input: &at,
+            kind,
+            params,
+            out: &out,
+            data: Some(data),
+            runtime: Some(library),
+            linkable: true,
+            progress: &|_| {},
+        };
+        let done = pass(id, params).expect("a known pass").apply(&job).unwrap();
+        (kind, notes, at) = (done.kind, done.notes, out.join(GRAPH_FILE));
+    }
+    (at, notes)
+}
+
+#[test]
+fn a_language_model_is_calibrated_on_texts_and_cast_with_its_cache() {
+    let Some(library) = support::ort_library() else { return };
+    let folder = Folder::new();
+    let texts: Vec<Vec<u32>> =
+        (0..6).map(|text| (0..40).map(|i| 5 + (text * 31 + i * 7) % 200).collect()).collect();
+    let tokens = json!({"bos": 1, "documents": texts});
+    folder.write("tokens.json", tokens.to_string());
+    let open = |graph: &Path| {
+        let how =
+            OpenOptions { capacity: 64, runtime: Some(library.clone()), ..OpenOptions::default() };
+        backend("onnxruntime").unwrap().open(graph, Kind::Onnx, &how).unwrap()
+    };
+    let logits = |graph: &Path| {
+        let mut model = open(graph);
+        let all = model.score(&texts[0]).unwrap().values;
+        model.prefill(&texts[0][..20], 1).unwrap();
+        (all, model.decode(&texts[0][20..21]).unwrap().values)
+    };
+    let export = ("export", json!({"format": "onnx"}));
+    let fused = ("fuse", json!({"attention": "gqa"}));
+    let (plain, _) = llama(&folder, std::slice::from_ref(&export), folder.path(), &library);
+    let reference = logits(&plain);
+    let far = |own: &[f32], other: &[f32]| {
+        let largest = other.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        own.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+    };
+    let level = ("fuse", json!({"attention": "gqa", "level": "extended"}));
+    let half = ("cast", json!({"to": "f16"}));
+    let eight = (
+        "quantize",
+        json!({"method": "static", "data": "d", "calibrate": "percentile",
+                                    "percentile": 99.99, "exclude": ["lm_head"]}),
+    );
+    for (chain, most) in [
+        (vec![export.clone(), level], 1e-3),
+        (vec![export.clone(), half.clone()], 0.02),
+        (vec![export.clone(), fused.clone(), half], 0.02),
+        (vec![export.clone(), eight.clone()], 0.2),
+        (vec![export, fused, eight], 0.2),
+    ] {
+        let (graph, notes) = llama(&folder, &chain, folder.path(), &library);
+        let own = logits(&graph);
+        let (all, one) = (far(&own.0, &reference.0), far(&own.1, &reference.1));
+        println!("{chain:?}: {all} {one} {notes:?}");
+        assert!(all < most && one < most, "{all} {one}: {notes:?}");
+    }
+}
