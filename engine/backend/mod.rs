@@ -19,6 +19,7 @@ mod operators;
 mod ort_environment;
 mod ort_facts;
 mod ort_generator;
+mod ort_optimize;
 mod ort_profile;
 mod ort_session;
 mod ort_work;
@@ -27,6 +28,7 @@ mod spans;
 pub use candle_quantize::{QuantizeError, quantize_rows};
 pub use operators::{Arithmetic, OpEvent, Work};
 pub use ort_facts::RuntimeFacts;
+pub use ort_optimize::optimize;
 
 /// Every backend, in the order of preference.
 pub static BACKENDS: &[&dyn Backend] = &[&candle::Candle, &onnxruntime::OnnxRuntime];

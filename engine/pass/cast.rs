@@ -1,18 +1,11 @@
 //! `cast`: the same weights in another floating-point type.
 
-use std::fs::File;
-use std::io::BufWriter;
-
 use half::{bf16, f16};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::files::{copy_sidecars, read_config, write_config};
-use super::rows::Rows;
-use super::{Pass, PassError, PassJob, PassNotes, file_error};
+use super::{Pass, PassError, PassJob, PassNotes, cast_checkpoint, cast_onnx};
 use crate::model::Kind;
-use crate::model::checkpoint::Checkpoint;
-use crate::model::safetensors::Writer;
 
 pub struct Cast;
 
@@ -20,18 +13,22 @@ pub struct Cast;
 #[serde(deny_unknown_fields)]
 struct Params {
     to: Float,
+    #[serde(default)]
+    keep_io: Option<bool>,
+    #[serde(default)]
+    exclude: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Float {
+pub enum Float {
     F32,
     F16,
     Bf16,
 }
 
 impl Float {
-    fn safetensors(self) -> &'static str {
+    pub fn safetensors(self) -> &'static str {
         match self {
             Self::F32 => "F32",
             Self::F16 => "F16",
@@ -39,7 +36,7 @@ impl Float {
         }
     }
 
-    fn torch(self) -> &'static str {
+    pub fn torch(self) -> &'static str {
         match self {
             Self::F32 => "float32",
             Self::F16 => "float16",
@@ -49,7 +46,7 @@ impl Float {
 
     /// Rounds to nearest, ties to even. A value that would become infinite is an error: a model
     /// with such a weight computes nothing worth timing.
-    fn encode(self, values: &[f32], tensor: &str) -> Result<Vec<u8>, PassError> {
+    pub fn encode(self, values: &[f32], tensor: &str) -> Result<Vec<u8>, PassError> {
         let target = self.safetensors();
         let overflow = || PassError::Overflow { tensor: tensor.to_owned(), target };
         let finite = |is_finite: bool| if is_finite { Ok(()) } else { Err(overflow()) };
@@ -83,7 +80,7 @@ impl Pass for Cast {
     }
 
     fn about(&self) -> &'static str {
-        "stores every weight of a checkpoint in another floating-point type"
+        "stores every weight of a checkpoint or graph in another floating-point type"
     }
 
     fn params(&self) -> Value {
@@ -91,8 +88,17 @@ impl Pass for Cast {
             "type": "object",
             "properties": {
                 "to": {
-                    "description": "Type of the new weights. Values are rounded to nearest, ties to even.",
+                    "description": "Type of the new weights. Values are rounded to nearest, ties to even. A graph also computes in it.",
                     "enum": ["f32", "f16", "bf16"],
+                },
+                "keep_io": {
+                    "description": "Of a graph: inputs and outputs keep their type, but for caches of keys and values. True when left out.",
+                    "type": "boolean",
+                },
+                "exclude": {
+                    "description": "Of a graph: operators (such as `Softmax`) and parts of node names that go on computing in f32.",
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1},
                 },
             },
             "required": ["to"],
@@ -102,49 +108,27 @@ impl Pass for Cast {
 
     fn takes(&self, kind: Kind) -> Result<Kind, String> {
         match kind {
-            Kind::Checkpoint => Ok(Kind::Checkpoint),
-            Kind::Gguf | Kind::Onnx => Err(format!(
-                "`cast` takes a checkpoint; the stages before it leave a model of kind `{}`",
-                kind.name()
-            )),
+            Kind::Checkpoint | Kind::Onnx => Ok(kind),
+            Kind::Gguf => Err(
+                "`cast` takes a checkpoint or an ONNX graph; the stages before it leave a model of kind `gguf`".to_owned(),
+            ),
         }
     }
 
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
         let params: Params = serde_json::from_value(job.params.clone())?;
-        let checkpoint = Checkpoint::open(job.input)?;
-        let mut config = read_config(job.input)?;
-        for key in ["torch_dtype", "dtype"] {
-            if config.get(key).is_some() {
-                config[key] = json!(params.to.torch());
-            }
+        if job.kind == Kind::Onnx {
+            return cast_onnx::cast(
+                job,
+                params.to,
+                params.keep_io.unwrap_or(true),
+                &params.exclude,
+            );
         }
-        write_config(job.out, &config)?;
-        copy_sidecars(job.input, job.out)?;
-
-        let target = params.to.safetensors();
-        let header: Vec<_> = checkpoint
-            .tensors
-            .iter()
-            .map(|(name, (_, info))| (name.clone(), target.to_owned(), info.shape.clone()))
-            .collect();
-        let path = job.out.join("model.safetensors");
-        let file = File::create(&path).map_err(file_error("create", &path))?;
-        let mut writer = Writer::new(BufWriter::with_capacity(1 << 20, file), &header)?;
-        let rows = Rows::open(&checkpoint)?;
-        let total: u64 = checkpoint.parameters().max(1);
-        let mut done = 0;
-        for name in checkpoint.tensors.keys() {
-            let source = rows.source(name);
-            source.stream(&|i| i, &|values| params.to.encode(&values, name), |bytes| {
-                writer.append(bytes).map_err(PassError::from)
-            })?;
-            done += source.rows * source.cols;
-            (job.progress)(done as f64 / total as f64);
+        if params.keep_io.is_some() || !params.exclude.is_empty() {
+            let what = "`keep_io` and `exclude` are about graphs, and this is a checkpoint";
+            return Err(PassError::Params(serde::de::Error::custom(what)));
         }
-        writer.finish()?;
-        let name = target.to_ascii_lowercase();
-        let notes = vec![format!("weights as {name}, rounded to nearest, ties to even")];
-        Ok(PassNotes { kind: Kind::Checkpoint, notes })
+        cast_checkpoint::cast(job, params.to)
     }
 }

@@ -4,8 +4,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::copy_beside;
-use super::{Pass, PassError, PassJob, PassNotes, fuse_gqa};
-use crate::model::onnx::GraphWriter;
+use super::fuse_level::{Fusions, features, optimized};
+use super::{Pass, PassError, PassJob, PassNotes, file_error, fuse_gqa};
+use crate::model::onnx::session_options::GraphLevel;
+use crate::model::onnx::{GRAPH_FILE, GraphWriter};
 use crate::model::{Kind, OnnxModel};
 
 pub struct Fuse;
@@ -15,6 +17,18 @@ pub struct Fuse;
 struct Params {
     #[serde(default)]
     attention: Option<Attention>,
+    #[serde(default)]
+    level: Option<GraphLevel>,
+    #[serde(default = "yes")]
+    layer_norm: bool,
+    #[serde(default = "yes")]
+    gelu: bool,
+    #[serde(default = "yes")]
+    skip: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,14 +58,42 @@ impl Pass for Fuse {
                     "description": "`gqa`: rotary positions, key and value cache and attention of each layer become one `GroupQueryAttention` over the packed projection, and each residual sum with its norm one `SkipSimplifiedLayerNormalization`.",
                     "enum": ["gqa"],
                 },
+                "level": {
+                    "description": "ONNX Runtime's own graph optimizations, saved as a graph: `basic` folds constants and removes what does nothing, `extended` also fuses operators, `all` also chooses layouts for this machine, which another may not have. They come after `attention`.",
+                    "enum": ["basic", "extended", "all"],
+                },
+                "layer_norm": {
+                    "description": "Whether `level` fuses the operators of a layer norm into one. True when left out.",
+                    "type": "boolean",
+                },
+                "gelu": {
+                    "description": "Whether `level` fuses the operators of a GELU into one. True when left out.",
+                    "type": "boolean",
+                },
+                "skip": {
+                    "description": "Whether `level` fuses a residual sum with the layer norm behind it. True when left out.",
+                    "type": "boolean",
+                },
             },
             "minProperties": 1,
+            "dependentRequired": {"layer_norm": ["level"], "gelu": ["level"], "skip": ["level"]},
             "additionalProperties": false,
         })
     }
 
     fn takes(&self, kind: Kind) -> Result<Kind, String> {
         super::graph_only("fuse", kind)
+    }
+
+    fn runtime(&self, params: &Value) -> bool {
+        params.get("level").is_some()
+    }
+
+    fn facts(&self, params: &Value) -> Value {
+        match params.get("level").and_then(Value::as_str) {
+            Some("all") => json!({"cpu": features()}),
+            _ => Value::Null,
+        }
     }
 
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
@@ -64,7 +106,29 @@ impl Pass for Fuse {
                 .map_err(|what| PassError::Graph { path: job.input.display().to_string(), what })?;
             notes.extend(fused);
         }
-        GraphWriter::new(job.out).finish_from(proto, &model, job.progress)?;
+        match params.level {
+            None => {
+                let writer = GraphWriter::new(job.out);
+                writer.finish_from(proto, &model, job.progress)?;
+            }
+            Some(level) => {
+                let scratch = job.out.join("unfinished");
+                std::fs::create_dir(&scratch).map_err(file_error("create", &scratch))?;
+                let mut from = job.input.to_owned();
+                if params.attention.is_some() {
+                    let writer = GraphWriter::new(&scratch);
+                    writer.finish_from(proto, &model, &|_| {})?;
+                    from = scratch.join(GRAPH_FILE);
+                }
+                let Params { layer_norm, gelu, skip, .. } = params;
+                let fusions = Fusions { layer_norm, gelu, skip };
+                let (after, told) = optimized(job, &from, &scratch, level, fusions)?;
+                notes.extend(told);
+                let writer = GraphWriter::new(job.out);
+                writer.finish_from(after.proto.clone(), &after, job.progress)?;
+                std::fs::remove_dir_all(&scratch).map_err(file_error("remove", &scratch))?;
+            }
+        }
         copy_beside(job.input, job.out)?;
         Ok(PassNotes { kind: Kind::Onnx, notes })
     }

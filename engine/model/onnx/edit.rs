@@ -261,6 +261,19 @@ impl ModelProto {
         }
     }
 
+    /// Takes constants out of the list of inputs. Before version 4 of the layout they had to stand
+    /// there; since then it means that callers may replace them.
+    pub fn settle_constants(&mut self) {
+        if let Some(graph) = &mut self.graph {
+            let constants: HashSet<&str> =
+                graph.initializer.iter().map(TensorProto::label).collect();
+            let is_free =
+                |name: &Option<String>| !constants.contains(name.as_deref().unwrap_or_default());
+            graph.input.retain(|port| is_free(&port.name));
+        }
+        self.ir_version = Some(self.ir_version.unwrap_or(0).max(4));
+    }
+
     /// Version of an operator set; `""` is the standard one.
     pub fn opset(&self, domain: &str) -> Option<i64> {
         let standard = |name: &str| name.is_empty() || name == "ai.onnx";

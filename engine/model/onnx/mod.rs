@@ -17,6 +17,7 @@ mod schema;
 mod scope;
 pub mod session_options;
 mod tensor;
+pub mod types;
 pub mod upgrade;
 mod view;
 mod wire;

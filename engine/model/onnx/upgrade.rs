@@ -38,17 +38,8 @@ pub fn upgrade(proto: &mut ModelProto) -> Result<Option<String>, String> {
     let read = read.chain(graph.output.iter().filter_map(|port| port.name.clone())).collect();
     let mut raise = Raise { version, names: Names::of(graph), read, graph, out: Vec::new() };
     raise.run()?;
-    let initialized = |name: Option<&str>| {
-        let name = name.unwrap_or_default();
-        raise.graph.initializer.iter().any(|tensor| tensor.label() == name)
-    };
-    // Before version 4 of the layout constants were listed as inputs too, which now would mean
-    // that callers may replace them.
     if proto.ir_version.unwrap_or(0) < 4 {
-        let kept: Vec<_> =
-            raise.graph.input.iter().map(|p| !initialized(p.name.as_deref())).collect();
-        let mut kept = kept.into_iter();
-        raise.graph.input.retain(|_| kept.next().unwrap_or(true));
+        proto.settle_constants();
     }
     proto.ir_version = Some(proto.ir_version.unwrap_or(0).max(IR_VERSION));
     for set in &mut proto.opset_import {

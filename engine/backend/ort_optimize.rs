@@ -1,0 +1,45 @@
+//! ONNX Runtime's own graph optimizations, saved as a graph.
+
+use std::path::Path;
+
+use ort::session::builder::GraphOptimizationLevel;
+
+use super::ort_environment::{builder, open_error};
+use super::{BackendError, OpenOptions};
+use crate::model::onnx::session_options::GraphLevel;
+
+/// Weights of more bytes than this go to the data file.
+const INLINE: &str = "1024";
+
+/// Optimizes the graph at `from` and writes it to `to`, its weights into `data` beside it.
+///
+/// `without` are names of optimizers that are left out. What [`GraphLevel::All`] gives fits the
+/// processor it was made on.
+pub fn optimize(
+    from: &Path,
+    how: &OpenOptions,
+    level: GraphLevel,
+    without: &[&str],
+    to: &Path,
+    data: &str,
+) -> Result<(), BackendError> {
+    let level = match level {
+        GraphLevel::None => GraphOptimizationLevel::Disable,
+        GraphLevel::Basic => GraphOptimizationLevel::Level1,
+        GraphLevel::Extended => GraphOptimizationLevel::Level2,
+        GraphLevel::All => GraphOptimizationLevel::All,
+    };
+    let entry = |name: &str| format!("session.optimized_model_external_initializers_{name}");
+    builder(from, how)?
+        .with_optimization_level(level)
+        .and_then(|b| b.with_optimized_model_path(to))
+        .and_then(|b| b.with_config_entry(entry("file_name"), data))
+        .and_then(|b| b.with_config_entry(entry("min_size_in_bytes"), INLINE))
+        // Nothing is run: weights in the layout of the kernels would only take memory.
+        .and_then(|b| b.with_prepacking(false))
+        .and_then(|b| b.with_disabled_optimizers(without.join(";")))
+        .map_err(|error| open_error(from, error.to_string()))?
+        .commit_from_file(from)
+        .map_err(|error| open_error(from, error.to_string()))?;
+    Ok(())
+}
