@@ -135,14 +135,21 @@ fn quantizes(graph: &OnnxFacts) -> bool {
 }
 
 /// True for a free dimension in front of an input whose name says that it holds items side by
-/// side, or that has no name of its own.
+/// side, that has no name of its own, or that is in front of every input that has dimensions and
+/// is not called like a length.
 fn is_batch(name: &str, inputs: &[Port]) -> bool {
+    const BATCH: &[&str] = &["batch", "bs", "n_samples", "num_samples", "unk__"];
+    const LENGTH: &[&str] = &["seq", "len", "time", "frame", "token", "step"];
     let leads =
-        |port: &&Port| matches!(port.shape.first(), Some(Dim::Named(first)) if first == name);
+        |port: &Port| matches!(port.shape.first(), Some(Dim::Named(first)) if first == name);
     let lower = name.to_ascii_lowercase();
-    let says = matches!(lower.as_str(), "n" | "b" | "bs" | "none")
-        || ["batch", "unk__"].iter().any(|begin| lower.starts_with(begin));
-    inputs.iter().filter(leads).any(|port| says || name == format!("{}_dim0", port.name))
+    let says = matches!(lower.as_str(), "n" | "b" | "none" | "?")
+        || BATCH.iter().any(|begin| lower.starts_with(begin));
+    let is_unnamed = |port: &Port| name == format!("{}_dim0", port.name);
+    let is_length = name.ends_with("_any") || LENGTH.iter().any(|part| lower.contains(part));
+    let leads_all = || inputs.iter().filter(|port| !port.shape.is_empty()).all(leads);
+    inputs.iter().any(|port| leads(port) && (says || is_unnamed(port)))
+        || (!is_length && leads_all())
 }
 
 /// A size that suits most graphs: images have sides of 224, signals 256 samples, texts 128 tokens;
@@ -188,6 +195,9 @@ mod tests {
         assert_eq!((guess("height", &image), guess("width", &image)), (224, 224));
         let text = [port("ids", "i64", &["batch", "length"])];
         assert_eq!(guess("length", &text), 128);
+        let items = [port("x", "f32", &["items", "4"]), port("scale", "f32", &[])];
+        assert!(is_batch("items", &items));
+        assert!(!is_batch("sequence", &[port("x", "f32", &["sequence", "80"])]));
         let decoder =
             [port("ids", "i64", &["b", "length"]), port("kv", "f32", &["b", "4", "past", "8"])];
         assert_eq!((guess("length", &decoder), guess("past", &decoder)), (1, 1));
