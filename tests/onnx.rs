@@ -30,7 +30,7 @@ fn stories260k() -> Option<PathBuf> {
 fn made(folder: &Folder, model: &Path, chain: &[(&str, Value)]) -> (Kind, PathBuf) {
     let (mut kind, mut at) = (Kind::Checkpoint, model.to_owned());
     for (number, (id, params)) in chain.iter().enumerate() {
-        let name = format!("{}-{number}", folder.fresh());
+        let name = format!("{}-{number}", support::fresh());
         let out = folder.join(&name);
         std::fs::create_dir(&out).unwrap();
         let job = PassJob {

@@ -29,7 +29,7 @@ fn apply(
     params: &Value,
     runtime: Option<&Path>,
 ) -> Result<(PathBuf, Vec<String>), PassError> {
-    let out = folder.join(folder.fresh().to_string());
+    let out = folder.join(support::fresh().to_string());
     std::fs::create_dir(&out).unwrap();
     let job = PassJob {
         input,
@@ -174,7 +174,7 @@ fn llama(
     let mut at = Path::new(PROJECT).join("examples/models/story_llama");
     let (mut kind, mut notes) = (Kind::Checkpoint, Vec::new());
     for (id, params) in chain {
-        let out = folder.join(folder.fresh().to_string());
+        let out = folder.join(support::fresh().to_string());
         std::fs::create_dir(&out).unwrap();
         let job = PassJob {
             input: &at,
@@ -183,7 +183,6 @@ fn llama(
             out: &out,
             data: Some(data),
             runtime: Some(library),
-            linkable: true,
             progress: &|_| {},
         };
         let done = pass(id, params).expect("a known pass").apply(&job).unwrap();

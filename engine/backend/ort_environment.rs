@@ -116,6 +116,6 @@ pub fn open_error(artifact: &Path, why: String) -> BackendError {
     BackendError::Open { backend: ID, path: artifact.display().to_string(), why }
 }
 
-pub fn run_error(why: impl ToString) -> BackendError {
-    BackendError::Run { backend: ID, why: why.to_string() }
+pub fn run_error(why: impl std::fmt::Display) -> BackendError {
+    BackendError::Run { backend: ID, why: format!("{why}") }
 }

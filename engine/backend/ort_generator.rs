@@ -47,7 +47,7 @@ impl OrtGenerator {
         let session = session(&model, how)?;
         let refused = |why: String| open_error(artifact, why);
         let logits = session.outputs().iter().find(|outlet| outlet.name() == LOGITS);
-        let vocab = match logits.map(|outlet| outlet.dtype()) {
+        let vocab = match logits.map(ort::value::Outlet::dtype) {
             Some(ValueType::Tensor { shape, .. }) => shape.last().copied().filter(|&n| n > 0),
             _ => None,
         };
@@ -94,28 +94,25 @@ impl OrtGenerator {
         keep: usize,
     ) -> Result<Logits, BackendError> {
         let positions = self.check(tokens, batch)?;
-        let values = match &mut self.cache {
-            Some(cache) => {
-                cache.prepare(&self.session, &mut self.binding, batch, self.capacity)?;
-                let past = vec![self.position as i64; batch];
-                let past = Tensor::from_array(([batch], past)).map_err(run_error)?;
-                let kept = vec![keep as i64];
-                let kept = Tensor::from_array(([1_usize], kept)).map_err(run_error)?;
-                self.binding.bind_input("past_lengths", &past).map_err(run_error)?;
-                self.binding.bind_input("num_logits_to_keep", &kept).map_err(run_error)?;
-                self.run(tokens, [batch, positions], [batch, keep])?
+        let values = if let Some(cache) = &mut self.cache {
+            cache.prepare(&self.session, &mut self.binding, batch, self.capacity)?;
+            let past = vec![self.position as i64; batch];
+            let past = Tensor::from_array(([batch], past)).map_err(run_error)?;
+            let kept = vec![keep as i64];
+            let kept = Tensor::from_array(([1_usize], kept)).map_err(run_error)?;
+            self.binding.bind_input("past_lengths", &past).map_err(run_error)?;
+            self.binding.bind_input("num_logits_to_keep", &kept).map_err(run_error)?;
+            self.run(tokens, [batch, positions], [batch, keep])?
+        } else {
+            self.seen.resize(batch, Vec::new());
+            for (row, new) in self.seen.iter_mut().zip(tokens.chunks(positions.max(1))) {
+                row.extend_from_slice(new);
             }
-            None => {
-                self.seen.resize(batch, Vec::new());
-                for (row, new) in self.seen.iter_mut().zip(tokens.chunks(positions.max(1))) {
-                    row.extend_from_slice(new);
-                }
-                let all = self.seen.concat();
-                let length = self.position + positions;
-                let values = self.run(&all, [batch, length], [batch, length])?;
-                let rows = values.chunks(length * self.vocab);
-                rows.flat_map(|row| &row[(length - keep) * self.vocab..]).copied().collect()
-            }
+            let all = self.seen.concat();
+            let length = self.position + positions;
+            let values = self.run(&all, [batch, length], [batch, length])?;
+            let rows = values.chunks(length * self.vocab);
+            rows.flat_map(|row| &row[(length - keep) * self.vocab..]).copied().collect()
         };
         self.position += positions;
         self.batch = batch;

@@ -6,6 +6,7 @@ use ort::session::builder::GraphOptimizationLevel;
 
 use super::ort_environment::{builder, open_error};
 use super::{BackendError, OpenOptions};
+use crate::model::OnnxModel;
 use crate::model::onnx::session_options::GraphLevel;
 
 /// Weights of more bytes than this go to the data file.
@@ -30,16 +31,22 @@ pub fn optimize(
         GraphLevel::All => GraphOptimizationLevel::All,
     };
     let entry = |name: &str| format!("session.optimized_model_external_initializers_{name}");
-    builder(from, how)?
-        .with_optimization_level(level)
-        .and_then(|b| b.with_optimized_model_path(to))
-        .and_then(|b| b.with_config_entry(entry("file_name"), data))
-        .and_then(|b| b.with_config_entry(entry("min_size_in_bytes"), INLINE))
-        // Nothing is run: weights in the layout of the kernels would only take memory.
-        .and_then(|b| b.with_prepacking(false))
-        .and_then(|b| b.with_disabled_optimizers(without.join(";")))
-        .map_err(|error| open_error(from, error.to_string()))?
-        .commit_from_file(from)
+    let model = OnnxModel::read(from)?;
+    let begun = builder(&model, how)?;
+    let prepared = || {
+        Ok::<_, ort::Error>(
+            begun
+                .with_optimization_level(level)?
+                .with_optimized_model_path(to)?
+                .with_config_entry(entry("file_name"), data)?
+                .with_config_entry(entry("min_size_in_bytes"), INLINE)?
+                // Nothing is run: weights in the layout of the kernels would only take memory.
+                .with_prepacking(false)?
+                .with_disabled_optimizers(without.join(";"))?,
+        )
+    };
+    prepared()
+        .and_then(|mut builder| builder.commit_from_file(from))
         .map_err(|error| open_error(from, error.to_string()))?;
     Ok(())
 }

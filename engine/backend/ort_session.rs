@@ -71,7 +71,7 @@ fn value_of(tensor: &Tensor) -> Result<DynValue, BackendError> {
         let (whole, _) = tensor.bytes.as_chunks::<N>();
         let values: Vec<T> = whole.iter().map(|chunk| read(*chunk)).collect();
         ort::value::Tensor::from_array((tensor.shape.clone(), values))
-            .map(|value| value.into_dyn())
+            .map(ort::value::Value::into_dyn)
             .map_err(run_error)
     }
     match tensor.dtype {

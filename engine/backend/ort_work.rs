@@ -132,6 +132,7 @@ fn moved(bytes: u64) -> Work {
 }
 
 /// Width of a weight.
+#[derive(Clone, Copy)]
 enum Width {
     /// As wide as an element of the other operand.
     OfInput,
@@ -277,7 +278,7 @@ mod tests {
     fn a_convolution_without_its_filter_is_not_guessed() {
         let image = shaped("float", &[1, 3, 224, 224]);
         let out = [shaped("float", &[1, 64, 112, 112])];
-        assert_eq!(work("Conv", &[image.clone()], &out, Some(0), None), None);
+        assert_eq!(work("Conv", std::slice::from_ref(&image), &out, Some(0), None), None);
         let hint = Hint { weights: Some(vec![64, 3, 7, 7]), ..Hint::default() };
         let found = work("Conv", &[image], &out, Some(0), Some(&hint)).unwrap();
         assert_eq!(found.operations, 2 * 64 * 112 * 112 * 3 * 49);

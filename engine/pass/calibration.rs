@@ -63,7 +63,9 @@ impl Samples {
         let mut texts: Vec<Vec<u32>> = file.with_bos();
         texts.retain(|tokens| !tokens.is_empty());
         texts.truncate(take.unwrap_or(usize::MAX));
-        texts.iter_mut().for_each(|tokens| tokens.truncate(longest));
+        for tokens in &mut texts {
+            tokens.truncate(longest);
+        }
         if texts.is_empty() {
             return Err(PassError::Calibration("it has no tokens".to_owned()));
         }

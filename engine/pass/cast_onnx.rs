@@ -434,13 +434,12 @@ impl<'a> Work<'a> {
         for (node, _) in nodes.filter(|(node, blocked)| **blocked && floats(node)) {
             *count.entry(node.op()).or_default() += 1;
         }
-        match count.is_empty() {
-            true => "every operator on floats computes in the new type".to_owned(),
-            false => {
-                let listed: Vec<String> =
-                    count.iter().map(|(op, count)| format!("{op} ({count})")).collect();
-                format!("still in f32: {}", listed.join(", "))
-            }
+        if count.is_empty() {
+            "every operator on floats computes in the new type".to_owned()
+        } else {
+            let listed: Vec<String> =
+                count.iter().map(|(op, count)| format!("{op} ({count})")).collect();
+            format!("still in f32: {}", listed.join(", "))
         }
     }
 }

@@ -191,7 +191,7 @@ impl<'a> Planner<'a> {
                     return Err("its input is a constant".to_owned());
                 }
                 let turned = attribute_int(node, "transB") == Some(1);
-                let axis = if op == "Conv" || turned { 0 } else { 1 };
+                let axis = usize::from(!(op == "Conv" || turned));
                 let weight = self.weight(right, |_| Some(axis)).ok_or_else(|| unfit("weight"))?;
                 Ok(Chosen {
                     activations: vec![0],

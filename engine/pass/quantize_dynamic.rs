@@ -263,17 +263,16 @@ impl Work<'_> {
         let node = &self.model.graph().node[product.node];
         let (label, x, out) = (node.label(), node.input[0].clone(), &node.output[0]);
         let mut nodes = Vec::new();
-        let [levels, scale, point] = match self.activations.get(&x) {
-            Some(known) => known.clone(),
-            None => {
-                let new = ["levels", "scale", "zero_point"]
-                    .map(|part| self.names.fresh(&format!("{x}/{part}")));
-                let outputs: Vec<&str> = new.iter().map(String::as_str).collect();
-                let name = self.names.fresh(&format!("{label}/quantize"));
-                nodes.push(NodeProto::new("DynamicQuantizeLinear", &name, &[&x], &outputs));
-                self.activations.insert(x, new.clone());
-                new
-            }
+        let [levels, scale, point] = if let Some(known) = self.activations.get(&x) {
+            known.clone()
+        } else {
+            let new = ["levels", "scale", "zero_point"]
+                .map(|part| self.names.fresh(&format!("{x}/{part}")));
+            let outputs: Vec<&str> = new.iter().map(String::as_str).collect();
+            let name = self.names.fresh(&format!("{label}/quantize"));
+            nodes.push(NodeProto::new("DynamicQuantizeLinear", &name, &[&x], &outputs));
+            self.activations.insert(x, new.clone());
+            new
         };
         let mut fresh = |part: &str| self.names.fresh(&format!("{label}/{part}"));
         let (sums, sums_f32, both) = (fresh("sums"), fresh("sums_f32"), fresh("scale"));

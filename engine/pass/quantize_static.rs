@@ -309,7 +309,7 @@ mod tests {
 
     /// A model of the shared data, inputs with many different values, and how far a result may be
     /// from that in floats, relative to the largest one.
-    fn check(path: &str, input: &str, shape: &[usize], params: Value, most: f32, least: f64) {
+    fn check(path: &str, input: &str, shape: &[usize], params: &Value, most: f32, least: f64) {
         let Some(library) = library() else { return };
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
         if !model.is_file() {
@@ -330,7 +330,7 @@ mod tests {
         let job = PassJob {
             input: &model,
             kind: Kind::Onnx,
-            params: &params,
+            params,
             out: &out,
             data: None,
             runtime: Some(&library),
@@ -363,15 +363,15 @@ mod tests {
     #[test]
     fn small_convolutions_compute_nearly_the_same_in_eight_bits() {
         let shape = [1, 1, 28, 28];
-        check("mnist-cnn/mnist.onnx", "Input3", &shape, params("minmax"), 0.05, 0.15);
-        check("mnist-cnn/mnist.onnx", "Input3", &shape, params("percentile"), 0.1, 0.15);
-        check("mnist-cnn/mnist.onnx", "Input3", &shape, params("entropy"), 0.3, 0.15);
+        check("mnist-cnn/mnist.onnx", "Input3", &shape, &params("minmax"), 0.05, 0.15);
+        check("mnist-cnn/mnist.onnx", "Input3", &shape, &params("percentile"), 0.1, 0.15);
+        check("mnist-cnn/mnist.onnx", "Input3", &shape, &params("entropy"), 0.3, 0.15);
     }
 
     #[test]
     fn an_old_graph_is_raised_and_quantized() {
         let path = "squeezenet-imagenet/SqueezeNet_fp32_upcast.onnx";
-        check(path, "data_0", &[1, 3, 224, 224], params("minmax"), 0.2, 0.95);
+        check(path, "data_0", &[1, 3, 224, 224], &params("minmax"), 0.2, 0.95);
     }
 
     #[test]
@@ -382,7 +382,7 @@ mod tests {
             "super-resolution/pytorch_super_resolution.onnx",
             "input",
             &[1, 1, 224, 224],
-            params,
+            &params,
             // ONNX Runtime's own quantizer is as far off with these settings.
             0.4,
             0.95,

@@ -222,13 +222,14 @@ impl Builder<'_> {
         for (index, stage) in variant.stages.iter().enumerate() {
             let pointer = format!("/variants/{name}/stages/{index}");
             let data = match stage.0.params.get("data").and_then(serde_json::Value::as_str) {
-                Some(data) => match self.calibration(data, &pointer, source) {
-                    Some(step) => Some(step),
-                    None => {
+                Some(data) => {
+                    if let Some(step) = self.calibration(data, &pointer, source) {
+                        Some(step)
+                    } else {
                         sound = false;
                         break;
                     }
-                },
+                }
                 None => None,
             };
             match self.stage(name, &stage.0.id, &stage.0.params, plan.artifact, data) {
@@ -244,12 +245,12 @@ impl Builder<'_> {
             }
         }
         let kind = self.kinds[plan.artifact];
-        plan.backend = match variant.backend {
+        let id = match variant.backend {
             Some(crate::spec::Backend::Candle) => "candle",
             Some(crate::spec::Backend::Onnxruntime) => "onnxruntime",
             None => backend::opener(kind).map_or("", Backend::id),
-        }
-        .to_owned();
+        };
+        id.clone_into(&mut plan.backend);
         let opens = backend::backend(&plan.backend).is_some_and(|b| b.opens().contains(&kind));
         if sound && !opens {
             let what = format!("backend `{}` cannot open a {}", plan.backend, kind.name());

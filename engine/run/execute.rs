@@ -243,7 +243,8 @@ fn hold_back_dependants(plan: &Plan, index: StepIndex, end: &Step, state: &mut P
     let is_runtime = matches!(plan.steps[index].stage, Stage::LoadRuntime(_));
     let reached = plan.dependants(index);
     for (name, variant) in &plan.variants {
-        if !reached[variant.artifact] && !(is_runtime && variant.needs_runtime()) {
+        let runs_on_it = is_runtime && variant.needs_runtime();
+        if !reached[variant.artifact] && !runs_on_it {
             continue;
         }
         let variant = &mut state.variants[name];

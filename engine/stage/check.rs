@@ -45,14 +45,14 @@ pub fn check(
     }
     for (kind, count) in &expect.tensors {
         let found = facts.tensor_counts.get(kind).copied().unwrap_or(0);
-        checks.push(counted(format!("tensors stored as {kind}"), count, found, String::new()));
+        checks.push(counted(format!("tensors stored as {kind}"), count, found, ""));
     }
     checks.extend(check_graph::check(expect, facts, artifact, backend));
     checks
 }
 
 /// A number within bounds. `named` tells more about what was found.
-pub(super) fn counted(what: String, count: &CountBounds, found: u64, named: String) -> Check {
+pub(super) fn counted(what: String, count: &CountBounds, found: u64, named: &str) -> Check {
     let exactly = count.equals.map(|n| format!("exactly {n}"));
     Check {
         what,

@@ -33,7 +33,7 @@ pub fn check(
             Some(graph) => {
                 let found = count(graph, "Cast");
                 let named = excess(found, bounds.equals.or(bounds.max), "Cast", artifact);
-                counted(what, bounds, found, named)
+                counted(what, bounds, found, &named)
             }
         });
     }
@@ -43,7 +43,7 @@ pub fn check(
             None => no_graph(what, facts.kind),
             Some(graph) => {
                 let found = graph.opsets.get("ai.onnx").copied().unwrap_or(0);
-                counted(what, bounds, found.max(0) as u64, String::new())
+                counted(what, bounds, found.max(0) as u64, "")
             }
         });
     }
@@ -94,7 +94,7 @@ fn operators(
     };
     let found = count(graph, operator);
     let named = excess(found, bounds.equals.or(bounds.max), operator, artifact);
-    counted(what, &bounds, found, named)
+    counted(what, &bounds, found, &named)
 }
 
 /// Number of nodes with an operator, which may be named with or without its set.
@@ -150,12 +150,11 @@ fn no_graph(what: String, kind: Kind) -> Check {
 /// Where a backend registers one provider only, there is nothing to fall back to.
 fn placement(backend: &str) -> Check {
     let providers = backend::backend(backend).map_or(&[][..], Backend::providers);
-    let (found, passed) = match providers {
-        [only] => (format!("none: {only} is the only provider registered"), true),
-        _ => {
-            let why = "unchecked: which provider a node runs on is known only when it is opened";
-            (why.to_owned(), false)
-        }
+    let (found, passed) = if let [only] = providers {
+        (format!("none: {only} is the only provider registered"), true)
+    } else {
+        let why = "unchecked: which provider a node runs on is known only when it is opened";
+        (why.to_owned(), false)
     };
     Check {
         what: "nodes on another provider than asked for".to_owned(),

@@ -29,7 +29,7 @@ pub fn chrome(events: &[OpEvent], calls: &[Call]) -> String {
         let begin = own.iter().map(|event| event.start).min();
         let end = own.iter().map(|event| event.start.saturating_add(event.nanos)).max();
         if let (Some(begin), Some(end)) = (begin, end) {
-            out.push(entry(call.phase, "call", begin, end - begin, json!({"call": number})));
+            out.push(entry(call.phase, "call", begin, end - begin, &json!({"call": number})));
         }
         for event in own {
             let mut args = json!({"operator": event.operator});
@@ -41,7 +41,7 @@ pub fn chrome(events: &[OpEvent], calls: &[Call]) -> String {
                 args["bytes"] = work.bytes.into();
                 args["arithmetic"] = work.arithmetic.name().into();
             }
-            out.push(entry(&event.name, "operator", event.start, event.nanos, args));
+            out.push(entry(&event.name, "operator", event.start, event.nanos, &args));
         }
     }
     out.truncate(MOST);
@@ -49,7 +49,7 @@ pub fn chrome(events: &[OpEvent], calls: &[Call]) -> String {
     format!("{{\"traceEvents\":[\n{}\n]}}\n", lines.join(",\n"))
 }
 
-fn entry(name: &str, category: &str, start: u64, nanos: u64, args: Value) -> Value {
+fn entry(name: &str, category: &str, start: u64, nanos: u64, args: &Value) -> Value {
     let micros = |nanos: u64| nanos as f64 / 1000.0;
     json!({
         "name": name,

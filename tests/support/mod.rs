@@ -38,12 +38,6 @@ impl Folder {
         &self.0
     }
 
-    /// A name that this process has not used in a folder before.
-    pub fn fresh(&self) -> u32 {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    }
-
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.join(name)
     }
@@ -54,6 +48,12 @@ impl Folder {
         fs::write(&path, content).expect("writable");
         path
     }
+}
+
+/// A number that this process has not had before, for names.
+pub fn fresh() -> u32 {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Drop for Folder {

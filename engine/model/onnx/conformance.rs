@@ -30,7 +30,7 @@ fn graphs(archive: &Path) -> Vec<(String, Vec<u8>)> {
         };
         let size = usize::from_str_radix(text(124, 136).trim(), 8).unwrap();
         let name = format!("{}{}", text(345, 500), text(0, 100));
-        if name.ends_with(".onnx") {
+        if Path::new(&name).extension().is_some_and(|extension| extension == "onnx") {
             out.push((name, body[..size].to_vec()));
         }
         rest = &body[size.next_multiple_of(512)..];

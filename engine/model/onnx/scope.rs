@@ -184,7 +184,9 @@ fn order(body: &Body<'_, '_>, needs: &[Vec<usize>]) -> Result<Vec<usize>, Fault>
     let mut waiting: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut feeds: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
     for (i, need) in needs.iter().enumerate() {
-        need.iter().for_each(|j| feeds[*j].push(i));
+        for &j in need {
+            feeds[j].push(i);
+        }
     }
     let free = waiting.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| Reverse(i));
     let mut ready: BinaryHeap<Reverse<usize>> = free.collect();

@@ -67,7 +67,6 @@ fn given(node: &NodeProto, at: usize, types: &HashMap<String, i32>) -> Option<i3
         )
         | ("Dropout", 1) => Some(BOOL),
         ("Cast", _) => attribute("to"),
-        ("CastLike", _) => input(1),
         ("Constant", _) => tensor("value").or_else(|| {
             let is = |name: &str| node.attr(name).is_some();
             match (is("value_float") || is("value_floats"), is("value_int") || is("value_ints")) {
@@ -78,7 +77,9 @@ fn given(node: &NodeProto, at: usize, types: &HashMap<String, i32>) -> Option<i3
         }),
         ("ConstantOfShape", _) => tensor("value").or(Some(F32)),
         ("RandomNormal" | "RandomUniform" | "TfIdfVectorizer", _)
-        | ("DynamicQuantizeLinear", 1) => Some(F32),
+        | ("DynamicQuantizeLinear", 1)
+        // Mean and deviation are kept in f32, whatever is normalized.
+        | ("LayerNormalization", 1..) => Some(F32),
         ("EyeLike" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli", _) => {
             attribute("dtype").or_else(|| input(0))
         }
@@ -86,10 +87,8 @@ fn given(node: &NodeProto, at: usize, types: &HashMap<String, i32>) -> Option<i3
         ("DynamicQuantizeLinear", _) => Some(U8),
         ("QuantizeLinear", _) => input(2).or(Some(U8)),
         ("QLinearConv" | "QLinearMatMul", _) => input(7),
-        ("DequantizeLinear" | "Where", _) => input(1),
+        ("CastLike" | "DequantizeLinear" | "Where", _) => input(1),
         ("OneHot", _) => input(2),
-        // Mean and deviation are kept in f32, whatever is normalized.
-        ("LayerNormalization", 1..) => Some(F32),
         ("Split" | "LSTM" | "GRU" | "RNN" | "BatchNormalization" | "Attention", _) | (_, 0) => {
             input(0)
         }

@@ -169,7 +169,10 @@ impl<R: Read + Seek> Walker<R> {
             }
             (Message(shape), 2) => {
                 let bytes = self.length(end)?;
-                if self.path.len() == 2 && std::ptr::eq(shape, &TENSOR) && self.in_main_graph() {
+                if self.path.len() == 2
+                    && std::ptr::eq(shape, &raw const TENSOR)
+                    && self.in_main_graph()
+                {
                     self.initializers += usize::from(field == "initializer");
                 }
                 put_varint(&mut self.out, key);
@@ -189,7 +192,7 @@ impl<R: Read + Seek> Walker<R> {
     }
 
     fn in_main_graph(&self) -> bool {
-        self.path[0].shape.is_some_and(|shape| std::ptr::eq(shape, &GRAPH))
+        self.path[0].shape.is_some_and(|shape| std::ptr::eq(shape, &raw const GRAPH))
     }
 
     /// True in an initializer of the main graph, for the fields that hold elements as they are.
@@ -214,8 +217,8 @@ impl<R: Read + Seek> Walker<R> {
                 }
                 self.remember(8 * count as u64)
             }
-            Holds::Floats if bytes % 4 != 0 => Err(self.fault("is no row of whole f32")),
-            Holds::Doubles if bytes % 8 != 0 => Err(self.fault("is no row of whole f64")),
+            Holds::Floats if !bytes.is_multiple_of(4) => Err(self.fault("is no row of whole f32")),
+            Holds::Doubles if !bytes.is_multiple_of(8) => Err(self.fault("is no row of whole f64")),
             Holds::Text => {
                 if std::str::from_utf8(content).is_err() {
                     return Err(self.fault("is not UTF-8"));
@@ -317,13 +320,12 @@ impl<R: Read + Seek> Walker<R> {
     }
 
     fn remember(&mut self, bytes: u64) -> Result<(), Fault> {
-        match self.left.memory.checked_sub(bytes) {
-            Some(left) => self.left.memory = left,
-            None => {
-                let most = self.limits.memory;
-                let what = format!("the graph would take more than {most} bytes of memory");
-                return Err(self.fault(what));
-            }
+        if let Some(left) = self.left.memory.checked_sub(bytes) {
+            self.left.memory = left;
+        } else {
+            let most = self.limits.memory;
+            let what = format!("the graph would take more than {most} bytes of memory");
+            return Err(self.fault(what));
         }
         Ok(())
     }

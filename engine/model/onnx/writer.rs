@@ -159,12 +159,11 @@ impl GraphWriter {
     /// Opens the data file if need be, pads it and gives the place where the next weight starts.
     fn begin(&mut self) -> Result<u64, ModelError> {
         let path = self.folder.join(WEIGHTS_FILE);
-        let file = match &mut self.data {
-            Some(file) => file,
-            None => {
-                let file = File::create(&path).map_err(ModelError::write(&path))?;
-                self.data.insert(BufWriter::with_capacity(1 << 20, file))
-            }
+        let file = if let Some(file) = &mut self.data {
+            file
+        } else {
+            let file = File::create(&path).map_err(ModelError::write(&path))?;
+            self.data.insert(BufWriter::with_capacity(1 << 20, file))
         };
         let padding = self.written.next_multiple_of(ALIGNMENT) - self.written;
         file.write_all(&vec![0; padding as usize]).map_err(ModelError::write(&path))?;
