@@ -174,8 +174,8 @@ fn quantized_graphs_keep_the_perplexity_of_the_checkpoint() {
         // A model of 260 thousand weights has few to spare: 4 bits for all of them cost it more.
         let plain = if model == story() { 0.06 } else { 0.16 };
         let wide = ["lm_head", "embed", "qkv"];
-        let dynamic = |more: Value| ("quantize", merged(json!({"method": "dynamic"}), more));
-        let blocks = |more: Value| ("quantize", merged(json!({"method": "weight_only"}), more));
+        let dynamic = |more: Value| ("quantize", merged(json!({"method": "dynamic"}), &more));
+        let blocks = |more: Value| ("quantize", merged(json!({"method": "weight_only"}), &more));
         for (stage, most) in [
             (dynamic(json!({})), 0.01),
             (dynamic(json!({"symmetric": false})), 0.01),
@@ -207,7 +207,7 @@ fn quantized_graphs_keep_the_perplexity_of_the_checkpoint() {
     }
 }
 
-fn merged(mut base: Value, more: Value) -> Value {
+fn merged(mut base: Value, more: &Value) -> Value {
     for (key, value) in more.as_object().into_iter().flatten() {
         base[key] = value.clone();
     }
