@@ -183,7 +183,6 @@ fn llama(
             out: &out,
             data: Some(data),
             runtime: Some(library),
-            linkable: true,
             progress: &|_| {},
         };
         let done = pass(id, params).expect("a known pass").apply(&job).unwrap();

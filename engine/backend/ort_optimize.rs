@@ -6,17 +6,18 @@ use ort::session::builder::GraphOptimizationLevel;
 
 use super::ort_environment::{builder, open_error};
 use super::{BackendError, OpenOptions};
+use crate::model::OnnxModel;
 use crate::model::onnx::session_options::GraphLevel;
 
 /// Weights of more bytes than this go to the data file.
 const INLINE: &str = "1024";
 
-/// Optimizes the graph at `from` and writes it to `to`, its weights into `data` beside it.
+/// Optimizes the graph `from` and writes it to `to`, its weights into `data` beside it.
 ///
 /// `without` are names of optimizers that are left out. What [`GraphLevel::All`] gives fits the
 /// processor it was made on.
 pub fn optimize(
-    from: &Path,
+    from: &OnnxModel,
     how: &OpenOptions,
     level: GraphLevel,
     without: &[&str],
@@ -38,8 +39,8 @@ pub fn optimize(
         // Nothing is run: weights in the layout of the kernels would only take memory.
         .and_then(|b| b.with_prepacking(false))
         .and_then(|b| b.with_disabled_optimizers(without.join(";")))
-        .map_err(|error| open_error(from, error.to_string()))?
-        .commit_from_file(from)
-        .map_err(|error| open_error(from, error.to_string()))?;
+        .map_err(|error| open_error(&from.path, error.to_string()))?
+        .commit_from_file(&from.path)
+        .map_err(|error| open_error(&from.path, error.to_string()))?;
     Ok(())
 }
