@@ -46,8 +46,8 @@ pub fn optimized(
     let runtime = job.runtime.ok_or(PassError::NoRuntime { what: "`fuse` with a level" })?;
     let how = OpenOptions { runtime: Some(PathBuf::from(runtime)), ..OpenOptions::default() };
     let to = scratch.join("optimized.onnx");
-    optimize(from, &how, level, &fusions.without(), &to, "optimized.data")?;
     let before = OnnxModel::read(from)?;
+    optimize(&before, &how, level, &fusions.without(), &to, "optimized.data")?;
     let mut after = OnnxModel::read(&to)?;
     carry_over(&before.proto, &mut after.proto);
     let mut notes = vec![format!(
