@@ -52,3 +52,35 @@ pub fn spec_schema() -> Value {
     let metrics: Vec<_> = task::METRICS.iter().map(|m| (m.id, m.params(), m.about)).collect();
     spec::schema(&stages, &metrics)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::metric;
+    use crate::measure::metric::Source;
+    use crate::spec::Task;
+
+    #[test]
+    fn rooms_agree_on_what_each_task_is_measured_and_judged_by() {
+        let tasks: Vec<&str> = task::TASKS.iter().map(|task| task.id).collect();
+        assert_eq!(tasks, Task::ALL.map(Task::id));
+        for task in Task::ALL {
+            let id = |name| serde_json::to_value(name).unwrap().as_str().unwrap().to_owned();
+            let mut asked: Vec<String> = task.measure().iter().map(id).collect();
+            let mut known: Vec<String> = METRICS
+                .iter()
+                .filter(|m| m.source != Source::Quality && m.tasks.contains(&task.id()))
+                .map(|m| m.id.to_owned())
+                .collect();
+            asked.sort();
+            known.sort();
+            assert_eq!(asked, known);
+            assert!(task.measure().contains(&task.deciding()));
+            for quality in task::METRICS {
+                let fits = quality.tasks.contains(&task.id());
+                assert_eq!(fits, task.quality().contains(&quality.id), "{}", quality.id);
+                assert_eq!(fits, metric(quality.id).unwrap().tasks.contains(&task.id()));
+            }
+        }
+    }
+}

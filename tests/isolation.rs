@@ -74,7 +74,7 @@ fn eight_saboteurs_get_their_verdicts_and_sixteen_healthy_cells_their_numbers() 
         backend: "candle".into(),
         tokens: None,
         runtime: None,
-        setting: Setting { batch: 1, prompt_tokens: 4, new_tokens: 3, threads: 1 },
+        setting: Setting::tokens(1, 4, 3, 1),
         rules: StreamRules { warmup: 0, min: 2, max: 2, min_time: 0 },
         seed: 7,
     };

@@ -78,7 +78,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 /// Mean negative log-likelihood per token, and the number of tokens: each document alone, BOS
 /// first, cut at 512 tokens.
 fn likelihood(model: &mut dyn Generator, documents: &[Vec<u32>]) -> (f64, u32) {
-    let metrics = vec![MetricRequest { metric: "perplexity".into(), positions: None }];
+    let metrics = vec![MetricRequest { metric: "perplexity".into(), ..MetricRequest::default() }];
     let job = JudgeJob { window: 512, stride: 512, metrics };
     let judged = judge(model, None, documents, &job, &|_| {}).unwrap();
     let (sum, positions) = judged[0]

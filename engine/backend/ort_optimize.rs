@@ -12,12 +12,12 @@ use crate::model::onnx::session_options::GraphLevel;
 /// Weights of more bytes than this go to the data file.
 const INLINE: &str = "1024";
 
-/// Optimizes the graph at `from` and writes it to `to`, its weights into `data` beside it.
+/// Optimizes a graph and writes it to `to`, its weights into `data` beside it.
 ///
 /// `without` are names of optimizers that are left out. What [`GraphLevel::All`] gives fits the
 /// processor it was made on.
 pub fn optimize(
-    from: &Path,
+    model: &OnnxModel,
     how: &OpenOptions,
     level: GraphLevel,
     without: &[&str],
@@ -31,8 +31,7 @@ pub fn optimize(
         GraphLevel::All => GraphOptimizationLevel::All,
     };
     let entry = |name: &str| format!("session.optimized_model_external_initializers_{name}");
-    let model = OnnxModel::read(from)?;
-    let begun = builder(&model, how)?;
+    let begun = builder(model, how)?;
     let prepared = || {
         Ok::<_, ort::Error>(
             begun
@@ -46,7 +45,7 @@ pub fn optimize(
         )
     };
     prepared()
-        .and_then(|mut builder| builder.commit_from_file(from))
-        .map_err(|error| open_error(from, error.to_string()))?;
+        .and_then(|mut builder| builder.commit_from_file(&model.path))
+        .map_err(|error| open_error(&model.path, error.to_string()))?;
     Ok(())
 }

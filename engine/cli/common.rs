@@ -11,7 +11,7 @@ use crate::base::Problems;
 use crate::base::suggest::closest;
 use crate::catalog;
 use crate::machine::Cpu;
-use crate::plan::{Output, Plan, Surroundings, expand};
+use crate::plan::{Output, Plan, Surroundings, expand, settle};
 use crate::run::{Launcher, Provided, Provider, RunError};
 use crate::spec::{self, Loaded, Overrides};
 use crate::stage::LoadRuntime;
@@ -131,16 +131,17 @@ pub fn spec_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// Reads and checks one spec.
+/// Reads and checks one spec, and looks at its model for the task.
 pub fn load(file: &Path, changes: &Changes) -> Result<Loaded, Problems> {
     let text = spec::read(file)?;
     let schema = catalog::spec_schema();
     // `--quick` and `--strict` have nothing to change in a spec that times nothing.
     let plain = spec::parse(&text, file, &schema, &changes.overrides(false))?;
-    if (changes.quick || changes.strict) && plain.spec.bench.is_some() {
-        return spec::parse(&text, file, &schema, &changes.overrides(true));
-    }
-    Ok(plain)
+    let loaded = match (changes.quick || changes.strict) && plain.spec.bench.is_some() {
+        true => spec::parse(&text, file, &schema, &changes.overrides(true))?,
+        false => plain,
+    };
+    settle(loaded, &surroundings(roots(file)))
 }
 
 /// The plan of a spec in `file`, on this machine.

@@ -5,6 +5,7 @@
 //! depend on a model, and any network.
 
 mod archive;
+mod npy;
 mod tensor;
 mod text;
 mod tokens;
@@ -12,6 +13,9 @@ mod tokens;
 #[cfg(test)]
 pub(crate) use archive::tests::archive as archive_of;
 pub use archive::{Archive, ArchiveError};
+#[cfg(test)]
+pub(crate) use npy::tests::npy_of;
+pub use npy::{NpyError, read_npy, read_npz};
 pub use tensor::{ElementType, Tensor};
 pub use text::{DataError, Document, Texts};
 pub use tokens::{TOKENS_FILE, TokenFile};

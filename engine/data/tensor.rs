@@ -60,6 +60,11 @@ impl ElementType {
         }
     }
 
+    /// The type with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {
@@ -111,6 +116,31 @@ impl Tensor {
         Self { dtype: ElementType::I64, shape, bytes: bytemuck::cast_slice(values).to_vec() }
     }
 
+    /// A tensor of `dtype` from numbers that it can hold; others become the nearest it has, and for
+    /// truth values everything but 0 is true. The caller gives as many as the shape demands.
+    pub fn of_f64(dtype: ElementType, shape: Vec<usize>, values: &[f64]) -> Self {
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        fn each<const N: usize>(values: &[f64], bytes: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
+            values.iter().flat_map(|&value| bytes(value)).collect()
+        }
+        let bytes = match dtype {
+            ElementType::F64 => each(values, f64::to_le_bytes),
+            ElementType::F32 => each(values, |v| (v as f32).to_le_bytes()),
+            ElementType::F16 => each(values, |v| f16::from_f64(v).to_le_bytes()),
+            ElementType::Bf16 => each(values, |v| bf16::from_f64(v).to_le_bytes()),
+            ElementType::I64 => each(values, |v| (v as i64).to_le_bytes()),
+            ElementType::I32 => each(values, |v| (v as i32).to_le_bytes()),
+            ElementType::I16 => each(values, |v| (v as i16).to_le_bytes()),
+            ElementType::I8 => each(values, |v| (v as i8).to_le_bytes()),
+            ElementType::U64 => each(values, |v| (v as u64).to_le_bytes()),
+            ElementType::U32 => each(values, |v| (v as u32).to_le_bytes()),
+            ElementType::U16 => each(values, |v| (v as u16).to_le_bytes()),
+            ElementType::U8 => each(values, |v| [v as u8]),
+            ElementType::Bool => each(values, |v| [u8::from(v != 0.0)]),
+        };
+        Self { dtype, shape, bytes }
+    }
+
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -159,5 +189,17 @@ mod tests {
         let tensor = Tensor::new(ElementType::F16, vec![1], half.to_vec()).unwrap();
         assert_eq!(tensor.to_f64(), [1.5]);
         assert_eq!(Tensor::of_f32(vec![2], &[0.5, -2.0]).to_f64(), [0.5, -2.0]);
+    }
+
+    #[test]
+    fn numbers_go_into_every_type_and_come_back() {
+        for dtype in ElementType::ALL {
+            let values =
+                if dtype == ElementType::Bool { [0.0, 1.0, 1.0] } else { [0.0, 1.0, 97.0] };
+            let tensor = Tensor::of_f64(dtype, vec![3], &values);
+            assert_eq!(tensor.bytes.len(), 3 * dtype.bytes());
+            assert_eq!(tensor.to_f64(), values, "{dtype}");
+        }
+        assert_eq!(Tensor::of_f64(ElementType::I8, vec![1], &[1e9]).to_f64(), [127.0]);
     }
 }

@@ -16,6 +16,8 @@ pub enum Better {
 pub enum Unit {
     Seconds,
     TokensPerSecond,
+    /// Inputs of a batch count each.
+    ItemsPerSecond,
     Bytes,
     /// A number without a unit, such as a perplexity.
     Plain,
@@ -45,9 +47,15 @@ pub struct Metric {
     pub unit: Unit,
     pub better: Better,
     pub source: Source,
+    /// The tasks it says something about.
+    pub tasks: &'static [&'static str],
     /// Shown in the report below the tables.
     pub definition: &'static str,
 }
+
+const TEXT: &[&str] = &["text_generation"];
+const TENSOR: &[&str] = &["tensor"];
+const BOTH: &[&str] = &["text_generation", "tensor"];
 
 /// All metrics in the order in which reports show them.
 pub static METRICS: &[Metric] = &[
@@ -56,6 +64,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::TokensPerSecond,
         better: Better::Higher,
         source: Source::Timing,
+        tasks: TEXT,
         definition: "Generated tokens after the first, divided by the time from the first to the last token of a request; batch sequences count each.",
     },
     Metric {
@@ -63,6 +72,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::TokensPerSecond,
         better: Better::Higher,
         source: Source::Timing,
+        tasks: TEXT,
         definition: "Prompt tokens divided by the time to the first token, with an empty cache; batch sequences count each.",
     },
     Metric {
@@ -70,6 +80,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Seconds,
         better: Better::Lower,
         source: Source::Timing,
+        tasks: TEXT,
         definition: "Time to first token: from handing over the request to the first generated token, one request outstanding.",
     },
     Metric {
@@ -77,6 +88,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Seconds,
         better: Better::Lower,
         source: Source::Timing,
+        tasks: TEXT,
         definition: "Inter-token latency: time between consecutive generated tokens of a request.",
     },
     Metric {
@@ -84,13 +96,31 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Seconds,
         better: Better::Lower,
         source: Source::Timing,
+        tasks: TEXT,
         definition: "From handing over the request to its last token.",
+    },
+    Metric {
+        id: "latency",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        tasks: TENSOR,
+        definition: "From handing over the inputs of a request to having all outputs, one request outstanding; inputs are made before.",
+    },
+    Metric {
+        id: "throughput",
+        unit: Unit::ItemsPerSecond,
+        better: Better::Higher,
+        source: Source::Timing,
+        tasks: TENSOR,
+        definition: "Items of a request, which are its batch, divided by its latency.",
     },
     Metric {
         id: "load",
         unit: Unit::Seconds,
         better: Better::Lower,
         source: Source::Timing,
+        tasks: BOTH,
         definition: "From opening the artifact to being able to serve; files come from the page cache unless the run says otherwise.",
     },
     Metric {
@@ -98,6 +128,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Seconds,
         better: Better::Lower,
         source: Source::Timing,
+        tasks: BOTH,
         definition: "End-to-end time of the first request of a fresh process.",
     },
     Metric {
@@ -105,6 +136,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Bytes,
         better: Better::Lower,
         source: Source::Process,
+        tasks: BOTH,
         definition: "Highest resident set size of the measured process, load included.",
     },
     Metric {
@@ -112,6 +144,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Bytes,
         better: Better::Lower,
         source: Source::Artifact,
+        tasks: BOTH,
         definition: "Bytes of the artifact on disk: weights, configuration and tokenizer.",
     },
     Metric {
@@ -119,6 +152,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Plain,
         better: Better::Lower,
         source: Source::Quality,
+        tasks: TEXT,
         definition: "exp of the mean negative log-likelihood per token over held-out documents, windowed with a stride; each token is scored once.",
     },
     Metric {
@@ -126,6 +160,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Nats,
         better: Better::Lower,
         source: Source::Quality,
+        tasks: TEXT,
         definition: "Mean Kullback-Leibler divergence KL(reference || variant) of the next-token distributions over the same positions.",
     },
     Metric {
@@ -133,7 +168,32 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Share,
         better: Better::Higher,
         source: Source::Quality,
-        definition: "Share of positions at which variant and reference give the highest probability to the same token.",
+        tasks: BOTH,
+        definition: "Share of positions at which variant and reference give the highest probability to the same token; of a graph, share of rows of its first output whose largest number stands at the same place, or of equal elements where they are whole numbers.",
+    },
+    Metric {
+        id: "cosine",
+        unit: Unit::Plain,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: TENSOR,
+        definition: "Cosine of the angle between the floating outputs of variant and reference, all of an item as one vector; mean over items.",
+    },
+    Metric {
+        id: "max_abs_error",
+        unit: Unit::Plain,
+        better: Better::Lower,
+        source: Source::Quality,
+        tasks: TENSOR,
+        definition: "Largest absolute difference between the floating outputs of variant and reference within an item; mean over items.",
+    },
+    Metric {
+        id: "mean_abs_error",
+        unit: Unit::Plain,
+        better: Better::Lower,
+        source: Source::Quality,
+        tasks: TENSOR,
+        definition: "Mean absolute difference between the floating outputs of variant and reference within an item; mean over items.",
     },
 ];
 

@@ -5,17 +5,20 @@ use serde::{Deserialize, Serialize};
 /// One request's course in nanoseconds since the launch's clock started.
 ///
 /// Greedy generation on one stream emits one token at a time, so `tokens` holds one instant per
-/// generated token. The count of tokens is counted here, never taken from the spec.
+/// generated token. The count of tokens is counted here, never taken from the spec. A request that
+/// is not about tokens has a single instant, at which all its outputs were there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timeline {
     /// When the request was handed to the backend (closed loop: also its scheduled instant).
     pub sent: u64,
-    /// Instants at which each new token was known to the host, ascending.
+    /// Instants at which each new token, or the whole answer, was known to the host, ascending.
     pub tokens: Vec<u64>,
-    /// Prompt tokens the prefill really processed, per sequence of the batch.
-    pub prompt_tokens: u32,
-    /// Sequences generated side by side.
+    /// Prompt tokens the prefill really processed, per sequence of the batch; `None` for a request
+    /// that is not about tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u32>,
+    /// Sequences or other items side by side.
     pub batch: u32,
     /// Requests before the steady state; kept, shown, left out of the summaries.
     pub warmup: bool,

@@ -6,8 +6,8 @@
 use super::quantile::median;
 use super::sample::{Observed, Timeline};
 
-/// Values of `metric` in one launch, in the unit of [`super::METRICS`]: seconds, tokens per second
-/// or bytes.
+/// Values of `metric` in one launch, in the unit of [`super::METRICS`]: seconds, tokens or items
+/// per second, or bytes.
 ///
 /// One value for each counted request, in order; for `itl` one for each gap between tokens; for
 /// `load`, `first_call` and `peak_memory` one in all. Empty for what was not observed and for
@@ -19,6 +19,8 @@ pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
         "prefill_tps" => each(prefill_tps),
         "decode_tps" => each(decode_tps),
         "e2e" => each(e2e),
+        "latency" => each(latency),
+        "throughput" => each(throughput),
         "itl" => counted(observed).flat_map(gaps).collect(),
         "load" => vec![seconds(observed.load)],
         "first_call" => {
@@ -60,6 +62,7 @@ fn is_sane(t: &Timeline) -> bool {
 }
 
 fn ttft(t: &Timeline) -> Option<f64> {
+    t.prompt_tokens?;
     span(t.sent, *t.tokens.first()?)
 }
 
@@ -67,9 +70,19 @@ fn e2e(t: &Timeline) -> Option<f64> {
     span(t.sent, *t.tokens.last()?)
 }
 
+/// From handing over the inputs to all outputs, of a request that is not about tokens.
+fn latency(t: &Timeline) -> Option<f64> {
+    if t.prompt_tokens.is_none() { e2e(t) } else { None }
+}
+
+/// Items of the batch per second.
+fn throughput(t: &Timeline) -> Option<f64> {
+    rate(f64::from(t.batch), latency(t)?)
+}
+
 /// All prompt tokens of the batch per second of prefill.
 fn prefill_tps(t: &Timeline) -> Option<f64> {
-    rate(f64::from(t.batch) * f64::from(t.prompt_tokens), ttft(t)?)
+    rate(f64::from(t.batch) * f64::from(t.prompt_tokens?), ttft(t)?)
 }
 
 /// Tokens after the first of every sequence per second from the first to the last.
@@ -104,7 +117,7 @@ mod tests {
 
     fn request(sent: u64, tokens: &[u64]) -> Timeline {
         let tokens = tokens.iter().map(|t| t * MS).collect();
-        Timeline { sent: sent * MS, tokens, prompt_tokens: 100, batch: 2, warmup: false }
+        Timeline { sent: sent * MS, tokens, prompt_tokens: Some(100), batch: 2, warmup: false }
     }
 
     fn launch(requests: Vec<Timeline>) -> Observed {
@@ -136,6 +149,23 @@ mod tests {
         assert!(close(&values(&o, "first_call"), &[0.5]));
         assert!(close(&values(&o, "peak_memory"), &[1_073_741_824.0]));
         assert!(close(&[block_value(&o, "ttft").unwrap()], &[0.045]));
+    }
+
+    #[test]
+    fn a_request_without_tokens_has_a_latency_and_nothing_of_tokens() {
+        let plain = |sent, done| Timeline { prompt_tokens: None, ..request(sent, &[done]) };
+        let o = launch(vec![plain(1000, 1050), plain(2000, 2040)]);
+        assert!(close(&values(&o, "latency"), &[0.05, 0.04]));
+        assert!(close(&values(&o, "throughput"), &[2.0 / 0.05, 2.0 / 0.04]));
+        assert_eq!(values(&o, "latency"), values(&o, "e2e"));
+        for metric in ["ttft", "itl", "prefill_tps", "decode_tps"] {
+            assert!(values(&o, metric).is_empty(), "{metric}");
+        }
+        let text = launch(vec![request(1000, &[1050, 1060])]);
+        assert!(values(&text, "latency").is_empty() && values(&text, "throughput").is_empty());
+        let written = serde_json::to_value(&o.requests[0]).unwrap();
+        assert!(written.get("prompt_tokens").is_none());
+        assert_eq!(serde_json::from_value::<Timeline>(written).unwrap(), o.requests[0]);
     }
 
     #[test]

@@ -5,19 +5,21 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
+use super::task::{mismatch, settle};
+use super::tensors::Graph;
 use super::{Plan, Step, StepIndex, VariantPlan};
 use crate::backend::{self, Backend};
 use crate::base::{Digest, Problem, Problems};
 use crate::data::Document;
-use crate::model::{self, Kind, RandomModel};
+use crate::model::{self, Kind, ModelFacts, RandomModel};
 use crate::pass;
 use crate::scenario::StreamRules;
-use crate::spec::{Bench as BenchSpec, Loaded, OpProfile, Spec, Threads};
+use crate::spec::{Bench as BenchSpec, Loaded, OpProfile, Spec, Task, Threads};
 use crate::stage::{
-    Bench, Judge, LoadModel, LoadRuntime, LoadTokens, Optimize, ProfileStage, Roofline, Setting,
-    Source, SourceError, Stage, find_file,
+    Bench, Judge, JudgeOn, LoadModel, LoadRuntime, LoadTokens, Optimize, ProfileStage, Roofline,
+    Setting, Source, SourceError, Stage, Work, find_file,
 };
-use crate::task::MetricRequest;
+use crate::task::{Against, JUDGED_ITEMS, MetricRequest, TensorInputs};
 
 /// What a plan depends on besides the spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +32,13 @@ pub struct Surroundings {
 
 /// The plan of a checked spec, or everything in it that cannot work: sources that do not exist,
 /// stages that do not fit each other, backends that cannot open what a variant ends with.
+///
+/// A spec that does not know its task is settled first.
 pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> {
     let spec = &loaded.spec;
+    let Some(task) = spec.model.task else {
+        return expand(&settle(loaded.clone(), around)?, around);
+    };
     let baseline = baseline(spec);
     let mut builder = Builder {
         loaded,
@@ -40,10 +47,13 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         built: IndexMap::new(),
         kinds: Vec::new(),
         items: IndexMap::new(),
+        facts: None,
         context: None,
+        expected: IndexMap::new(),
         problems: Vec::new(),
     };
     let source = builder.model();
+    let graph = if task == Task::Tensor { builder.graph() } else { None };
     for name in spec.variants.keys() {
         builder.variant(name, source);
     }
@@ -59,13 +69,23 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
     if let Some(reference) = &reference
         && unmeasured.is_none()
     {
-        builder.judges(reference, source);
+        builder.judges(reference, source, graph.as_ref());
         builder.overlaps();
     }
-    let settings = spec.bench.as_ref().map_or(Vec::new(), |bench| settings(bench, around));
+    let mut settings = Vec::new();
     if let Some(bench) = &spec.bench {
-        builder.possible(bench);
-        builder.benches(bench, &settings, source, random);
+        let runs: Vec<(Setting, Option<TensorInputs>)> = match &graph {
+            Some(graph) => {
+                let runs = builder.runs(graph).into_iter();
+                runs.map(|(setting, inputs)| (setting, Some(inputs))).collect()
+            }
+            None => {
+                builder.possible(bench);
+                tokens_of(bench, around).into_iter().map(|setting| (setting, None)).collect()
+            }
+        };
+        settings = runs.iter().map(|(setting, _)| setting.clone()).collect();
+        builder.benches(bench, runs, source, random);
     }
     if !builder.problems.is_empty() {
         return Err(Problems(builder.problems));
@@ -82,18 +102,22 @@ pub(super) fn baseline(spec: &Spec) -> String {
     spec.compare.baseline.clone().unwrap_or(first)
 }
 
-struct Builder<'a> {
-    loaded: &'a Loaded,
-    around: &'a Surroundings,
+pub(super) struct Builder<'a> {
+    pub loaded: &'a Loaded,
+    pub around: &'a Surroundings,
     steps: Vec<Step>,
     built: IndexMap<String, VariantPlan>,
     /// The artifact kind each step leaves; meaningless for steps that leave no model.
     kinds: Vec<Kind>,
     /// Digest of every item of the data sets that steps load.
     items: IndexMap<String, Vec<Digest>>,
+    /// Of a model that can be read now, with its place.
+    facts: Option<(PathBuf, ModelFacts)>,
     /// Longest sequence of the model in tokens, where it can be read now.
     context: Option<u64>,
-    problems: Vec<Problem>,
+    /// Whether recorded inputs of a data set have outputs with them.
+    pub expected: IndexMap<String, bool>,
+    pub problems: Vec<Problem>,
 }
 
 impl Builder<'_> {
@@ -103,7 +127,7 @@ impl Builder<'_> {
         self.steps.len() - 1
     }
 
-    fn problem(&mut self, code: &'static str, pointer: &str, what: String) -> &mut Problem {
+    pub fn problem(&mut self, code: &'static str, pointer: &str, what: String) -> &mut Problem {
         let at = self.loaded.locator.place(pointer);
         self.problems.push(Problem::new(code, at, what));
         self.problems.last_mut().expect("it was pushed just now")
@@ -124,7 +148,9 @@ impl Builder<'_> {
                         None if found.extension().is_some_and(|e| e == "onnx") => Kind::Onnx,
                         None => Kind::Gguf,
                     };
-                    self.context = facts.and_then(|facts| facts.context_length);
+                    self.context = facts.as_ref().and_then(|facts| facts.context_length);
+                    self.problems.extend(facts.as_ref().and_then(|f| mismatch(self.loaded, f)));
+                    self.facts = facts.map(|facts| (found.clone(), facts));
                     Source::File(found.to_string_lossy().into_owned())
                 }
                 Err(error) => {
@@ -174,18 +200,50 @@ impl Builder<'_> {
         self.push(LoadRuntime::STEP.into(), stage, Vec::new(), Kind::Checkpoint)
     }
 
-    fn missing(&mut self, pointer: &str, error: &SourceError) {
+    pub fn missing(&mut self, pointer: &str, error: &SourceError) {
         self.problem("plan/missing-file", pointer, error.to_string()).notes.push(
             "relative paths start at the working directory, then at the spec's folder and the folders above it"
                 .into(),
         );
     }
 
+    /// The graph whose inputs are made; `None` with a problem when that cannot be done.
+    fn graph(&mut self) -> Option<Graph> {
+        let Some((path, _)) = &self.facts else {
+            if self.problems.is_empty() {
+                let what = match self.source_error() {
+                    Some(why) => format!("task `tensor` needs to look at its graph: {why}"),
+                    None => "task `tensor` needs a graph that is a local file".to_owned(),
+                };
+                self.problem("plan/bad-model", "/model/source", what);
+            }
+            return None;
+        };
+        match Graph::read(path) {
+            Ok(graph) => Some(graph),
+            Err(why) => {
+                self.problem("plan/bad-model", "/model/source", why);
+                None
+            }
+        }
+    }
+
+    /// Why the model file cannot be read.
+    fn source_error(&self) -> Option<String> {
+        let path = self.loaded.spec.model.source.strip_prefix("file://")?;
+        let found = find_file(path, &self.around.roots).ok()?;
+        model::facts(&found).err().map(|error| error.to_string())
+    }
+
     /// Finds settings that can never give a number.
     fn possible(&mut self, bench: &BenchSpec) {
         use crate::spec::MetricName::{DecodeTps, Itl};
-        let metric = bench.design.stop.metric;
-        for (index, &new) in bench.matrix.new_tokens.iter().enumerate() {
+        let metric = bench.deciding(Some(Task::TextGeneration));
+        let (prompts, new) = (&bench.matrix.prompt_tokens, &bench.matrix.new_tokens);
+        let (prompts, new) =
+            (prompts.as_deref().unwrap_or_default(), new.as_deref().unwrap_or_default());
+        let longest_new = new.iter().max().copied().unwrap_or(0);
+        for (index, &new) in new.iter().enumerate() {
             if new < 2 && matches!(metric, DecodeTps | Itl) {
                 let pointer = format!("/bench/matrix/new_tokens/{index}");
                 let what =
@@ -194,8 +252,7 @@ impl Builder<'_> {
             }
         }
         let Some(context) = self.context else { return };
-        let longest_new = bench.matrix.new_tokens.iter().max().copied().unwrap_or(0);
-        for (index, &prompt) in bench.matrix.prompt_tokens.iter().enumerate() {
+        for (index, &prompt) in prompts.iter().enumerate() {
             let needed = u64::from(prompt) + u64::from(longest_new);
             if needed > context {
                 let pointer = format!("/bench/matrix/prompt_tokens/{index}");
@@ -263,6 +320,12 @@ impl Builder<'_> {
     /// The step that loads the data set a stage calibrates with; `None` with a problem when there
     /// can be none.
     fn calibration(&mut self, data: &str, pointer: &str, source: StepIndex) -> Option<StepIndex> {
+        if self.loaded.spec.model.task == Some(Task::Tensor) {
+            let what =
+                format!("a graph that is not about text cannot be calibrated on `{data}` yet");
+            self.problem("plan/impossible-chain", pointer, what);
+            return None;
+        }
         if self.loaded.spec.model.source.starts_with("random://") {
             let what = format!(
                 "`{data}` holds texts, and a model with random weights has no tokenizer to read them with"
@@ -390,24 +453,48 @@ impl Builder<'_> {
     }
 
     /// One judge step for every variant and data set; metrics of one data set share it.
-    fn judges(&mut self, reference: &str, source: StepIndex) {
+    fn judges(&mut self, reference: &str, source: StepIndex, graph: Option<&Graph>) {
         let spec = &self.loaded.spec;
-        let mut by_data: IndexMap<String, Vec<MetricRequest>> = IndexMap::new();
-        for metric in spec.quality.iter().flat_map(|quality| &quality.metrics) {
-            let params = &metric.0.params;
-            let data = params["data"].as_str().unwrap_or_default().to_owned();
-            by_data.entry(data).or_default().push(MetricRequest {
+        let mut by_data: IndexMap<Option<&str>, Vec<(usize, MetricRequest)>> = IndexMap::new();
+        let metrics = spec.quality.iter().flat_map(|quality| &quality.metrics);
+        for (index, metric) in metrics.enumerate() {
+            let given = |key: &str| metric.0.params.get(key);
+            let text = |key: &str| given(key).and_then(serde_json::Value::as_str);
+            let expected = text("against") == Some("expected");
+            let request = MetricRequest {
                 metric: metric.0.id.clone(),
-                positions: params.get("positions").and_then(serde_json::Value::as_u64),
-            });
+                positions: given("positions").and_then(serde_json::Value::as_u64),
+                against: if expected { Against::Expected } else { Against::Reference },
+            };
+            by_data.entry(text("data")).or_default().push((index, request));
         }
         for (data, metrics) in by_data {
-            let Some(tokens) = self.tokens(&data, source) else { continue };
-            let (window, stride) = (spec.data[&data].window, spec.data[&data].stride);
+            let mut tokens = None;
+            let on = match (graph, data) {
+                (Some(graph), data) => {
+                    let Some(inputs) = self.judged_inputs(data, graph) else { continue };
+                    self.comparable(data, &metrics);
+                    let seed = spec.bench.as_ref().map_or(DEFAULT_SEED, |b| b.design.seed);
+                    JudgeOn::Items { inputs, synthetic: JUDGED_ITEMS, seed }
+                }
+                (None, Some(data)) => {
+                    tokens = self.tokens(data, source);
+                    if tokens.is_none() {
+                        continue;
+                    }
+                    let (window, stride) = (spec.data[data].window, spec.data[data].stride);
+                    JudgeOn::Windows { window, stride }
+                }
+                // The rules of the language have told of it.
+                (None, None) => continue,
+            };
+            let data = data.unwrap_or("synthetic").to_owned();
+            let metrics: Vec<MetricRequest> = metrics.into_iter().map(|(_, m)| m).collect();
             for name in spec.variants.keys() {
                 let own = self.built[name].clone();
                 let other = self.built[reference].clone();
-                let mut needs = vec![own.artifact, other.artifact, tokens];
+                let mut needs = vec![own.artifact, other.artifact];
+                needs.extend(tokens);
                 if own.needs_runtime() || other.needs_runtime() {
                     needs.push(self.runtime());
                 }
@@ -417,30 +504,38 @@ impl Builder<'_> {
                     backend: own.backend,
                     reference_backend: other.backend,
                     data: data.clone(),
-                    window,
-                    stride,
+                    on: on.clone(),
                     metrics: metrics.clone(),
                 };
-                self.push(
-                    format!("{name}/judge-{data}"),
-                    Stage::Judge(judge),
-                    needs,
-                    Kind::Checkpoint,
-                );
+                let id = self.free_id(&format!("{name}/judge-{data}"));
+                self.push(id, Stage::Judge(judge), needs, Kind::Checkpoint);
             }
+        }
+    }
+
+    /// Metrics that compare with recorded outputs need some.
+    fn comparable(&mut self, data: Option<&str>, metrics: &[(usize, MetricRequest)]) {
+        let Some(data) = data.filter(|data| self.expected.get(*data) == Some(&false)) else {
+            return;
+        };
+        for (index, request) in metrics.iter().filter(|(_, m)| m.against == Against::Expected) {
+            let pointer = format!("/quality/metrics/{index}/{}/against", request.metric);
+            let what = format!("data set `{data}` has no outputs recorded with all of its inputs");
+            self.problem("plan/nothing-expected", &pointer, what);
         }
     }
 
     fn benches(
         &mut self,
         bench: &BenchSpec,
-        settings: &[Setting],
+        runs: Vec<(Setting, Option<TensorInputs>)>,
         source: StepIndex,
         random: bool,
     ) {
         // Random weights come without a tokenizer: their prompts are synthetic.
         let data = bench.data.clone().filter(|_| !random);
-        let tokens = match &data {
+        let is_text = self.loaded.spec.model.task != Some(Task::Tensor);
+        let tokens = match data.as_ref().filter(|_| is_text) {
             Some(name) => match self.tokens(name, source) {
                 Some(step) => Some(step),
                 None => return,
@@ -462,13 +557,19 @@ impl Builder<'_> {
             needs.push(self.runtime());
         }
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
-        for &setting in settings {
+        for (setting, inputs) in &runs {
             let id = format!("bench/{}", setting.id());
-            let stage = Bench { setting, variants: variants.clone(), data: data.clone(), rules };
+            let stage = Bench {
+                setting: setting.clone(),
+                variants: variants.clone(),
+                data: data.clone(),
+                inputs: inputs.clone(),
+                rules,
+            };
             self.push(id, Stage::Bench(stage), needs.clone(), Kind::Checkpoint);
         }
         if let Some(asked) = &bench.profile {
-            self.profiles(asked, settings, data.as_deref(), tokens);
+            self.profiles(asked, &runs, data.as_deref(), tokens);
         }
     }
 
@@ -476,20 +577,19 @@ impl Builder<'_> {
     fn profiles(
         &mut self,
         asked: &OpProfile,
-        settings: &[Setting],
+        runs: &[(Setting, Option<TensorInputs>)],
         data: Option<&str>,
         tokens: Option<StepIndex>,
     ) {
-        let cells: Vec<(String, Setting)> = self
-            .loaded
-            .spec
-            .variants
-            .keys()
-            .flat_map(|name| settings.iter().map(move |setting| (name.clone(), *setting)))
-            .filter(|(name, setting)| is_asked(asked, settings, name, setting))
+        let first = runs.first().map(|(setting, _)| setting);
+        let variants = self.loaded.spec.variants.keys();
+        let cells: Vec<(String, &Setting, &Option<TensorInputs>)> = variants
+            .flat_map(|name| runs.iter().map(move |(s, inputs)| (name.clone(), s, inputs)))
+            .filter(|(name, setting, _)| is_asked(asked, first, name, setting))
             .collect();
         if asked.roofline {
-            let mut counts: Vec<u32> = cells.iter().map(|(_, setting)| setting.threads).collect();
+            let mut counts: Vec<u32> =
+                cells.iter().map(|(_, setting, _)| setting.threads).collect();
             counts.sort_unstable();
             counts.dedup();
             for threads in counts {
@@ -498,7 +598,7 @@ impl Builder<'_> {
                 self.push(id, stage, Vec::new(), Kind::Checkpoint);
             }
         }
-        for (variant, setting) in cells {
+        for (variant, setting, inputs) in cells {
             let planned = self.built[&variant].clone();
             let mut needs: Vec<StepIndex> = [planned.artifact].into_iter().chain(tokens).collect();
             if planned.needs_runtime() {
@@ -508,8 +608,9 @@ impl Builder<'_> {
             let stage = ProfileStage {
                 backend: planned.backend,
                 variant,
-                setting,
+                setting: setting.clone(),
                 data: data.map(str::to_owned),
+                inputs: inputs.clone(),
                 ops: asked.ops,
                 roofline: asked.roofline,
             };
@@ -520,32 +621,48 @@ impl Builder<'_> {
 
 /// Whether `bench.profile` asks for a cell; without `cells` it asks for all variants under the
 /// first setting.
-fn is_asked(asked: &OpProfile, settings: &[Setting], variant: &str, setting: &Setting) -> bool {
+fn is_asked(asked: &OpProfile, first: Option<&Setting>, variant: &str, setting: &Setting) -> bool {
     if asked.cells.is_empty() {
-        return settings.first() == Some(setting);
+        return first == Some(setting);
     }
     let fits = |wanted: Option<u32>, found: u32| wanted.is_none_or(|wanted| wanted == found);
     asked.cells.iter().any(|cell| {
         cell.variant.as_deref().is_none_or(|wanted| wanted == variant)
             && fits(cell.batch, setting.batch)
-            && fits(cell.prompt_tokens, setting.prompt_tokens)
-            && fits(cell.new_tokens, setting.new_tokens)
+            && match &setting.work {
+                Work::Tokens { prompt_tokens, new_tokens } => {
+                    fits(cell.prompt_tokens, *prompt_tokens) && fits(cell.new_tokens, *new_tokens)
+                }
+                Work::Run { dims } => cell.dims.iter().all(|(name, size)| {
+                    dims.iter().any(|(known, found)| (known, found) == (name, size))
+                }),
+            }
     })
 }
 
-/// The matrix with machine properties resolved; equal settings appear once.
-fn settings(bench: &BenchSpec, around: &Surroundings) -> Vec<Setting> {
+/// Seeds synthetic inputs where no design has a seed.
+const DEFAULT_SEED: u64 = 42;
+
+/// How many threads that is on this machine.
+pub(super) fn threads(asked: Threads, around: &Surroundings) -> u32 {
+    match asked {
+        Threads::Physical => around.physical_cores,
+        Threads::Logical => around.logical_cores,
+        Threads::Count(n) => n,
+    }
+}
+
+/// The matrix of text generation with machine properties resolved; equal settings appear once.
+fn tokens_of(bench: &BenchSpec, around: &Surroundings) -> Vec<Setting> {
+    let matrix = &bench.matrix;
+    let (prompts, new) = (matrix.prompt_tokens.as_deref(), matrix.new_tokens.as_deref());
     let mut out = Vec::new();
-    for &batch in &bench.matrix.batch {
-        for &prompt_tokens in &bench.matrix.prompt_tokens {
-            for &new_tokens in &bench.matrix.new_tokens {
-                for threads in &bench.matrix.threads {
-                    let threads = match threads {
-                        Threads::Physical => around.physical_cores,
-                        Threads::Logical => around.logical_cores,
-                        Threads::Count(n) => *n,
-                    };
-                    let setting = Setting { batch, prompt_tokens, new_tokens, threads };
+    for &batch in &matrix.batch {
+        for &prompt_tokens in prompts.unwrap_or_default() {
+            for &new_tokens in new.unwrap_or_default() {
+                for &asked in &matrix.threads {
+                    let threads = threads(asked, around);
+                    let setting = Setting::tokens(batch, prompt_tokens, new_tokens, threads);
                     if !out.contains(&setting) {
                         out.push(setting);
                     }

@@ -9,6 +9,8 @@ mod expand;
 mod preview;
 mod resolve;
 mod show;
+mod task;
+mod tensors;
 
 use indexmap::IndexMap;
 
@@ -18,6 +20,8 @@ pub use preview::{
 };
 pub use resolve::{ModelOutput, Output, ResolveError, recipe};
 pub use show::{Format, show};
+pub use task::settle;
+pub use tensors::dims_line;
 
 use crate::backend;
 use crate::stage::{Setting, Stage};

@@ -82,7 +82,7 @@ pub fn recipe(
         Stage::Judge(judge) => {
             let context = outputs[step.needs[0]].as_ref().and_then(Output::model);
             let context = context.and_then(|model| model.facts.context_length);
-            Some(judge.recipe(&judge.windows(context), inputs))
+            Some(judge.recipe(context, inputs))
         }
         Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => None,
     })

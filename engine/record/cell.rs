@@ -43,6 +43,15 @@ pub enum Outcome {
     Skipped { why: String },
 }
 
+/// The name of a graph's free dimension among the axes. One that is called like an axis of every
+/// cell says that it is a dimension.
+pub fn dimension_axis(dimension: &str) -> String {
+    match dimension {
+        "batch" | "threads" => format!("dims.{dimension}"),
+        other => other.to_owned(),
+    }
+}
+
 /// How a launch died and what it said last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

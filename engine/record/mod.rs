@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict};
+pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict, dimension_axis};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
 

@@ -8,9 +8,10 @@ use crate::base::Digest;
 #[serde(deny_unknown_fields)]
 pub struct Quality {
     pub variant: String,
-    /// The variant it was compared with; scores of both come from the same positions.
+    /// The variant it was compared with, or `recorded outputs`; scores of both come from the same
+    /// positions.
     pub reference: String,
-    /// `perplexity`, `kl` or `top1_agreement`.
+    /// Such as `perplexity` or `cosine`.
     pub metric: String,
     /// Name of the data set in the spec.
     pub data: String,
@@ -29,7 +30,8 @@ pub struct DocumentScore {
     /// Scored positions.
     pub positions: u32,
     /// Sum over positions of the metric's per-position value: negative log-likelihood in nats
-    /// for `perplexity`, divergence in nats for `kl`, 0 or 1 for `top1_agreement`.
+    /// for `perplexity`, divergence in nats for `kl`, 0 or 1 for `top1_agreement`. An item of a
+    /// graph has one position, whose value is the metric itself.
     pub sum: f64,
     /// The same sum for the reference variant; equal to `sum` where variant and reference are one.
     pub reference_sum: f64,

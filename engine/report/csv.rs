@@ -97,6 +97,9 @@ fn row(
     let alone = alone(observed, request);
     let value = |metric: &str| number(summary::block_value(&alone, metric));
     let instant = |at: Option<&u64>| at.map_or_else(String::new, u64::to_string);
+    // A request that is not about tokens has its end only.
+    let about_tokens = request.prompt_tokens.is_some();
+    let tokens = if about_tokens { request.tokens.len().to_string() } else { String::new() };
     let _ = writeln!(
         out,
         "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{}",
@@ -105,9 +108,9 @@ fn row(
         value("e2e"),
         value("prefill_tps"),
         value("decode_tps"),
-        request.tokens.len(),
+        tokens,
         request.sent,
-        instant(request.tokens.first()),
+        instant(request.tokens.first().filter(|_| about_tokens)),
         instant(request.tokens.last()),
         observed.load,
         observed.peak_memory.map_or_else(String::new, |bytes| bytes.to_string()),

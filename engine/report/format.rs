@@ -19,6 +19,7 @@ fn scale(unit: Unit, value: f64) -> (f64, &'static str) {
         Unit::Seconds => largest(TIME),
         Unit::Bytes => largest(SIZE),
         Unit::TokensPerSecond => (1.0, "tok/s"),
+        Unit::ItemsPerSecond => (1.0, "items/s"),
         Unit::Plain => (1.0, ""),
         Unit::Nats => (1.0, "nats"),
         Unit::Share => (0.01, "%"),

@@ -102,7 +102,7 @@ fn on_cells(
     let matches = |cell: &Cell| {
         gate.axes
             .iter()
-            .all(|(axis, n)| cell.axes.get(*axis).and_then(serde_json::Value::as_u64) == Some(*n))
+            .all(|(axis, n)| cell.axes.get(axis).and_then(serde_json::Value::as_u64) == Some(*n))
     };
     let mut out = Vec::new();
     for (setting, first) in evidence.settings.iter().enumerate() {

@@ -84,6 +84,21 @@ fn verdict_table_fits_wide_and_narrow_terminals() {
     }
 }
 
+#[test]
+fn a_graph_is_told_with_its_own_axes_and_metrics() {
+    let records = [super::fixture_tensor::record()];
+    let report = build(&records);
+    let markdown = export(&report, "markdown", &Options::default()).unwrap();
+    expect("tensor.md", &markdown);
+    expect("tensor_terminal.txt", &terminal(&report, false, 120));
+    assert!(report.gates().all(|gate| gate.outcome == super::Outcome::Passed));
+    let html = export(&report, "html", &Options::default()).unwrap();
+    let csv = export(&report, "csv", &Options::default()).unwrap();
+    for text in [&markdown, &html, &csv] {
+        assert!(text.contains("height") && !text.contains("tok/s"));
+    }
+}
+
 /// A sweep over `settings` settings of four variants, two blocks each.
 fn sweep(settings: u32) -> Record {
     let mut big = record();

@@ -19,7 +19,7 @@ use crate::measure::{Estimate, Method, Metric, metric, summary};
 use crate::record::{Cell, Record};
 
 /// Metrics that have one sample per request or per token, so that quantiles mean something.
-const SAMPLED: &[&str] = &["ttft", "itl", "e2e"];
+const SAMPLED: &[&str] = &["ttft", "itl", "e2e", "latency"];
 const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
 
 /// Judged comparisons on the primary metric by variant and setting.

@@ -52,7 +52,7 @@ fn readings(
         _ if itself => Some(exact(0.0)),
         "perplexity" => self::mean(quality, level, |own, reference| own - reference)
             .map(|nats| mapped(nats, f64::exp_m1)),
-        "top1_agreement" => Some(mapped(mean, |agreement| 1.0 - agreement)),
+        "top1_agreement" | "cosine" => Some(mapped(mean, |agreement| 1.0 - agreement)),
         _ => Some(mean),
     };
     let value = if quality.metric == "perplexity" { mapped(mean, f64::exp) } else { mean };
@@ -76,7 +76,7 @@ fn mapped(estimate: Estimate, through: impl Fn(f64) -> f64) -> Estimate {
 }
 
 /// The change shown in the verdict table: the first metric that was measured, in the order of the
-/// spec; perplexity, KL and agreement all answer the same question there.
+/// spec; perplexity, KL, agreement and errors all answer the same question there.
 pub fn headline(rows: &[QualityRow], variant: &str) -> Reading<QualityChange> {
     let mut why = None;
     for row in rows.iter().filter(|row| row.variant == variant) {

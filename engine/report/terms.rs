@@ -10,14 +10,14 @@ use super::view::Terms;
 use crate::base::Percent;
 use crate::measure::metric::Source;
 use crate::measure::{METRICS, Metric, metric};
-use crate::record::Record;
+use crate::record::{Record, dimension_axis};
 
 /// A condition of the spec on one metric of one variant.
 pub struct Gate {
     pub name: String,
     pub variant: String,
     /// Axes the gate is restricted to.
-    pub axes: Vec<(&'static str, u64)>,
+    pub axes: Vec<(String, u64)>,
     pub metric: String,
     pub condition: Condition,
 }
@@ -80,7 +80,7 @@ pub fn terms(record: &Record) -> Terms {
     let primary = text("/bench/design/stop/metric")
         .and_then(|id| metric(&id))
         .filter(|metric| metric.source != Source::Quality)
-        .map_or("decode_tps", |metric| metric.id);
+        .map_or_else(|| decides(&record.model.task), |metric| metric.id);
     Terms {
         reference: spec
             .get("quality")
@@ -101,16 +101,26 @@ pub fn terms(record: &Record) -> Terms {
             .and_then(Value::as_u64)
             .and_then(|most| u32::try_from(most).ok())
             .unwrap_or(60),
-        metrics: shown(spec, primary).map(|metric| metric.id).collect(),
+        metrics: shown(record, primary).map(|metric| metric.id).collect(),
     }
 }
 
-/// The performance metrics of `bench.measure` and the primary one, in the order of reports.
-fn shown<'a>(spec: &'a Value, primary: &'a str) -> impl Iterator<Item = &'static Metric> + 'a {
-    let asked = spec.pointer("/bench/measure").and_then(Value::as_array);
+/// The metric that decides where the spec does not say.
+fn decides(task: &str) -> &'static str {
+    if task == "tensor" { "latency" } else { "decode_tps" }
+}
+
+/// The performance metrics of `bench.measure`, or all of the task, and the primary one, in the
+/// order of reports.
+fn shown<'a>(record: &'a Record, primary: &'a str) -> impl Iterator<Item = &'static Metric> + 'a {
+    let asked = record.spec.pointer("/bench/measure").and_then(Value::as_array);
+    let of_task = |metric: &Metric| metric.tasks.contains(&record.model.task.as_str());
     METRICS.iter().filter(|metric| metric.source != Source::Quality).filter(move |metric| {
         metric.id == primary
-            || asked.is_none_or(|ids| ids.iter().any(|id| id.as_str() == Some(metric.id)))
+            || match asked {
+                Some(ids) => ids.iter().any(|id| id.as_str() == Some(metric.id)),
+                None => of_task(metric),
+            }
     })
 }
 
@@ -122,11 +132,18 @@ pub fn gates(spec: &Value) -> Vec<Gate> {
 fn gate(value: &Value) -> Gate {
     let text =
         |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let axis = |axis| Some((axis, value.pointer("/on")?.get(axis)?.as_u64()?));
+    let axis = |axis: &str| Some((axis.to_owned(), value.pointer("/on")?.get(axis)?.as_u64()?));
+    let mut axes: Vec<(String, u64)> =
+        ["batch", "prompt_tokens", "new_tokens"].into_iter().filter_map(axis).collect();
+    let dims = value.pointer("/on/dims").and_then(Value::as_object);
+    axes.extend(dims.into_iter().flatten().map(|(name, size)| {
+        // A size that is no number matches no cell.
+        (dimension_axis(name), size.as_u64().unwrap_or(u64::MAX))
+    }));
     Gate {
         name: text("/name"),
         variant: text("/on/variant"),
-        axes: ["batch", "prompt_tokens", "new_tokens"].into_iter().filter_map(axis).collect(),
+        axes,
         metric: text("/metric"),
         condition: condition(value).unwrap_or(Condition::Unreadable),
     }

@@ -146,6 +146,7 @@ fn verb(primary: &str) -> &'static str {
         "e2e" => "answers",
         "load" => "loads",
         "first_call" => "answers its first call",
+        "latency" | "throughput" => "runs",
         _ => "uses its resources",
     }
 }
@@ -170,7 +171,16 @@ fn quality_words(quality: &super::view::QualityChange) -> String {
                 format::change_bounds(loss)
             )
         }
-        _ => format!("diverges by {}", format::measured(loss, Unit::Nats)),
+        "kl" => format!("diverges by {}", format::measured(loss, Unit::Nats)),
+        "cosine" => format!(
+            "turns its outputs by {} {} (1 − cosine)",
+            format::change(loss).trim_start_matches('+'),
+            format::change_bounds(loss)
+        ),
+        "max_abs_error" => {
+            format!("strays by {} at most within an item", format::measured(loss, Unit::Plain))
+        }
+        _ => format!("strays by {}", format::measured(loss, Unit::Plain)),
     }
 }
 

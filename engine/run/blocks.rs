@@ -18,7 +18,7 @@ use crate::measure::{metric, summary};
 use crate::plan::{Output, Plan, Step as PlanStep};
 use crate::record::{Failure, Launch, Outcome, Step, StepState, StopReason, Verdict};
 use crate::spec::{Bench as BenchSpec, Correction, Spec};
-use crate::stage::{Artifact, Bench, Done, Job, Setting, Stage};
+use crate::stage::{Artifact, Bench, Done, Job, Setting, Stage, TensorBench};
 
 pub struct Blocks<'a> {
     pub spec: &'a Spec,
@@ -49,9 +49,9 @@ pub fn measure(
     conditions: &Conditions<'_>,
     state: &Progressed,
 ) -> Result<(), RunError> {
-    let setting = blocks.stage.setting;
+    let setting = &blocks.stage.setting;
     let variants = able(blocks, state);
-    for known in session.launches.iter().filter(|known| known.setting == setting) {
+    for known in session.launches.iter().filter(|known| known.setting == *setting) {
         let current = variants.iter().find(|(name, _)| *name == known.variant);
         let runtime = state.runtime(blocks.plan, &known.variant).map(|(_, digest)| digest);
         if current.is_some_and(|(_, artifact)| {
@@ -60,21 +60,21 @@ pub fn measure(
             return Err(RunError::Changed { variant: known.variant.clone() });
         }
     }
-    if session.stops.iter().any(|(stopped, _)| *stopped == setting) {
+    if session.stops.iter().any(|(stopped, _)| stopped == setting) {
         return Ok(());
     }
     let begin = Instant::now();
     let given = Given { tokens: tokens_folder(blocks, state), runtimes: runtimes(blocks, state) };
-    if blocks.stage.data.is_some() && given.tokens.is_none() {
+    if blocks.stage.data.is_some() && blocks.stage.inputs.is_none() && given.tokens.is_none() {
         let why = Some("the prompts could not be tokenized".into());
         session.record_step(ended(blocks, begin, why))?;
-        return session.record_stop(setting, StopReason::NothingLeft).map_err(Into::into);
+        return session.record_stop(setting.clone(), StopReason::NothingLeft).map_err(Into::into);
     }
     let label = format!("bench {setting}");
     let _alone = Alone::wait(conditions)?;
     let reason = repeat(blocks, session, conditions, &variants, &given, begin)?;
     session.record_step(ended(blocks, begin, None))?;
-    session.record_stop(setting, reason)?;
+    session.record_stop(setting.clone(), reason)?;
     let launches = of(session, setting).count();
     let detail = format!("{launches} launches, stopped: {}", words(reason));
     conditions
@@ -92,7 +92,7 @@ fn repeat(
     given: &Given,
     begin: Instant,
 ) -> Result<StopReason, RunError> {
-    let setting = blocks.stage.setting;
+    let setting = &blocks.stage.setting;
     let design = &blocks.bench.design;
     let rule = Rule {
         min_blocks: design.blocks.min,
@@ -128,6 +128,7 @@ fn repeat(
             }
             let (variant, artifact) = (name.clone(), artifact.digest);
             let runtime = given.runtimes.get(name).map(|(_, digest)| *digest);
+            let setting = setting.clone();
             session.record_launch(Measured { setting, variant, artifact, runtime, launch })?;
             bar.inc(1);
         }
@@ -152,7 +153,7 @@ fn repeat(
 }
 
 /// Blocks in which every variant that has not been given up was launched.
-fn complete(session: &Session, setting: Setting, variants: &[(String, Artifact)]) -> u32 {
+fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> u32 {
     let mut seen: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
     for (name, launch) in of(session, setting) {
         seen.entry(launch.block).or_default().insert(name);
@@ -194,16 +195,19 @@ fn tokens_folder(blocks: &Blocks<'_>, state: &Progressed) -> Option<PathBuf> {
     })
 }
 
-fn of(session: &Session, setting: Setting) -> impl Iterator<Item = (&str, &Launch)> {
+fn of<'a>(
+    session: &'a Session,
+    setting: &'a Setting,
+) -> impl Iterator<Item = (&'a str, &'a Launch)> {
     session
         .launches
         .iter()
-        .filter(move |known| known.setting == setting)
+        .filter(move |known| known.setting == *setting)
         .map(|known| (known.variant.as_str(), &known.launch))
 }
 
 /// True when the last launches of a variant have all failed.
-fn given_up(session: &Session, setting: Setting, variant: &str) -> bool {
+fn given_up(session: &Session, setting: &Setting, variant: &str) -> bool {
     let launches: Vec<_> =
         of(session, setting).filter(|(name, _)| *name == variant).map(|(_, l)| l).collect();
     let failed = |launch: &&Launch| matches!(launch.outcome, Outcome::Failed(_));
@@ -218,18 +222,28 @@ struct At {
 }
 
 fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: At) -> Job {
-    let setting = blocks.stage.setting;
+    let setting = &blocks.stage.setting;
     // Every variant of a block sees the same prompts; every block sees others.
     let text = format!("{setting}/{}/{}", at.block, at.seed);
     let seed = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
-    Job::Bench {
-        artifact: artifact.clone(),
-        backend: blocks.plan.variants[name].backend.clone(),
-        tokens: given.tokens.clone(),
-        runtime: given.runtimes.get(name).map(|(library, _)| library.clone()),
-        setting,
-        rules: blocks.stage.rules,
-        seed: seed.expect("sixteen hex digits make a number"),
+    let seed = seed.expect("sixteen hex digits make a number");
+    let (artifact, setting, rules) = (artifact.clone(), setting.clone(), blocks.stage.rules);
+    let backend = blocks.plan.variants[name].backend.clone();
+    let runtime = given.runtimes.get(name).map(|(library, _)| library.clone());
+    match blocks.stage.inputs.clone() {
+        Some(inputs) => Job::BenchTensors(TensorBench {
+            artifact,
+            backend,
+            runtime,
+            inputs,
+            setting,
+            rules,
+            seed,
+        }),
+        None => {
+            let tokens = given.tokens.clone();
+            Job::Bench { artifact, backend, tokens, runtime, setting, rules, seed }
+        }
     }
 }
 
@@ -291,9 +305,9 @@ fn compare(
     session: &Session,
     variants: &[(String, Artifact)],
 ) -> Vec<Option<Comparison>> {
-    let id = metric_id(blocks.bench.design.stop.metric);
+    let id = metric_id(blocks.bench.deciding(blocks.spec.model.task));
     let Some(metric) = metric(&id) else { return Vec::new() };
-    let setting = blocks.stage.setting;
+    let setting = &blocks.stage.setting;
     let values = |variant: &str| -> Vec<(u32, f64)> {
         of(session, setting)
             .filter(|(name, _)| *name == variant)

@@ -1,15 +1,19 @@
 //! From the state of a run to its record.
 
-use indexmap::IndexMap;
-
 use super::execute::{Conditions, Progressed};
 use super::session::{Session, now_text};
+use crate::base::text::inert;
 use crate::plan::{Output, Plan};
 use crate::record::{
     ArtifactFacts, Cell, Model, Quality, Record, Run, Runtime, StopReason, VERSION, Variant,
 };
 use crate::spec::Spec;
-use crate::stage::{Setting, Stage};
+use crate::stage::{Bench, Judge, JudgeOn, Stage};
+use crate::task::{Against, TensorInputs};
+
+/// What stands in the place of a reference variant where outputs were recorded; no variant can be
+/// called so.
+const EXPECTED: &str = "recorded outputs";
 
 /// Everything that happened, as one record.
 pub fn assemble(
@@ -23,10 +27,7 @@ pub fn assemble(
 ) -> Record {
     let begun = &session.begun;
     let mut notes = state.notes.clone();
-    let synthetic = |step: &crate::plan::Step| matches!(&step.stage, Stage::Bench(bench) if bench.data.is_none());
-    if plan.steps.iter().any(synthetic) {
-        notes.push("prompts are seeded synthetic tokens, not text".into());
-    }
+    notes.extend(synthetic(plan));
     if !conditions.fingerprint.engine.optimized {
         notes.push(
             "the engine was built without optimization: timings are not representative".into(),
@@ -75,7 +76,7 @@ fn model(spec: &Spec, state: &Progressed) -> Model {
     let found = state.outputs.first().and_then(Option::as_ref).and_then(Output::model);
     Model {
         source: spec.model.source.clone(),
-        task: "text_generation".into(),
+        task: spec.model.task.map_or_else(String::new, |task| task.id().to_owned()),
         digest: found.map(|m| m.artifact.digest),
         architecture: found.map(|m| m.facts.architecture.clone()),
         parameters: found.map(|m| m.facts.parameters),
@@ -132,9 +133,9 @@ fn quality(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
         let Stage::Judge(judge) = &step.stage else { continue };
         let artifact = state.outputs[step.needs[0]].as_ref().and_then(Output::digest);
         let ended = session.steps.iter().find(|known| known.id == step.id);
-        for request in &judge.metrics {
+        for (at, request) in judge.metrics.iter().enumerate() {
             let judged = match output {
-                Some(Output::Judged(all)) => all.iter().find(|j| j.metric == request.metric),
+                Some(Output::Judged(all)) => all.get(at).filter(|j| j.metric == request.metric),
                 _ => None,
             };
             let why = || {
@@ -143,7 +144,10 @@ fn quality(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
             };
             out.push(Quality {
                 variant: judge.variant.clone(),
-                reference: judge.reference.clone(),
+                reference: match request.against {
+                    Against::Reference => judge.reference.clone(),
+                    Against::Expected => EXPECTED.to_owned(),
+                },
                 metric: request.metric.clone(),
                 data: judge.data.clone(),
                 artifact,
@@ -165,7 +169,7 @@ fn unmeasured(spec: &Spec, plan: &Plan) -> Vec<Quality> {
                 variant: variant.clone(),
                 reference: plan.reference.clone().unwrap_or_default(),
                 metric: metric.0.id.clone(),
-                data: metric.0.params["data"].as_str().unwrap_or_default().to_owned(),
+                data: metric.0.params["data"].as_str().unwrap_or("synthetic").to_owned(),
                 artifact: None,
                 documents: Vec::new(),
                 unmeasured: Some(why.clone()),
@@ -176,11 +180,11 @@ fn unmeasured(spec: &Spec, plan: &Plan) -> Vec<Quality> {
 }
 
 fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
-    let mut cells: IndexMap<(Setting, String), Cell> = IndexMap::new();
+    let mut cells = Vec::new();
     for step in &plan.steps {
         let Stage::Bench(bench) = &step.stage else { continue };
-        let setting = bench.setting;
-        let stopped = session.stops.iter().find(|(known, _)| *known == setting);
+        let setting = &bench.setting;
+        let stopped = session.stops.iter().find(|(known, _)| known == setting);
         let stop = match stopped {
             Some((_, reason)) => Some(*reason),
             None if interrupted => Some(StopReason::Interrupted),
@@ -190,19 +194,48 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
             let mut launches: Vec<_> = session
                 .launches
                 .iter()
-                .filter(|known| known.setting == setting && known.variant == *variant)
+                .filter(|known| known.setting == *setting && known.variant == *variant)
                 .map(|known| known.launch.clone())
                 .collect();
             launches.sort_by_key(|launch| (launch.block, launch.position));
-            let cell = Cell {
+            cells.push(Cell {
                 variant: variant.clone(),
                 scenario: "single_stream".into(),
                 axes: setting.axes(),
                 launches,
                 stop,
-            };
-            cells.insert((setting, variant.clone()), cell);
+            });
         }
     }
-    cells.into_values().collect()
+    cells
+}
+
+/// What inputs were made of where none were given.
+fn synthetic(plan: &Plan) -> Vec<String> {
+    let made = |inputs: &TensorInputs| -> Vec<String> {
+        let of = |port: &crate::task::InputPort| {
+            format!("input `{}` is seeded synthetic: {}", inert(&port.name), port.fill.words())
+        };
+        match inputs.recorded {
+            Some(_) => Vec::new(),
+            None => inputs.inputs.iter().map(of).collect(),
+        }
+    };
+    let mut notes: Vec<String> = Vec::new();
+    for step in &plan.steps {
+        let new = match &step.stage {
+            Stage::Bench(Bench { inputs: Some(inputs), .. }) => made(inputs),
+            Stage::Bench(bench) if bench.data.is_none() => {
+                vec!["prompts are seeded synthetic tokens, not text".into()]
+            }
+            Stage::Judge(Judge { on: JudgeOn::Items { inputs, .. }, .. }) => made(inputs),
+            _ => Vec::new(),
+        };
+        for note in new {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    notes
 }

@@ -170,7 +170,7 @@ impl Profiles<'_> {
             Some(Output::Tokens { folder, .. }) => Some(folder.clone()),
             _ => None,
         });
-        if tokens.is_none() && stage.data.is_some() {
+        if tokens.is_none() && stage.data.is_some() && stage.inputs.is_none() {
             return Ok(Err("the prompts could not be tokenized".into()));
         }
         let runtime = self.state.runtime(self.plan, &stage.variant);
@@ -184,8 +184,9 @@ impl Profiles<'_> {
             artifact: model.artifact.clone(),
             backend: stage.backend.clone(),
             tokens,
+            inputs: stage.inputs.clone(),
             runtime: runtime.map(|(library, _)| library),
-            setting: stage.setting,
+            setting: stage.setting.clone(),
             seed: seed.expect("sixteen hex digits make a number"),
             out: out.clone(),
         };

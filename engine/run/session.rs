@@ -204,8 +204,8 @@ impl Session {
             Entry::Step(step) => self.remember_step(*step),
             Entry::Launch(new) => {
                 let same = |old: &Measured| {
-                    (old.setting, &old.variant, old.launch.block)
-                        == (new.setting, &new.variant, new.launch.block)
+                    (&old.setting, &old.variant, old.launch.block)
+                        == (&new.setting, &new.variant, new.launch.block)
                 };
                 // A duplicated tail of the journal must not count a launch twice.
                 if !self.launches.iter().any(same) {
@@ -262,7 +262,7 @@ impl Session {
         setting: Setting,
         reason: StopReason,
     ) -> Result<(), SessionError> {
-        self.write(&Entry::Stop { setting, reason })?;
+        self.write(&Entry::Stop { setting: setting.clone(), reason })?;
         self.stops.push((setting, reason));
         Ok(())
     }

@@ -207,11 +207,12 @@ impl Task<'_> {
             }
             Stage::Judge(judge) => {
                 let variant = model(0);
-                let windows = judge.windows(variant.facts.context_length);
-                let Some(Output::Tokens { folder, .. }) = &self.outputs[step.needs[2]] else {
-                    unreachable!("a judge step needs tokens, and its recipe found them");
-                };
-                judge.job(windows, &variant.artifact, &model(1).artifact, folder.clone(), runtime)
+                let tokens = step.needs.iter().find_map(|&need| match &self.outputs[need] {
+                    Some(Output::Tokens { folder, .. }) => Some(folder.clone()),
+                    _ => None,
+                });
+                let context = variant.facts.context_length;
+                judge.job(context, &variant.artifact, &model(1).artifact, tokens, runtime)
             }
             Stage::LoadRuntime(_) => unreachable!("runtimes are provided, see `runtime`"),
             Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => {

@@ -1,13 +1,13 @@
 //! Scenarios: the order in which requests are made, and the instants that are kept.
 //!
-//! A scenario sees a generator, prompts and a clock, and returns raw timelines; what they mean is
+//! A scenario sees a generator or a session, its inputs and a clock, and returns raw timelines; what they mean is
 //! computed elsewhere. Deliberately absent: processes, files, statistics.
 
 use std::time::Instant;
 
 mod single_stream;
 
-pub use single_stream::{Request, StreamRules, single_stream};
+pub use single_stream::{Request, StreamRules, single_stream, single_stream_of_runs};
 
 /// A scenario as `engine list` shows it.
 pub struct Scenario {
@@ -17,7 +17,7 @@ pub struct Scenario {
 
 pub static SCENARIOS: &[Scenario] = &[Scenario {
     id: "single_stream",
-    about: "closed loop, one request outstanding, a fresh prompt for each",
+    about: "closed loop, one request outstanding, a fresh input for each",
 }];
 
 /// Nanoseconds since some fixed instant; never runs backwards.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Clock;
-use crate::backend::{BackendError, Generator};
+use crate::backend::{BackendError, Generator, Session};
+use crate::data::Tensor;
 use crate::measure::Timeline;
 
 /// The work of one request.
@@ -38,10 +39,38 @@ pub fn single_stream(
     rules: StreamRules,
     clock: &dyn Clock,
 ) -> Result<(Timeline, Vec<Timeline>), BackendError> {
-    let mut run = |warmup| {
+    stream(rules, clock, &mut |warmup| {
         let tokens = prompt();
         complete(generator, &tokens, request, clock, warmup)
-    };
+    })
+}
+
+/// The same for a graph: a request is one run on the inputs that `next` gives, `batch` items of
+/// them, and ends when all outputs are there.
+pub fn single_stream_of_runs(
+    session: &mut dyn Session,
+    next: &mut dyn FnMut() -> Vec<(String, Tensor)>,
+    batch: u32,
+    rules: StreamRules,
+    clock: &dyn Clock,
+) -> Result<(Timeline, Vec<Timeline>), BackendError> {
+    stream(rules, clock, &mut |warmup| {
+        let inputs = next();
+        let sent = clock.now();
+        let outputs = session.run(&inputs)?;
+        let done = clock.now();
+        drop(outputs);
+        Ok(Timeline { sent, tokens: vec![done], prompt_tokens: None, batch, warmup })
+    })
+}
+
+/// First call, warm-up and counted requests, each made by `run`, which is told whether it is
+/// warm-up.
+fn stream(
+    rules: StreamRules,
+    clock: &dyn Clock,
+    run: &mut dyn FnMut(bool) -> Result<Timeline, BackendError>,
+) -> Result<(Timeline, Vec<Timeline>), BackendError> {
     let first_call = run(false)?;
     let mut requests = Vec::new();
     for _ in 0..rules.warmup {
@@ -82,7 +111,7 @@ fn complete(
     Ok(Timeline {
         sent,
         tokens,
-        prompt_tokens: (prompt.len() / request.batch.max(1)) as u32,
+        prompt_tokens: Some((prompt.len() / request.batch.max(1)) as u32),
         batch: request.batch as u32,
         warmup,
     })
@@ -94,6 +123,7 @@ mod tests {
 
     use super::*;
     use crate::backend::Logits;
+    use crate::model::Signature;
 
     struct Fake<'a> {
         clock: &'a Ticks,
@@ -145,7 +175,7 @@ mod tests {
             single_stream(&mut fake, &mut || vec![0; 6], request, rules, &clock).unwrap();
         assert_eq!(first.sent, 1000);
         assert_eq!(first.tokens, [1060, 1067, 1074, 1081]);
-        assert_eq!((first.prompt_tokens, first.batch), (3, 2));
+        assert_eq!((first.prompt_tokens, first.batch), (Some(3), 2));
         let warm: Vec<_> = rest.iter().map(|t| t.warmup).collect();
         assert_eq!(warm, [true, false, false]);
         assert_eq!(fake.decoded, 4 * 3);
@@ -186,5 +216,43 @@ mod tests {
         let rules = StreamRules { warmup: 0, min: 1, max: 100, min_time: 45 };
         let (_, rest) = single_stream(&mut fake, &mut || vec![0], request, rules, &clock).unwrap();
         assert_eq!(rest.len(), 5);
+    }
+
+    #[test]
+    fn a_run_of_a_graph_is_a_request_with_one_instant_and_its_inputs_are_made_before() {
+        struct Doubling<'a> {
+            clock: &'a Ticks,
+            signature: Signature,
+        }
+        impl Session for Doubling<'_> {
+            fn signature(&self) -> &Signature {
+                &self.signature
+            }
+
+            fn run(
+                &mut self,
+                inputs: &[(String, Tensor)],
+            ) -> Result<Vec<(String, Tensor)>, BackendError> {
+                self.clock.0.set(self.clock.0.get() + 5);
+                Ok(inputs.to_vec())
+            }
+        }
+        let clock = Ticks(Cell::new(100));
+        let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
+        let mut session = Doubling { clock: &clock, signature };
+        let mut made = 0;
+        let mut next = || {
+            made += 1;
+            clock.0.set(clock.0.get() + 1000);
+            vec![("x".to_owned(), Tensor::of_f32(vec![1], &[made as f32]))]
+        };
+        let rules = StreamRules { warmup: 1, min: 2, max: 2, min_time: 0 };
+        let (first, rest) =
+            single_stream_of_runs(&mut session, &mut next, 8, rules, &clock).unwrap();
+        assert_eq!((first.sent, first.tokens.as_slice()), (1100, &[1105][..]));
+        assert_eq!((first.batch, first.prompt_tokens), (8, None));
+        let warm: Vec<_> = rest.iter().map(|t| t.warmup).collect();
+        assert_eq!(warm, [true, false, false]);
+        assert_eq!(made, 4);
     }
 }

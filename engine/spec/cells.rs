@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
 
+use indexmap::IndexMap;
+
 use super::MAX_CELLS;
 use super::check::{Rules, id};
 use super::locate::{below, dotted};
-use super::types::Bench;
+use super::types::{Bench, Matrix};
 
 pub(crate) fn check(rules: &mut Rules<'_>, bench: &Bench) {
     rules.matrix(bench);
@@ -24,18 +26,26 @@ impl Rules<'_> {
             .map(|t| serde_json::to_value(t).map_or_else(|_| String::new(), |v| v.to_string()))
             .collect();
         self.duplicates("/bench/matrix/batch", &m.batch);
-        self.duplicates("/bench/matrix/prompt_tokens", &m.prompt_tokens);
-        self.duplicates("/bench/matrix/new_tokens", &m.new_tokens);
+        let tokens = [("prompt_tokens", &m.prompt_tokens), ("new_tokens", &m.new_tokens)];
+        for (axis, values) in tokens {
+            self.duplicates(&below("/bench/matrix", axis), values.as_deref().unwrap_or_default());
+        }
+        for (name, values) in &m.dims {
+            self.duplicates(&below("/bench/matrix/dims", name), values);
+        }
         self.duplicates("/bench/matrix/threads", &threads);
-        let measured: Vec<&str> = bench.measure.iter().map(|name| id(*name)).collect();
+        let measured: Vec<&str> = bench.measure.iter().flatten().map(|name| id(*name)).collect();
         self.duplicates("/bench/measure", &measured);
-        let axes = [m.batch.len(), m.prompt_tokens.len(), m.new_tokens.len(), m.threads.len()];
+        let mut axes = vec![m.batch.len()];
+        axes.extend(tokens.iter().filter_map(|(_, values)| values.as_ref().map(Vec::len)));
+        axes.extend(m.dims.values().map(Vec::len));
+        axes.push(m.threads.len());
         let variants = self.spec.variants.len() as u64;
         let cells = axes.iter().fold(variants, |n, axis| n.saturating_mul(*axis as u64));
         if cells > MAX_CELLS {
             let what = format!(
                 "a spec has at most {MAX_CELLS} cells, found {cells}: {variants} variants × {}",
-                axes.map(|n| n.to_string()).join(" × ")
+                axes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ")
             );
             self.report("spec/limit", "/bench/matrix", what).hint =
                 Some("ask for fewer values".into());
@@ -60,8 +70,9 @@ impl Rules<'_> {
         self.positive("/bench/design/stop/half_width", design.stop.half_width.0 > 0.0);
         self.positive("/bench/limits/time", bench.limits.time.0 > 0);
         self.positive("/bench/limits/memory", bench.limits.memory.is_none_or(|m| m.0 > 0));
-        let decides = design.stop.metric;
-        if !bench.measure.contains(&decides) {
+        let task = self.spec.model.task;
+        let decides = bench.deciding(task);
+        if !bench.measured(task).contains(&decides) {
             let written = "/bench/design/stop/metric";
             let (pointer, by_default) = if self.locator.is_written(written) {
                 (written, "")
@@ -88,8 +99,30 @@ impl Rules<'_> {
             }
             let m = &bench.matrix;
             self.axis(&below(&here, "batch"), cell.batch, &m.batch);
-            self.axis(&below(&here, "prompt_tokens"), cell.prompt_tokens, &m.prompt_tokens);
-            self.axis(&below(&here, "new_tokens"), cell.new_tokens, &m.new_tokens);
+            self.axes_of(&here, (cell.prompt_tokens, cell.new_tokens, &cell.dims), m);
+        }
+    }
+
+    /// Axes of one task: those that the task does not have are told elsewhere, and what is left to
+    /// defaults is known once the task is.
+    pub(super) fn axes_of(
+        &mut self,
+        here: &str,
+        (prompt, new, dims): (Option<u32>, Option<u32>, &IndexMap<String, u32>),
+        matrix: &Matrix,
+    ) {
+        let tokens = [
+            ("prompt_tokens", prompt, &matrix.prompt_tokens),
+            ("new_tokens", new, &matrix.new_tokens),
+        ];
+        for (axis, wanted, values) in tokens {
+            if let Some(values) = values {
+                self.axis(&below(here, axis), wanted, values);
+            }
+        }
+        for (name, size) in dims {
+            let values = matrix.dims.get(name).map_or(&[][..], Vec::as_slice);
+            self.axis(&below(&below(here, "dims"), name), Some(*size), values);
         }
     }
 
@@ -98,7 +131,10 @@ impl Rules<'_> {
         let Some(wanted) = wanted.filter(|wanted| !values.contains(wanted)) else { return };
         let what = format!("{} is {wanted}, which `bench.matrix` does not have", dotted(pointer));
         let measured: Vec<String> = values.iter().take(20).map(u32::to_string).collect();
-        let note = format!("allowed: {}", measured.join(", "));
+        let note = match measured.as_slice() {
+            [] => "the matrix does not have this axis".to_owned(),
+            measured => format!("allowed: {}", measured.join(", ")),
+        };
         self.report("spec/bad-reference", pointer, what).notes.push(note);
     }
 

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::locate::{Locator, below, dotted};
 use super::scalar::shortened;
-use super::types::{MetricName, OneKey, Spec, Variant};
+use super::types::{MetricName, OneKey, Spec, Task, Variant};
 use super::words::{allowed_note, did_you_mean};
-use super::{MAX_PROBLEMS, cells, gates};
+use super::{MAX_PROBLEMS, cells, gates, task};
 use crate::base::suggest::closest;
 use crate::base::{Problem, Problems};
 
@@ -27,6 +27,13 @@ pub fn check(spec: &Spec, locator: &Locator) -> Problems {
         cells::check(&mut rules, bench);
     }
     gates::check(&mut rules);
+    Problems(rules.problems)
+}
+
+/// Everything in a spec that does not fit its task.
+pub(crate) fn fit(spec: &Spec, locator: &Locator, task: Task) -> Problems {
+    let mut rules = Rules { spec, locator, problems: Vec::new() };
+    task::check(&mut rules, task);
     Problems(rules.problems)
 }
 
@@ -214,6 +221,8 @@ pub(crate) fn id(name: MetricName) -> &'static str {
         MetricName::PrefillTps => "prefill_tps",
         MetricName::DecodeTps => "decode_tps",
         MetricName::E2e => "e2e",
+        MetricName::Latency => "latency",
+        MetricName::Throughput => "throughput",
         MetricName::PeakMemory => "peak_memory",
         MetricName::ModelSize => "model_size",
     }

@@ -32,7 +32,7 @@ pub(crate) fn check(rules: &mut Rules<'_>) {
 }
 
 /// The id of a metric, and whether it is one of performance rather than quality.
-fn metric(metric: GateMetric) -> (&'static str, bool) {
+pub(crate) fn metric(metric: GateMetric) -> (&'static str, bool) {
     use super::types::MetricName as M;
     match metric {
         GateMetric::Load => (id(M::Load), true),
@@ -42,11 +42,16 @@ fn metric(metric: GateMetric) -> (&'static str, bool) {
         GateMetric::PrefillTps => (id(M::PrefillTps), true),
         GateMetric::DecodeTps => (id(M::DecodeTps), true),
         GateMetric::E2e => (id(M::E2e), true),
+        GateMetric::Latency => (id(M::Latency), true),
+        GateMetric::Throughput => (id(M::Throughput), true),
         GateMetric::PeakMemory => (id(M::PeakMemory), true),
         GateMetric::ModelSize => (id(M::ModelSize), true),
         GateMetric::Perplexity => ("perplexity", false),
         GateMetric::Kl => ("kl", false),
         GateMetric::Top1Agreement => ("top1_agreement", false),
+        GateMetric::Cosine => ("cosine", false),
+        GateMetric::MaxAbsError => ("max_abs_error", false),
+        GateMetric::MeanAbsError => ("mean_abs_error", false),
     }
 }
 
@@ -54,7 +59,8 @@ fn is_measured(rules: &mut Rules<'_>, gate: &Gate, here: &str) -> bool {
     let spec = rules.spec;
     let (name, performance) = metric(gate.metric);
     let measured: Option<Vec<&str>> = if performance {
-        spec.bench.as_ref().map(|bench| bench.measure.iter().map(|m| id(*m)).collect())
+        let task = spec.model.task;
+        spec.bench.as_ref().map(|bench| bench.measured(task).into_iter().map(id).collect())
     } else {
         spec.quality.as_ref().map(|q| q.metrics.iter().map(|m| m.0.id.as_str()).collect())
     };
@@ -104,7 +110,10 @@ fn question(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
                 let what = format!("{path} compares `{}` with itself", gate.on.variant);
                 rules.report("spec/pointless-gate", &format!("{here}/on/variant"), what).hint =
                     Some("name another variant, or bound its `value`".into());
-            } else if gate.metric == GateMetric::Kl {
+            } else if matches!(
+                gate.metric,
+                GateMetric::Kl | GateMetric::MaxAbsError | GateMetric::MeanAbsError
+            ) {
                 let pointer = below(here, relative);
                 let what = format!(
                     "{} is relative to `{name}` of the reference, which is 0",
@@ -138,7 +147,7 @@ fn question(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
 fn settings(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
     let Some(bench) = &rules.spec.bench else { return };
     let m = &bench.matrix;
-    rules.axis(&format!("{here}/on/batch"), gate.on.batch, &m.batch);
-    rules.axis(&format!("{here}/on/prompt_tokens"), gate.on.prompt_tokens, &m.prompt_tokens);
-    rules.axis(&format!("{here}/on/new_tokens"), gate.on.new_tokens, &m.new_tokens);
+    let on = &gate.on;
+    rules.axis(&format!("{here}/on/batch"), on.batch, &m.batch);
+    rules.axes_of(&below(here, "on"), (on.prompt_tokens, on.new_tokens, &on.dims), m);
 }

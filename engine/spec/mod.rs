@@ -21,6 +21,7 @@ mod scalar;
 mod schema;
 pub mod show;
 mod source;
+mod task;
 mod tree;
 pub mod types;
 mod validate;
@@ -59,7 +60,8 @@ pub(crate) const MAX_PROBLEMS: usize = 200;
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub spec: Spec,
-    /// The spec with every default written out, as plans show it and records keep it.
+    /// The spec with every default written out, as plans show it and records keep it; those of the
+    /// task once that is known.
     pub resolved: Value,
     pub locator: Locator,
 }
@@ -102,9 +104,29 @@ fn settle(
     overrides::apply(&mut value, &mut locator, overrides)?;
     in_order(validator.validate(&value, &locator))?;
     let spec: Spec = serde_json::from_value(value).map_err(|error| typing_bug(&error, &locator))?;
+    finish(spec, locator)
+}
+
+/// Defaults of the task, where it is known, and the rules between fields.
+fn finish(mut spec: Spec, locator: Locator) -> Result<Loaded, Problems> {
+    if let Some(task) = spec.model.task {
+        in_order(check::fit(&spec, &locator, task))?;
+        task::fill(&mut spec, task);
+    }
     in_order(check(&spec, &locator))?;
     let resolved = serde_json::to_value(&spec).map_err(|error| typing_bug(&error, &locator))?;
     Ok(Loaded { spec, resolved, locator })
+}
+
+impl Loaded {
+    /// The same spec with the defaults of `task`, which somebody has found by looking at the model.
+    ///
+    /// # Errors
+    /// What of the spec does not fit the task.
+    pub fn for_task(mut self, task: Task) -> Result<Self, Problems> {
+        self.spec.model.task = Some(task);
+        finish(self.spec, self.locator)
+    }
 }
 
 fn in_order(mut problems: Problems) -> Result<(), Problems> {

@@ -91,14 +91,17 @@ pub struct OnnxRuntime {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
+    /// Continues token sequences.
     TextGeneration,
+    /// Runs a graph on tensors.
+    Tensor,
 }
 
-/// A data set: JSON lines or plain text.
+/// A data set: JSON lines or plain text; for a graph, recorded inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// `file://` a .jsonl or .txt file.
+    /// `file://` a .jsonl or .txt file. For a graph, inputs by name in an .npz file, an .npy or .pb file for one input, or a folder with `input_0.pb` and `output_0.pb` in the order of the graph, or of such folders.
     #[schemars(regex(pattern = r"^file://.+$"), extend("title" = "a source such as `file://data/heldout.jsonl`"))]
     pub source: String,
     /// The field of each JSON line that holds the text.
@@ -362,15 +365,15 @@ pub struct Quality {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bench {
-    /// Data set the prompts come from: real text, fresh for every request, cut to the cell's length. Seeded synthetic tokens when left out.
+    /// Data set the prompts or inputs come from: real text, fresh for every request, cut to the cell's length; or recorded inputs, drawn at random. Seeded synthetic ones when left out.
     #[serde(default)]
     pub data: Option<String>,
     #[serde(default)]
     pub matrix: Matrix,
-    /// What is reported. Everything when left out.
-    #[serde(default = "default_measure")]
-    #[schemars(length(min = 1))]
-    pub measure: Vec<MetricName>,
+    /// What is reported. Everything the task has when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<MetricName>", length(min = 1))]
+    pub measure: Option<Vec<MetricName>>,
     #[serde(default)]
     pub design: Design,
     #[serde(default)]
@@ -411,6 +414,9 @@ pub struct OpProfileCell {
     pub prompt_tokens: Option<u32>,
     /// Only settings that generate this many tokens.
     pub new_tokens: Option<u32>,
+    /// Only settings with these sizes of free dimensions.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub dims: IndexMap<String, u32>,
 }
 
 /// A performance metric. Definitions stand in every report.
@@ -424,30 +430,31 @@ pub enum MetricName {
     PrefillTps,
     DecodeTps,
     E2e,
+    Latency,
+    Throughput,
     PeakMemory,
     ModelSize,
-}
-
-fn default_measure() -> Vec<MetricName> {
-    use MetricName::{
-        DecodeTps, E2e, FirstCall, Itl, Load, ModelSize, PeakMemory, PrefillTps, Ttft,
-    };
-    vec![Load, FirstCall, Ttft, Itl, PrefillTps, DecodeTps, E2e, PeakMemory, ModelSize]
 }
 
 /// Every combination of these values is one setting that all variants are measured under.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Matrix {
-    /// Sequences generated side by side.
+    /// Sequences or other items side by side.
     #[schemars(length(min = 1), inner(range(min = 1, max = 4096)))]
     pub batch: Vec<u32>,
-    /// Length of the prompt in tokens.
-    #[schemars(length(min = 1), inner(range(min = 1, max = 1_048_576)))]
-    pub prompt_tokens: Vec<u32>,
-    /// Tokens generated per request; end-of-text is ignored so that the work is equal.
-    #[schemars(length(min = 1), inner(range(min = 1, max = 1_048_576)))]
-    pub new_tokens: Vec<u32>,
+    /// Length of the prompt in tokens; `[128]` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<u32>", length(min = 1), inner(range(min = 1, max = 1_048_576)))]
+    pub prompt_tokens: Option<Vec<u32>>,
+    /// Tokens generated per request, end-of-text is ignored so that the work is equal; `[32]` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<u32>", length(min = 1), inner(range(min = 1, max = 1_048_576)))]
+    pub new_tokens: Option<Vec<u32>>,
+    /// Sizes of a graph's free dimensions by name, such as `{height: [224, 320]}`. Recorded inputs have their own.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 1_048_576}}))]
+    pub dims: IndexMap<String, Vec<u32>>,
     /// Threads the backend may use.
     #[schemars(length(min = 1))]
     pub threads: Vec<Threads>,
@@ -457,8 +464,9 @@ impl Default for Matrix {
     fn default() -> Self {
         Self {
             batch: vec![1],
-            prompt_tokens: vec![128],
-            new_tokens: vec![32],
+            prompt_tokens: None,
+            new_tokens: None,
+            dims: IndexMap::new(),
             threads: vec![Threads::Physical],
         }
     }
@@ -574,13 +582,15 @@ impl Default for Blocks {
 pub struct Stop {
     /// Relative half-width of the interval of every speed-up.
     pub half_width: Percent,
-    /// The metric whose speed-up decides.
-    pub metric: MetricName,
+    /// The metric whose speed-up decides. When left out `decode_tps` of text, `latency` of a graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MetricName")]
+    pub metric: Option<MetricName>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { half_width: Percent(0.02), metric: MetricName::DecodeTps }
+        Self { half_width: Percent(0.02), metric: None }
     }
 }
 
@@ -676,7 +686,7 @@ pub struct Gate {
     /// Largest movement in the metric's own bad direction, relative to the baseline (or the reference, for quality).
     #[serde(default)]
     pub loss: Option<LossBound>,
-    /// Bounds on the variant's own value, in the metric's unit: seconds, tokens per second, bytes.
+    /// Bounds on the variant's own value, in the metric's unit: seconds, tokens or items per second, bytes.
     #[serde(default)]
     pub value: Option<NumberBounds>,
 }
@@ -696,6 +706,9 @@ pub struct GateTarget {
     /// Only cells that generate this many tokens.
     #[serde(default)]
     pub new_tokens: Option<u32>,
+    /// Only cells with these sizes of free dimensions.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub dims: IndexMap<String, u32>,
 }
 
 /// A metric of `bench.measure` or `quality.metrics`.
@@ -709,12 +722,17 @@ pub enum GateMetric {
     PrefillTps,
     DecodeTps,
     E2e,
+    Latency,
+    Throughput,
     PeakMemory,
     ModelSize,
     Perplexity,
     Kl,
     #[serde(rename = "top1_agreement")]
     Top1Agreement,
+    Cosine,
+    MaxAbsError,
+    MeanAbsError,
 }
 
 /// Bounds on a number.

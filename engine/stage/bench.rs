@@ -6,60 +6,112 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::record::dimension_axis;
 use crate::scenario::{Request, StreamRules};
+use crate::task::TensorInputs;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bench {
     pub setting: Setting,
     pub variants: Vec<String>,
-    /// Name of the data set the prompts come from.
+    /// Name of the data set the prompts or inputs come from.
     pub data: Option<String>,
+    /// Of a graph: what its requests are.
+    pub inputs: Option<TensorInputs>,
     pub rules: StreamRules,
 }
 
 /// One combination of the matrix's values, resolved for this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setting {
     pub batch: u32,
-    pub prompt_tokens: u32,
-    pub new_tokens: u32,
+    pub work: Work,
     pub threads: u32,
 }
 
+/// The axes that depend on the task.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Work {
+    Tokens {
+        prompt_tokens: u32,
+        new_tokens: u32,
+    },
+    /// One run of a graph with these sizes of its free dimensions by name.
+    Run {
+        dims: Vec<(String, u32)>,
+    },
+}
+
 impl Setting {
+    /// A setting of text generation.
+    pub fn tokens(batch: u32, prompt_tokens: u32, new_tokens: u32, threads: u32) -> Self {
+        Self { batch, work: Work::Tokens { prompt_tokens, new_tokens }, threads }
+    }
+
     /// In matrix order, as records keep it.
     pub fn axes(&self) -> IndexMap<String, Value> {
-        [
-            ("batch", self.batch),
-            ("prompt_tokens", self.prompt_tokens),
-            ("new_tokens", self.new_tokens),
-            ("threads", self.threads),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect()
+        let mut axes = vec![("batch".to_owned(), self.batch)];
+        match &self.work {
+            Work::Tokens { prompt_tokens, new_tokens } => axes.extend([
+                ("prompt_tokens".to_owned(), *prompt_tokens),
+                ("new_tokens".to_owned(), *new_tokens),
+            ]),
+            Work::Run { dims } => {
+                axes.extend(dims.iter().map(|(name, size)| (dimension_axis(name), *size)));
+            }
+        }
+        axes.push(("threads".to_owned(), self.threads));
+        axes.into_iter().map(|(name, value)| (name, json!(value))).collect()
     }
 
-    /// Short name in ids of steps and names of files: `b1-p128-n32-t2`.
+    /// The work of one request; `None` where requests are not about tokens.
+    pub fn request(&self) -> Option<Request> {
+        match self.work {
+            Work::Tokens { prompt_tokens, new_tokens } => Some(Request {
+                batch: self.batch as usize,
+                prompt_tokens: prompt_tokens as usize,
+                new_tokens: new_tokens as usize,
+            }),
+            Work::Run { .. } => None,
+        }
+    }
+
+    /// Short name in ids of steps and names of files: `b1-p128-n32-t2`, `b8-height224-t2`.
     pub fn id(&self) -> String {
-        let Self { batch, prompt_tokens, new_tokens, threads } = self;
-        format!("b{batch}-p{prompt_tokens}-n{new_tokens}-t{threads}")
-    }
-
-    pub fn request(&self) -> Request {
-        Request {
-            batch: self.batch as usize,
-            prompt_tokens: self.prompt_tokens as usize,
-            new_tokens: self.new_tokens as usize,
+        let Self { batch, threads, .. } = self;
+        match &self.work {
+            Work::Tokens { prompt_tokens, new_tokens } => {
+                format!("b{batch}-p{prompt_tokens}-n{new_tokens}-t{threads}")
+            }
+            Work::Run { dims } => {
+                // Names come from strangers and end up in file names.
+                let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+                let short = |name: &str| name.chars().take(24).map(plain).collect::<String>();
+                let dims: String =
+                    dims.iter().map(|(name, size)| format!("-{}{size}", short(name))).collect();
+                format!("b{batch}{dims}-t{threads}")
+            }
         }
     }
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batch, prompt_tokens, new_tokens, threads } = self;
+        let Self { batch, threads, work } = self;
+        write!(f, "batch {batch}, ")?;
+        match work {
+            Work::Tokens { prompt_tokens, new_tokens } => {
+                write!(f, "{prompt_tokens}+{new_tokens} tokens, ")?;
+            }
+            Work::Run { dims } => {
+                for (name, size) in dims {
+                    write!(f, "{} {size}, ", crate::base::text::inert(name))?;
+                }
+            }
+        }
         let s = if *threads == 1 { "" } else { "s" };
-        write!(f, "batch {batch}, {prompt_tokens}+{new_tokens} tokens, {threads} thread{s}")
+        write!(f, "{threads} thread{s}")
     }
 }

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::profile::{Subject, profile};
+use super::tensors::{self, TensorBench, TensorJudge};
 use super::{Artifact, Pin, Sabotage, Setting, hub, wheel};
 use crate::backend::{self, Backend, OpenOptions, RuntimeFacts, onnxruntime};
 use crate::base::{Digest, chain};
 use crate::data::{TOKENS_FILE, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
-use crate::measure::Observed;
+use crate::measure::{Observed, Timeline};
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
 use crate::record::Phase;
-use crate::scenario::{Clock, Monotonic, StreamRules, single_stream};
-use crate::task::{self, Finish, JudgeJob, Judged, PromptSource, Prompts, Sampling, Tokens};
+use crate::scenario::{Clock, Monotonic, Request, StreamRules, single_stream};
+use crate::task::{
+    self, Finish, JudgeJob, Judged, PromptSource, Prompts, Sampling, TensorInputs, Tokens,
+};
 
 /// What one process does. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,12 +74,18 @@ pub enum Job {
         rules: StreamRules,
         seed: u64,
     },
+    /// Measures a graph.
+    BenchTensors(TensorBench),
+    /// Judges a graph.
+    JudgeTensors(TensorJudge),
     /// Finds out where the time goes, and writes a trace into the folder `out`.
     Profile {
         artifact: Artifact,
         backend: String,
         /// As for [`Job::Bench`].
         tokens: Option<PathBuf>,
+        /// Of a graph: what its requests are.
+        inputs: Option<TensorInputs>,
         runtime: Option<PathBuf>,
         setting: Setting,
         seed: u64,
@@ -165,6 +174,7 @@ from_error!(
     crate::pass::PassError,
     crate::task::JudgeError,
     crate::task::PromptError,
+    crate::task::RecordedError,
     crate::task::TokenizerError,
     hub::HubError,
     std::io::Error,
@@ -241,19 +251,23 @@ impl Job {
                 run_judge(variant, backend, reference.as_ref(), tokens, judge, &how, progress)
             }
             Self::Bench { artifact, backend, tokens, runtime, setting, rules, seed } => {
-                let request = setting.request();
+                let positions = |request: Request| request.prompt_tokens + request.new_tokens;
                 let how = OpenOptions {
-                    capacity: request.prompt_tokens + request.new_tokens,
+                    capacity: setting.request().map_or(0, positions),
                     threads: Some(setting.threads),
                     runtime: runtime.clone(),
                     profile: None,
                 };
                 run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed, &how)
             }
-            Self::Profile { artifact, backend, tokens, runtime, setting, seed, out } => {
+            Self::BenchTensors(bench) => tensors::bench(bench),
+            Self::JudgeTensors(judge) => tensors::judge(judge, progress),
+            Self::Profile { artifact, backend, tokens, inputs, runtime, setting, seed, out } => {
                 let (tokens, seed) = (tokens.as_deref(), *seed);
-                let runtime = runtime.as_deref();
-                profile(&Subject { artifact, backend, tokens, runtime, setting, seed, out })
+                let (inputs, runtime) = (inputs.as_ref(), runtime.as_deref());
+                let subject =
+                    Subject { artifact, backend, tokens, inputs, runtime, setting, seed, out };
+                profile(&subject)
             }
             Self::Roofline { threads } => Ok(Done::Peaks(PeakRates::measure(*threads))),
             Self::Continue { artifact, backend, runtime, prompt, new_tokens, sampling } => {
@@ -270,7 +284,7 @@ impl Job {
 }
 
 /// Threads this process was started with; the kernels' own choice when nobody said.
-fn threads() -> Option<u32> {
+pub(super) fn threads() -> Option<u32> {
     std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|&threads| threads > 0)
 }
 
@@ -358,7 +372,9 @@ fn run_bench(
     how: &OpenOptions,
 ) -> Result<Done, JobError> {
     let backend = find_backend(backend)?;
-    let request = setting.request();
+    let Some(request) = setting.request() else {
+        return Err(JobError::new("a setting without tokens is measured as a graph"));
+    };
     let texts = match tokens {
         Some(folder) => Some(TokenFile::read(folder).map_err(JobError::new)?.documents),
         None => None,
@@ -368,8 +384,7 @@ fn run_bench(
     let mut generator = backend.open(&artifact.path, artifact.kind, how)?;
     let load = clock.now() - begin;
 
-    let load_peak = machine::peak_memory();
-    let marked = machine::reset_peak_memory();
+    let memory = Memory::after_load();
     let length = request.prompt_tokens;
     let mut prompts = match texts {
         Some(texts) => Prompts::from_texts(texts, length, seed)?,
@@ -379,15 +394,30 @@ fn run_bench(
     let mut next = || prompts.next_batch(request.batch);
     let (first_call, requests) =
         single_stream(generator.as_mut(), &mut next, request, rules, &clock)?;
-    let steady = machine::peak_memory();
-    let peak_memory = load_peak.into_iter().chain(steady).max();
-    let observed = Observed {
-        load,
-        first_call,
-        requests,
-        peak_memory,
-        steady_memory: steady.filter(|_| marked),
-        cpu_time: machine::cpu_time(),
-    };
+    let observed = memory.observed(load, first_call, requests);
     Ok(Done::Benched { observed, prompts: source })
+}
+
+/// Readings of memory: the mark is reset once the model is loaded, so that serving has its own.
+pub(super) struct Memory {
+    load_peak: Option<u64>,
+    marked: bool,
+}
+
+impl Memory {
+    pub fn after_load() -> Self {
+        Self { load_peak: machine::peak_memory(), marked: machine::reset_peak_memory() }
+    }
+
+    pub fn observed(self, load: u64, first_call: Timeline, requests: Vec<Timeline>) -> Observed {
+        let steady = machine::peak_memory();
+        Observed {
+            load,
+            first_call,
+            requests,
+            peak_memory: self.load_peak.into_iter().chain(steady).max(),
+            steady_memory: steady.filter(|_| self.marked),
+            cpu_time: machine::cpu_time(),
+        }
+    }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Artifact, Job};
+use super::{Artifact, Job, TensorJudge};
 use crate::backend::{self, Backend};
 use crate::store::{Input, Recipe};
-use crate::task::{JudgeJob, MetricRequest};
+use crate::task::{JudgeJob, MetricRequest, TensorInputs};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
@@ -16,12 +16,19 @@ pub struct Judge {
     pub reference: String,
     pub backend: String,
     pub reference_backend: String,
-    /// Name of the data set.
+    /// Name of the data set, or of what stands in for one.
     pub data: String,
-    /// As the spec says; the model's context decides what is left open.
-    pub window: Option<u32>,
-    pub stride: Option<u32>,
+    pub on: JudgeOn,
     pub metrics: Vec<MetricRequest>,
+}
+
+/// What is judged on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JudgeOn {
+    /// Windows over texts, as the spec says; the model's context decides what is left open.
+    Windows { window: Option<u32>, stride: Option<u32> },
+    /// Runs of a graph, on this many items where the inputs are synthetic.
+    Items { inputs: TensorInputs, synthetic: u64, seed: u64 },
 }
 
 /// Longest window when neither spec nor model say less: logits of a window are kept whole.
@@ -32,18 +39,37 @@ impl Judge {
         format!("judge {} on {}", self.variant, self.data)
     }
 
-    /// Windows for a model with `context` positions.
-    pub fn windows(&self, context: Option<u64>) -> JudgeJob {
+    /// Windows for a model with `context` positions; `None` where none are needed.
+    pub fn windows(&self, context: Option<u64>) -> Option<JudgeJob> {
+        let JudgeOn::Windows { window, stride } = self.on else { return None };
         let context = context.map_or(LONGEST_WINDOW, |c| c as usize).max(2);
-        let window = self.window.map_or(LONGEST_WINDOW, |w| w as usize).min(context);
-        let stride = self.stride.map_or(window / 2, |s| s as usize).clamp(1, window);
-        JudgeJob { window, stride, metrics: self.metrics.clone() }
+        let window = window.map_or(LONGEST_WINDOW, |w| w as usize).min(context);
+        let stride = stride.map_or(window / 2, |s| s as usize).clamp(1, window);
+        Some(JudgeJob { window, stride, metrics: self.metrics.clone() })
     }
 
-    pub fn recipe(&self, job: &JudgeJob, inputs: Vec<Input>) -> Recipe {
+    /// `context` is that of the variant's model.
+    pub fn recipe(&self, context: Option<u64>, inputs: Vec<Input>) -> Recipe {
         let version = |id: &str| backend::backend(id).map_or(String::new(), Backend::version);
+        let facts = match &self.on {
+            JudgeOn::Windows { .. } => {
+                json!({"stage": "judge", "job": self.windows(context)})
+            }
+            // Of recorded inputs only what they hold counts, not where they lie.
+            JudgeOn::Items { inputs, synthetic, seed } => json!({
+                "stage": "judge tensors",
+                "metrics": self.metrics,
+                "inputs": inputs.inputs,
+                "recorded": inputs.recorded.as_ref().map(|file| json!({
+                    "digest": file.digest,
+                    "take": file.take,
+                    "seed": file.seed,
+                })),
+                "synthetic": inputs.recorded.is_none().then(|| json!([synthetic, seed])),
+            }),
+        };
         Recipe {
-            facts: json!({"stage": "judge", "job": job}),
+            facts,
             inputs,
             epoch: 1,
             versions: BTreeMap::from([
@@ -55,23 +81,37 @@ impl Judge {
         }
     }
 
+    /// `tokens` is the folder of the texts' tokens, for windows over texts.
     pub fn job(
         &self,
-        job: JudgeJob,
+        context: Option<u64>,
         variant: &Artifact,
         reference: &Artifact,
-        tokens: PathBuf,
+        tokens: Option<PathBuf>,
         runtime: Option<PathBuf>,
     ) -> Job {
-        Job::Judge {
-            variant: variant.clone(),
-            backend: self.backend.clone(),
-            reference: (reference.digest != variant.digest
-                || self.backend != self.reference_backend)
-                .then(|| (reference.clone(), self.reference_backend.clone())),
-            tokens,
-            runtime,
-            judge: job,
+        let itself = reference.digest == variant.digest && self.backend == self.reference_backend;
+        let (variant, backend) = (variant.clone(), self.backend.clone());
+        let reference = (!itself).then(|| (reference.clone(), self.reference_backend.clone()));
+        match (&self.on, self.windows(context)) {
+            (JudgeOn::Items { inputs, synthetic, seed }, _) => Job::JudgeTensors(TensorJudge {
+                variant,
+                backend,
+                reference,
+                runtime,
+                inputs: inputs.clone(),
+                synthetic: *synthetic,
+                seed: *seed,
+                metrics: self.metrics.clone(),
+            }),
+            (_, judge) => Job::Judge {
+                variant,
+                backend,
+                reference,
+                tokens: tokens.expect("a judge of texts needs tokens, and its recipe found them"),
+                runtime,
+                judge: judge.expect("texts are judged in windows"),
+            },
         }
     }
 }

@@ -20,21 +20,23 @@ mod profile;
 mod runtime;
 mod sabotage;
 mod source;
+mod tensors;
 mod tokens;
 mod trace;
 mod wheel;
 
 pub use artifact::Artifact;
-pub use bench::{Bench, Setting};
+pub use bench::{Bench, Setting, Work};
 pub use check::check;
 pub use job::{Done, Job, JobError};
-pub use judge::Judge;
+pub use judge::{Judge, JudgeOn};
 pub use load::LoadModel;
 pub use optimize::Optimize;
 pub use profile::{PEAKS_FILE, ProfileStage, Roofline, trace_file};
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use source::{Source, SourceError, find_file};
+pub use tensors::{TensorBench, TensorJudge};
 pub use tokens::LoadTokens;
 
 /// One kind of step with everything that is known about it before anything runs.

@@ -14,13 +14,13 @@ use super::job::{JobError, find_backend};
 use super::operators::{Call, phases};
 use super::trace;
 use super::{Artifact, Done, Setting};
-use crate::backend::{Generator, Logits, OpenOptions};
+use crate::backend::{BackendError, Logits, OpEvent, OpenOptions};
 use crate::base::Digest;
 use crate::data::TokenFile;
 use crate::machine;
-use crate::scenario::{Clock, Monotonic};
+use crate::scenario::{Clock, Monotonic, Request};
 use crate::store::Recipe;
-use crate::task::Prompts;
+use crate::task::{Prompts, Requests, TensorInputs, in_types_of};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileStage {
@@ -29,6 +29,8 @@ pub struct ProfileStage {
     pub setting: Setting,
     /// Name of the data set the prompts come from.
     pub data: Option<String>,
+    /// Of a graph: what its requests are.
+    pub inputs: Option<TensorInputs>,
     /// Whether operators are asked for.
     pub ops: bool,
     /// Whether they are held against the machine's peak rates.
@@ -74,6 +76,8 @@ pub(super) struct Subject<'a> {
     pub backend: &'a str,
     /// Folder with the tokens of the prompts; synthetic tokens when absent.
     pub tokens: Option<&'a Path>,
+    /// Of a graph: what its requests are.
+    pub inputs: Option<&'a TensorInputs>,
     /// Shared library of the runtime, for a backend that needs one.
     pub runtime: Option<&'a Path>,
     pub setting: &'a Setting,
@@ -85,27 +89,62 @@ pub(super) struct Subject<'a> {
 /// Carries the job out: the same requests first without a profiler, then with it.
 pub(super) fn profile(subject: &Subject<'_>) -> Result<Done, JobError> {
     let (plain, _) = requests(subject, None)?;
-    let (calls, mut generator) = requests(subject, Some(subject.out))?;
+    let (calls, events) = requests(subject, Some(subject.out))?;
     let peak_memory = machine::peak_memory();
-    let events = generator.operators()?;
     std::fs::write(subject.out.join(trace::FILE), trace::chrome(&events, &calls))?;
     Ok(Done::Profiled { phases: phases(&events, &calls, &plain), peak_memory })
 }
 
-/// Opens the artifact, with a profiler that writes into `profile`, and makes requests.
+/// Opens the artifact, with a profiler that writes into `profile`, and makes requests. Gives the
+/// calls and, with a profiler, what it has seen.
 fn requests(
     subject: &Subject<'_>,
     profile: Option<&Path>,
-) -> Result<(Vec<Call>, Box<dyn Generator>), JobError> {
-    let request = subject.setting.request();
+) -> Result<(Vec<Call>, Vec<OpEvent>), JobError> {
+    let capacity = subject.setting.request().map_or(0, |r| r.prompt_tokens + r.new_tokens);
     let how = OpenOptions {
-        capacity: request.prompt_tokens + request.new_tokens,
+        capacity,
         threads: Some(subject.setting.threads),
         runtime: subject.runtime.map(Path::to_owned),
         profile: profile.map(Path::to_owned),
     };
+    let clock = Monotonic::start();
+    let mut watch = Watch { clock: &clock, calls: Vec::new(), counted: false };
+    let events = match (subject.inputs, subject.setting.request()) {
+        (Some(inputs), _) => runs(subject, inputs, &how, &mut watch)?,
+        (None, Some(request)) => generation(subject, request, &how, &mut watch)?,
+        (None, None) => return Err(JobError::new("a run of a graph needs inputs")),
+    };
+    Ok((watch.calls, events))
+}
+
+/// Runs of a graph.
+fn runs(
+    subject: &Subject<'_>,
+    inputs: &TensorInputs,
+    how: &OpenOptions,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<OpEvent>, JobError> {
     let artifact = subject.artifact;
-    let mut generator = find_backend(subject.backend)?.open(&artifact.path, artifact.kind, &how)?;
+    let mut requests = Requests::open(inputs, subject.setting.batch as usize, subject.seed)?;
+    let mut session = find_backend(subject.backend)?.session(&artifact.path, artifact.kind, how)?;
+    let signature = session.signature().clone();
+    watch.repeat(&mut |watch| {
+        let inputs = in_types_of(&signature, requests.draw());
+        watch.call("run", || session.run(&inputs)).map(drop)
+    })?;
+    if how.profile.is_some() { Ok(session.operators()?) } else { Ok(Vec::new()) }
+}
+
+/// Prompts and what continues them.
+fn generation(
+    subject: &Subject<'_>,
+    request: Request,
+    how: &OpenOptions,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<OpEvent>, JobError> {
+    let artifact = subject.artifact;
+    let mut generator = find_backend(subject.backend)?.open(&artifact.path, artifact.kind, how)?;
     let length = request.prompt_tokens;
     let mut prompts = match subject.tokens {
         Some(folder) => {
@@ -114,27 +153,18 @@ fn requests(
         }
         None => Prompts::synthetic(generator.vocab(), length, subject.seed),
     };
-    let clock = Monotonic::start();
-    let mut watch = Watch { clock: &clock, calls: Vec::new(), counted: false };
-    let mut complete = |watch: &mut Watch<'_>, generator: &mut dyn Generator| {
+    watch.repeat(&mut |watch| {
         let prompt = prompts.next_batch(request.batch);
-        let mut next = watch.call("prefill", || generator.prefill(&prompt, request.batch))?;
+        // Choosing tokens is part of a call's time, as it is in timed launches.
+        let choose = |logits: Logits| logits.argmax();
+        let mut next =
+            watch.call("prefill", || generator.prefill(&prompt, request.batch).map(choose))?;
         for _ in 1..request.new_tokens {
-            next = watch.call("decode", || generator.decode(&next))?;
+            next = watch.call("decode", || generator.decode(&next).map(choose))?;
         }
-        Ok::<_, JobError>(())
-    };
-    complete(&mut watch, generator.as_mut())?;
-    watch.counted = true;
-    let begin = clock.now();
-    for done in 0..MOST {
-        let spent = Duration::from_nanos(clock.now() - begin);
-        if done >= LEAST && spent >= ENOUGH {
-            break;
-        }
-        complete(&mut watch, generator.as_mut())?;
-    }
-    Ok((watch.calls, generator))
+        Ok(())
+    })?;
+    if how.profile.is_some() { Ok(generator.operators()?) } else { Ok(Vec::new()) }
 }
 
 /// Times calls.
@@ -145,20 +175,37 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Runs one call and returns the most likely tokens; choosing them is part of its time, as it
-    /// is in timed launches.
-    fn call(
+    /// One request to warm up, then as many as fill the time.
+    fn repeat(
+        &mut self,
+        request: &mut dyn FnMut(&mut Self) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        request(self)?;
+        self.counted = true;
+        let begin = self.clock.now();
+        for done in 0..MOST {
+            let spent = Duration::from_nanos(self.clock.now() - begin);
+            if done >= LEAST && spent >= ENOUGH {
+                break;
+            }
+            request(self)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one call.
+    fn call<T>(
         &mut self,
         phase: &'static str,
-        run: impl FnOnce() -> Result<Logits, crate::backend::BackendError>,
-    ) -> Result<Vec<u32>, JobError> {
+        run: impl FnOnce() -> Result<T, BackendError>,
+    ) -> Result<T, JobError> {
         let processor = machine::cpu_time();
         let begin = self.clock.now();
-        let next = run()?.argmax();
+        let out = run()?;
         let nanos = self.clock.now() - begin;
         let cpu_time = machine::cpu_time().zip(processor).map(|(after, before)| after - before);
         self.calls.push(Call { phase, counted: self.counted, nanos, cpu_time });
-        Ok(next)
+        Ok(out)
     }
 }
 

@@ -8,13 +8,33 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{BackendError, Generator, argmax};
 use crate::record::DocumentScore;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricRequest {
-    /// `perplexity`, `kl` or `top1_agreement`.
+    /// One of [`super::METRICS`].
     pub metric: String,
     /// Largest number of positions over all documents.
     pub positions: Option<u64>,
+    #[serde(default, skip_serializing_if = "Against::is_reference")]
+    pub against: Against,
+}
+
+/// What answers are compared with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Against {
+    #[default]
+    Reference,
+    /// Outputs that were recorded with the inputs.
+    Expected,
+}
+
+impl Against {
+    // By reference, as serde calls it.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_reference(&self) -> bool {
+        *self == Self::Reference
+    }
 }
 
 /// How documents are cut into windows, and what is asked of them.
@@ -46,6 +66,16 @@ pub enum JudgeError {
     NotFinite { document: usize },
     #[error("no document has two tokens or more")]
     Empty,
+    #[error("there is no item to judge on")]
+    NoItems,
+    #[error("item {item} has no recorded outputs to compare with")]
+    NothingExpected { item: usize },
+    #[error("output `{output}` of item {item} cannot be compared: {what}")]
+    Outputs { output: String, item: usize, what: String },
+    #[error("the outputs of item {item} are not finite numbers")]
+    OutputNotFinite { item: usize },
+    #[error("`{metric}` needs an output of floating numbers, and the graph has none")]
+    NoFloats { metric: String },
 }
 
 /// A window over one document: tokens `start..end`, of which targets `scored..end` count.
@@ -222,6 +252,7 @@ mod tests {
             .map(|(metric, positions)| MetricRequest {
                 metric: (*metric).into(),
                 positions: *positions,
+                ..MetricRequest::default()
             })
             .collect();
         JudgeJob { window: 4, stride: 2, metrics }

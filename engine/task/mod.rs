@@ -6,14 +6,24 @@
 use serde_json::{Value, json};
 
 mod continuation;
+mod dimensions;
+mod inputs;
 mod judge;
+mod judge_tensors;
 mod prompts;
+mod recorded;
 mod sampling;
 mod tokenizer;
 
 pub use continuation::{Finish, continuation};
-pub use judge::{JudgeError, JudgeJob, Judged, MetricRequest, judge};
+pub use dimensions::{Free, FreeDimensions};
+pub use inputs::{
+    Fill, InputPort, JUDGED_ITEMS, Named, OutputPort, RecordedFile, Requests, Size, TensorInputs,
+};
+pub use judge::{Against, JudgeError, JudgeJob, Judged, MetricRequest, judge};
+pub use judge_tensors::{in_types_of, judge_tensors};
 pub use prompts::{PromptError, PromptSource, Prompts};
+pub use recorded::{Item, Recorded, RecordedError};
 pub use sampling::{Sampler, Sampling};
 pub use tokenizer::{TokenizerError, Tokens};
 
@@ -23,47 +33,76 @@ pub struct Task {
     pub about: &'static str,
 }
 
-pub static TASKS: &[Task] =
-    &[Task { id: "text_generation", about: "continues token sequences; judged on held-out text" }];
+pub static TASKS: &[Task] = &[
+    Task { id: "text_generation", about: "continues token sequences; judged on held-out text" },
+    Task { id: "tensor", about: "runs any ONNX graph; judged by the distance of its outputs" },
+];
 
-/// A quality metric of a spec: its id and the parameters it takes besides `data`.
+/// A quality metric of a spec: its id, the tasks it judges and the parameters it takes.
 pub struct QualityMetric {
     pub id: &'static str,
     pub about: &'static str,
+    pub tasks: &'static [&'static str],
     /// The number of positions can be limited, because each costs two rows of logits.
     pub positions: bool,
 }
+
+const TEXT: &str = "text_generation";
+const TENSOR: &str = "tensor";
 
 pub static METRICS: &[QualityMetric] = &[
     QualityMetric {
         id: "perplexity",
         about: "exp of the mean negative log-likelihood per token of held-out text",
+        tasks: &[TEXT],
         positions: false,
     },
     QualityMetric {
         id: "kl",
         about: "mean divergence of the next-token distribution from the reference variant's",
+        tasks: &[TEXT],
         positions: true,
     },
     QualityMetric {
         id: "top1_agreement",
-        about: "share of positions at which the most likely token is the reference variant's",
+        about: "share of positions at which the most likely token is the reference variant's; of a graph, share of rows of its first output",
+        tasks: &[TEXT, TENSOR],
         positions: true,
+    },
+    QualityMetric {
+        id: "cosine",
+        about: "cosine of the angle between a graph's outputs and the reference variant's, mean over items",
+        tasks: &[TENSOR],
+        positions: false,
+    },
+    QualityMetric {
+        id: "max_abs_error",
+        about: "largest difference of a graph's outputs from the reference variant's, mean over items",
+        tasks: &[TENSOR],
+        positions: false,
+    },
+    QualityMetric {
+        id: "mean_abs_error",
+        about: "mean difference of a graph's outputs from the reference variant's, mean over items",
+        tasks: &[TENSOR],
+        positions: false,
     },
 ];
 
 impl QualityMetric {
     /// JSON schema of the parameters.
     pub fn params(&self) -> Value {
+        let tensor = self.tasks.contains(&TENSOR);
+        let data = match tensor {
+            true => {
+                "Name of the data set that is judged on; of a graph 16 seeded synthetic items when left out."
+            }
+            false => "Name of the data set that is judged on.",
+        };
         let mut schema = json!({
             "type": "object",
-            "properties": {
-                "data": {
-                    "type": "string",
-                    "description": "Name of the data set that is judged on.",
-                },
-            },
-            "required": ["data"],
+            "properties": {"data": {"type": "string", "description": data}},
+            "required": if tensor { json!([]) } else { json!(["data"]) },
             "additionalProperties": false,
         });
         if self.positions {
@@ -71,6 +110,13 @@ impl QualityMetric {
                 "type": "integer",
                 "minimum": 1,
                 "description": "Judge at most this many positions, document by document; all when left out.",
+            });
+        }
+        if tensor {
+            schema["properties"]["against"] = json!({
+                "type": "string",
+                "enum": ["reference", "expected"],
+                "description": "What a graph's outputs are compared with: those of the reference variant (the default), or those recorded in the data set.",
             });
         }
         schema

@@ -4,11 +4,13 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-/// Where the tokens of a cell's prompts came from; shown in the report.
+/// Where the prompts or inputs of a cell came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptSource {
     Text,
+    /// Inputs of a graph from files.
+    Recorded,
     Synthetic,
 }
 

@@ -16,7 +16,9 @@ mod reader;
 mod schema;
 mod scope;
 pub mod session_options;
+mod tables;
 mod tensor;
+mod tensor_file;
 pub mod types;
 pub mod upgrade;
 mod view;
@@ -45,6 +47,7 @@ pub use element::{element_type, type_code, type_name};
 pub use facts::OnnxFacts;
 pub use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 pub use session_options::SessionOptions;
+pub use tensor_file::tensor_from_pb;
 pub use view::{attribute_f32, attribute_int, attribute_ints, attribute_text};
 pub use writer::{GraphWriter, WEIGHTS_FILE, inline_bytes};
 

@@ -5,7 +5,7 @@ use super::canvas::{Align, Canvas, GRID, INK, MUTED, drawing, fitted, series};
 use super::scale::{self, Scale};
 use crate::measure::Estimate;
 use crate::report::ReportError;
-use crate::report::page::metric_name;
+use crate::report::page::{loss_unit, metric_name};
 use crate::report::view::{QualityChange, Study};
 
 const WIDTH: f64 = 640.0;
@@ -32,8 +32,8 @@ pub fn draw(study: &Study) -> Result<Option<Chart>, ReportError> {
     if points.is_empty() {
         return Ok(None);
     }
-    // Per cent for changes and shares, nats for a divergence.
-    let (factor, unit) = if first.metric == "kl" { (1.0, "") } else { (0.01, " %") };
+    // Per cent for changes and shares, its own unit for a divergence or an error.
+    let (factor, unit) = if loss_unit(first.metric).is_some() { (1.0, "") } else { (0.01, " %") };
     let x = Scale::log(
         points.iter().flat_map(|p| [p.speed.low, p.speed.high]).chain([1.0]),
         LEFT,
@@ -80,6 +80,7 @@ fn quality_axis(metric: &str) -> String {
     match metric {
         "perplexity" => "perplexity change".into(),
         "top1_agreement" => "top-1 disagreement".into(),
+        "cosine" => "1 − cosine".into(),
         other => metric_name(other),
     }
 }

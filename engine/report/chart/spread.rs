@@ -22,7 +22,7 @@ const MOST_DOTS: usize = 200;
 /// One drawing per metric that varies, a panel per setting in it.
 pub fn blocks(study: &Study) -> Result<Vec<Chart>, ReportError> {
     let mut ids = vec![study.terms.primary];
-    let others = ["ttft", "itl", "peak_memory"].into_iter();
+    let others = ["ttft", "itl", "latency", "peak_memory"].into_iter();
     ids.extend(others.filter(|id| *id != study.terms.primary && study.terms.metrics.contains(id)));
     let mut out = Vec::new();
     for id in ids {
@@ -141,7 +141,7 @@ fn in_unit(unit: Unit, largest: f64) -> (f64, &'static str) {
         Unit::Seconds => (1.0, " s"),
         Unit::Bytes if largest < 1_073_741_824.0 => (1_048_576.0, " MiB"),
         Unit::Bytes => (1_073_741_824.0, " GiB"),
-        Unit::TokensPerSecond | Unit::Plain | Unit::Nats => (1.0, ""),
+        Unit::TokensPerSecond | Unit::ItemsPerSecond | Unit::Plain | Unit::Nats => (1.0, ""),
         Unit::Share => (0.01, " %"),
     }
 }

@@ -20,7 +20,7 @@ use methods::Method;
 use profiles::ProfileText;
 use verdicts::QualityText;
 
-pub use shown::{Chip, Shown, metric_name, sign};
+pub use shown::{Chip, Shown, loss_unit, metric_name, sign};
 pub use verdicts::{GateText, HeadlineText};
 
 #[derive(Serialize)]
@@ -197,6 +197,9 @@ fn quality_short(study: &Study) -> &'static str {
         Some("perplexity") => "Δ ppl",
         Some("top1_agreement") => "Δ top-1",
         Some("kl") => "KL",
+        Some("cosine") => "1 − cos",
+        Some("max_abs_error") => "max error",
+        Some("mean_abs_error") => "mean error",
         _ => "quality",
     }
 }
@@ -205,6 +208,7 @@ fn quality_title(study: &Study) -> String {
     match quality_metric(study) {
         Some("perplexity") => "perplexity change".into(),
         Some("top1_agreement") => "top-1 disagreement".into(),
+        Some("cosine") => "1 − cosine".into(),
         Some(id) => metric_name(id),
         None => "quality".into(),
     }

@@ -38,6 +38,8 @@ pub fn metric_name(id: &str) -> String {
         "model_size" => "model size".into(),
         "kl" => "KL divergence".into(),
         "top1_agreement" => "top-1 agreement".into(),
+        "max_abs_error" => "largest error".into(),
+        "mean_abs_error" => "mean error".into(),
         other => other.into(),
     }
 }
@@ -104,13 +106,25 @@ pub(super) fn speedup(reading: &Reading<Comparison>) -> Shown {
     }
 }
 
-/// A loss in the unit in which people talk about it: per cent, or nats for a divergence.
+/// The unit of a loss that is the metric itself; others are shares.
+pub fn loss_unit(id: &str) -> Option<Unit> {
+    match id {
+        "kl" => Some(Unit::Nats),
+        "max_abs_error" | "mean_abs_error" => Some(Unit::Plain),
+        _ => None,
+    }
+}
+
+/// A loss in the unit in which people talk about it: its own, or per cent.
 pub(super) fn loss(id: &str, e: &Estimate) -> Shown {
-    if id == "kl" {
-        return shown(&Reading::Known(*e), Unit::Nats);
+    if let Some(unit) = loss_unit(id) {
+        return shown(&Reading::Known(*e), unit);
     }
     let text = format::change(e);
-    let text = if id == "top1_agreement" { text.trim_start_matches('+').to_owned() } else { text };
+    let text = match id {
+        "top1_agreement" | "cosine" => text.trim_start_matches('+').to_owned(),
+        _ => text,
+    };
     let bounds = if e.low < e.high { format::change_bounds(e) } else { String::new() };
     Shown {
         text: if bounds.is_empty() && e.point == 0.0 { "0".into() } else { text },

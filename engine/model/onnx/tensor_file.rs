@@ -1,0 +1,99 @@
+//! A single tensor in a file of its own, as ONNX's test data keeps inputs and outputs.
+
+use prost::Message;
+
+use super::writer::inline_bytes;
+use super::{EXTERNAL, TensorProto, element_type, type_name};
+use crate::data::Tensor;
+
+/// The tensor in the bytes of a .pb file with its name, or what is wrong with it. Tensors of texts
+/// and numbers of fewer than 8 bits cannot be held and are told by their type.
+pub fn tensor_from_pb(bytes: &[u8]) -> Result<(Option<String>, Tensor), String> {
+    let proto =
+        TensorProto::decode(bytes).map_err(|error| format!("is no ONNX tensor: {error}"))?;
+    let code = proto.data_type.ok_or("is no ONNX tensor: it has no element type")?;
+    let Some(dtype) = element_type(code) else {
+        let name = type_name(code).map_or_else(|| code.to_string(), str::to_owned);
+        return Err(format!("holds elements of type `{name}`, which no input here can be"));
+    };
+    if proto.data_location == Some(EXTERNAL) {
+        return Err("keeps its elements in another file, which is not read".to_owned());
+    }
+    let mut shape = Vec::with_capacity(proto.dims.len());
+    for &dim in &proto.dims {
+        shape.push(usize::try_from(dim).map_err(|_| format!("has a dimension of {dim}"))?);
+    }
+    let needed = shape.iter().try_fold(dtype.bytes(), |n, &dim| n.checked_mul(dim));
+    let data = inline_bytes(&proto).unwrap_or_default();
+    let length = data.len();
+    if needed != Some(length) {
+        return Err(format!(
+            "has {length} bytes of data, and shape {shape:?} of {dtype} needs {}",
+            needed.map_or_else(|| "more than there can be".to_owned(), |n| n.to_string())
+        ));
+    }
+    let tensor = Tensor::new(dtype, shape, data).ok_or("has an impossible shape")?;
+    Ok((proto.name.filter(|name| !name.is_empty()), tensor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> TensorProto {
+        TensorProto {
+            dims: vec![2, 2],
+            data_type: Some(1),
+            name: Some("x".to_owned()),
+            raw_data: Some([1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect()),
+            ..TensorProto::default()
+        }
+    }
+
+    fn told(change: impl FnOnce(&mut TensorProto)) -> String {
+        let mut proto = sample();
+        change(&mut proto);
+        tensor_from_pb(&proto.encode_to_vec()).unwrap_err()
+    }
+
+    #[test]
+    fn a_tensor_comes_back_with_its_name_however_it_is_stored() {
+        let expected = Tensor::of_f32(vec![2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let read = tensor_from_pb(&sample().encode_to_vec()).unwrap();
+        assert_eq!(read, (Some("x".to_owned()), expected.clone()));
+        let typed = TensorProto {
+            raw_data: None,
+            name: None,
+            float_data: vec![1.0, 2.0, 3.0, 4.0],
+            ..sample()
+        };
+        assert_eq!(tensor_from_pb(&typed.encode_to_vec()).unwrap(), (None, expected));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        assert!(told(|t| t.dims = vec![2, 3]).contains("shape [2, 3] of f32 needs 24"));
+        assert!(told(|t| t.dims = vec![-1]).contains("dimension of -1"));
+        assert!(told(|t| t.dims = vec![i64::MAX, i64::MAX]).contains("more than there can be"));
+        assert!(told(|t| t.data_type = Some(8)).contains("`string`"));
+        assert!(told(|t| t.data_type = None).contains("no element type"));
+        assert!(told(|t| t.data_location = Some(EXTERNAL)).contains("another file"));
+    }
+
+    #[test]
+    fn every_cut_and_changed_byte_is_an_error_or_a_sound_tensor() {
+        let whole = sample().encode_to_vec();
+        for length in 0..whole.len() {
+            if let Ok((_, tensor)) = tensor_from_pb(&whole[..length]) {
+                assert_eq!(tensor.bytes.len(), tensor.elements() * tensor.dtype.bytes());
+            }
+        }
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0xff;
+            if let Ok((_, tensor)) = tensor_from_pb(&changed) {
+                assert_eq!(tensor.bytes.len(), tensor.elements() * tensor.dtype.bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a task means for a spec: the defaults it gives, and what of a spec does not fit it.
+//!
+//! The task is known when the spec names it, or when somebody has looked at the model; until then
+//! whatever fits one of the tasks is let pass.
+
+use super::check::{Rules, id};
+use super::gates;
+use super::locate::{below, dotted};
+use super::types::{Bench, MetricName, Spec, Task};
+
+impl Task {
+    pub const ALL: [Self; 2] = [Self::TextGeneration, Self::Tensor];
+
+    /// As specs and records write it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::TextGeneration => "text_generation",
+            Self::Tensor => "tensor",
+        }
+    }
+
+    /// The task with this id.
+    pub fn parse(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|task| task.id() == id)
+    }
+
+    /// Performance metrics that say something about it: what is measured when the spec leaves it
+    /// out.
+    pub fn measure(self) -> &'static [MetricName] {
+        use MetricName::{
+            DecodeTps, E2e, FirstCall, Itl, Latency, Load, ModelSize, PeakMemory, PrefillTps,
+            Throughput, Ttft,
+        };
+        match self {
+            Self::TextGeneration => {
+                &[Load, FirstCall, Ttft, Itl, PrefillTps, DecodeTps, E2e, PeakMemory, ModelSize]
+            }
+            Self::Tensor => &[Load, FirstCall, Latency, Throughput, PeakMemory, ModelSize],
+        }
+    }
+
+    /// Quality metrics it can be judged by.
+    pub fn quality(self) -> &'static [&'static str] {
+        match self {
+            Self::TextGeneration => &["perplexity", "kl", "top1_agreement"],
+            Self::Tensor => &["top1_agreement", "cosine", "max_abs_error", "mean_abs_error"],
+        }
+    }
+
+    /// The metric whose speed-up decides when the spec leaves it out.
+    pub fn deciding(self) -> MetricName {
+        match self {
+            Self::TextGeneration => MetricName::DecodeTps,
+            Self::Tensor => MetricName::Latency,
+        }
+    }
+}
+
+impl Bench {
+    /// What is measured; of an unknown task everything that may be.
+    pub fn measured(&self, task: Option<Task>) -> Vec<MetricName> {
+        match (&self.measure, task) {
+            (Some(measure), _) => measure.clone(),
+            (None, Some(task)) => task.measure().to_vec(),
+            (None, None) => Task::ALL.iter().flat_map(|task| task.measure()).copied().collect(),
+        }
+    }
+
+    /// The metric whose speed-up decides.
+    pub fn deciding(&self, task: Option<Task>) -> MetricName {
+        let measured = |metric| self.measure.as_ref().is_some_and(|list| list.contains(&metric));
+        let guess =
+            if measured(Task::Tensor.deciding()) { Task::Tensor } else { Task::TextGeneration };
+        self.design.stop.metric.unwrap_or_else(|| task.unwrap_or(guess).deciding())
+    }
+}
+
+/// Writes the defaults of `task` into `spec`.
+pub(crate) fn fill(spec: &mut Spec, task: Task) {
+    spec.model.task = Some(task);
+    let Some(bench) = &mut spec.bench else { return };
+    bench.measure.get_or_insert_with(|| task.measure().to_vec());
+    bench.design.stop.metric.get_or_insert_with(|| task.deciding());
+    if task == Task::TextGeneration {
+        bench.matrix.prompt_tokens.get_or_insert_with(|| vec![128]);
+        bench.matrix.new_tokens.get_or_insert_with(|| vec![32]);
+    }
+}
+
+/// Everything in a spec that does not fit `task`.
+pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
+    let spec = rules.spec;
+    if let Some(bench) = &spec.bench {
+        let m = &bench.matrix;
+        let axes = [m.prompt_tokens.is_some(), m.new_tokens.is_some(), !m.dims.is_empty()];
+        rules.axes(task, "/bench/matrix", axes);
+        for (i, metric) in bench.measure.iter().flatten().enumerate() {
+            rules.performance(task, &below("/bench/measure", i), *metric);
+        }
+        let cells = bench.profile.iter().flat_map(|profile| &profile.cells);
+        for (i, cell) in cells.enumerate() {
+            let given =
+                [cell.prompt_tokens.is_some(), cell.new_tokens.is_some(), !cell.dims.is_empty()];
+            rules.axes(task, &below("/bench/profile/cells", i), given);
+        }
+        if let Some(metric) = bench.design.stop.metric {
+            rules.performance(task, "/bench/design/stop/metric", metric);
+        }
+    }
+    for (name, data) in &spec.data {
+        let here = below("/data", name);
+        for (key, given) in [
+            ("tokens", data.tokens.is_some()),
+            ("window", data.window.is_some()),
+            ("stride", data.stride.is_some()),
+        ] {
+            rules.key_of(Task::TextGeneration, task, &below(&here, key), given);
+        }
+    }
+    for (i, metric) in spec.quality.iter().flat_map(|quality| &quality.metrics).enumerate() {
+        let name = &metric.0.id;
+        let here = below(&below("/quality/metrics", i), name);
+        if !task.quality().contains(&name.as_str()) {
+            rules.foreign(task, &here, name, task.quality());
+            continue;
+        }
+        let given = |key: &str| metric.0.params.get(key);
+        let keys = [(Task::TextGeneration, "positions"), (Task::Tensor, "against")];
+        for (owner, key) in keys {
+            rules.key_of(owner, task, &below(&here, key), given(key).is_some());
+        }
+        let expected = given("against").and_then(serde_json::Value::as_str) == Some("expected");
+        if given("data").is_none() && (task == Task::TextGeneration || expected) {
+            let what = format!("{} has no `data`", dotted(&here));
+            let place = rules.locator.place_of_key(&here);
+            let problem = rules.report("spec/missing-key", &here, what);
+            problem.at = place;
+            problem.hint = Some("add `data`".into());
+        }
+    }
+    for (i, gate) in spec.gates.iter().enumerate() {
+        let here = below("/gates", i);
+        let (name, performance) = gates::metric(gate.metric);
+        let known: Vec<&str> = match performance {
+            true => task.measure().iter().map(|metric| id(*metric)).collect(),
+            false => task.quality().to_vec(),
+        };
+        if !known.contains(&name) {
+            rules.foreign(task, &below(&here, "metric"), name, &known);
+        }
+        let on = &gate.on;
+        let axes = [on.prompt_tokens.is_some(), on.new_tokens.is_some(), !on.dims.is_empty()];
+        rules.axes(task, &below(&here, "on"), axes);
+    }
+}
+
+impl Rules<'_> {
+    /// Which of `prompt_tokens`, `new_tokens` and `dims` the map at `here` gives.
+    fn axes(&mut self, task: Task, here: &str, given: [bool; 3]) {
+        let owners = [
+            (Task::TextGeneration, "prompt_tokens"),
+            (Task::TextGeneration, "new_tokens"),
+            (Task::Tensor, "dims"),
+        ];
+        for ((owner, axis), given) in owners.into_iter().zip(given) {
+            self.key_of(owner, task, &below(here, axis), given);
+        }
+    }
+
+    /// The key at `pointer`, if it is given, belongs to `owner`.
+    fn key_of(&mut self, owner: Task, task: Task, pointer: &str, given: bool) {
+        if owner == task || !given {
+            return;
+        }
+        let what = format!(
+            "{} is about task `{}`, and this model's task is `{}`",
+            dotted(pointer),
+            owner.id(),
+            task.id()
+        );
+        let place = self.locator.place_of_key(pointer);
+        let problem = self.report("spec/wrong-task", pointer, what);
+        problem.at = place;
+        problem.hint = Some("leave it out".into());
+    }
+
+    /// The metric at `pointer` must be one of the task's.
+    fn performance(&mut self, task: Task, pointer: &str, metric: MetricName) {
+        if !task.measure().contains(&metric) {
+            let known: Vec<&str> = task.measure().iter().map(|metric| id(*metric)).collect();
+            self.foreign(task, pointer, id(metric), &known);
+        }
+    }
+
+    fn foreign(&mut self, task: Task, pointer: &str, name: &str, known: &[&str]) {
+        let what = format!("`{name}` is no metric of task `{}`, which this model has", task.id());
+        let problem = self.report("spec/wrong-task", pointer, what);
+        problem.notes.push(super::words::allowed_note(known));
+    }
+}

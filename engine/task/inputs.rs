@@ -1,0 +1,335 @@
+//! Inputs of a graph by its signature: seeded numbers that are valid, or recorded ones.
+
+use std::path::PathBuf;
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+use super::recorded::{Item, Recorded, RecordedError};
+use crate::base::Digest;
+use crate::data::{ElementType, Tensor};
+
+/// Tensors with their names, in the order of a signature.
+pub type Named = Vec<(String, Tensor)>;
+
+/// Largest input that is made, in bytes.
+const LIMIT: usize = 4 << 30;
+
+/// Everything that decides the inputs of requests and of judged items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorInputs {
+    pub inputs: Vec<InputPort>,
+    /// Outputs that recorded files may hold.
+    pub outputs: Vec<OutputPort>,
+    /// Synthetic where absent.
+    pub recorded: Option<RecordedFile>,
+}
+
+/// One input with its shape resolved and the rule of its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputPort {
+    pub name: String,
+    pub dtype: ElementType,
+    pub shape: Vec<Size>,
+    pub fill: Fill,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputPort {
+    pub name: String,
+    /// Its first dimension is the batch.
+    pub batched: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Size {
+    /// Items of the request.
+    Batch,
+    Fixed(usize),
+    /// As recorded.
+    Any,
+}
+
+/// Where recorded tensors are, and which of them are used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedFile {
+    pub path: PathBuf,
+    pub digest: Digest,
+    pub take: Option<u64>,
+    pub seed: Option<u64>,
+}
+
+/// The rule of an input's synthetic numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// From the normal distribution with mean 0 and deviation 1.
+    Normal,
+    /// Whole numbers from 0, each equally likely, below the rows of the table they look up.
+    Rows(u64),
+    /// Whole numbers from 0 below this, each equally likely.
+    Below(u64),
+    Ones,
+    Zeros,
+    /// 0, 1, 2, … along the last dimension.
+    Steps,
+    /// True or false, each equally likely.
+    Coin,
+}
+
+impl Fill {
+    /// The rule for input `name` of type `dtype`; `rows` of the smallest table it looks up, where
+    /// that is known. Names decide only about whole numbers that are not looked up: a mask hides
+    /// nothing, types are 0, positions count, anything else is 0 or 1.
+    pub fn of(name: &str, dtype: ElementType, rows: Option<u64>) -> Self {
+        let lower = name.to_ascii_lowercase();
+        let has = |part: &str| lower.contains(part);
+        match (dtype, rows) {
+            (ElementType::Bool, _) => Self::Coin,
+            (dtype, _) if dtype.is_float() => Self::Normal,
+            (ElementType::U8, None) => Self::Below(256),
+            (ElementType::I8 | ElementType::U8, Some(rows)) => Self::Rows(rows.clamp(1, 128)),
+            (_, Some(rows)) => Self::Rows(rows.max(1)),
+            _ if has("mask") => Self::Ones,
+            _ if has("type") || has("segment") => Self::Zeros,
+            _ if has("position") => Self::Steps,
+            _ => Self::Below(2),
+        }
+    }
+
+    /// In words, for the notes of a report.
+    pub fn words(self) -> String {
+        match self {
+            Self::Normal => "normal numbers of mean 0 and deviation 1".into(),
+            Self::Rows(rows) => {
+                format!("whole numbers below {rows}, the rows of the smallest table looked up")
+            }
+            Self::Below(end) => format!("whole numbers below {end}"),
+            Self::Ones => "ones".into(),
+            Self::Zeros => "zeros".into(),
+            Self::Steps => "0, 1, 2, … along the last dimension".into(),
+            Self::Coin => "true or false".into(),
+        }
+    }
+
+    fn draw(self, shape: &[usize], generator: &mut Pcg64) -> Vec<f64> {
+        let count = shape.iter().product();
+        match self {
+            Self::Normal => (0..count).map(|_| normal(generator)).collect(),
+            Self::Rows(end) | Self::Below(end) => {
+                (0..count).map(|_| generator.random_range(0..end.max(1)) as f64).collect()
+            }
+            Self::Ones => vec![1.0; count],
+            Self::Zeros => vec![0.0; count],
+            Self::Steps => {
+                let last = shape.last().copied().unwrap_or(1).max(1);
+                (0..count).map(|at| (at % last) as f64).collect()
+            }
+            Self::Coin => {
+                (0..count).map(|_| f64::from(u8::from(generator.random::<bool>()))).collect()
+            }
+        }
+    }
+}
+
+/// Box and Muller's transformation of two uniform numbers.
+fn normal(generator: &mut Pcg64) -> f64 {
+    let (a, b): (f64, f64) = (generator.random(), generator.random());
+    (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos()
+}
+
+impl InputPort {
+    pub fn is_batched(&self) -> bool {
+        self.shape.first() == Some(&Size::Batch)
+    }
+
+    /// A batch that is not its first dimension.
+    pub fn has_inner_batch(&self) -> bool {
+        self.shape.iter().skip(1).any(|size| *size == Size::Batch)
+    }
+
+    fn sizes(&self, batch: usize) -> impl Iterator<Item = usize> {
+        self.shape.iter().map(move |size| match *size {
+            Size::Batch => batch,
+            Size::Fixed(size) => size,
+            Size::Any => 1,
+        })
+    }
+
+    fn draw(&self, batch: usize, generator: &mut Pcg64) -> Tensor {
+        let shape: Vec<usize> = self.sizes(batch).collect();
+        let values = self.fill.draw(&shape, generator);
+        Tensor::of_f64(self.dtype, shape, &values)
+    }
+
+    /// Bytes of the input for a request of `batch` items; `None` beyond what is made.
+    fn bytes(&self, batch: usize) -> Option<usize> {
+        let mut sizes = self.sizes(batch);
+        let bytes = sizes.try_fold(self.dtype.bytes(), usize::checked_mul)?;
+        (bytes <= LIMIT).then_some(bytes)
+    }
+}
+
+/// Items that synthetic inputs are judged on when the spec says nothing.
+pub const JUDGED_ITEMS: u64 = 16;
+
+impl TensorInputs {
+    /// Items to judge on: all recorded ones that are asked for, or `count` synthetic ones.
+    pub fn items(&self, count: u64, seed: u64) -> Result<Vec<Item>, RecordedError> {
+        if let Some(file) = &self.recorded {
+            return Recorded::open(file, &self.inputs, &self.outputs)?.items(file);
+        }
+        self.affordable(1)?;
+        let mut generator = Pcg64::seed_from_u64(seed);
+        let mut draw = || {
+            let drawn = self.inputs.iter().map(|p| (p.name.clone(), p.draw(1, &mut generator)));
+            Item { inputs: drawn.collect(), expected: Vec::new() }
+        };
+        Ok((0..count).map(|_| draw()).collect())
+    }
+
+    fn affordable(&self, batch: usize) -> Result<(), RecordedError> {
+        match self.inputs.iter().find(|port| port.bytes(batch).is_none()) {
+            Some(port) => Err(RecordedError::Large { input: port.name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An endless, seeded sequence of requests. The same seed gives the same inputs to every variant.
+pub struct Requests<'a> {
+    ports: &'a [InputPort],
+    /// Recorded items that requests are drawn from.
+    items: Option<Vec<Item>>,
+    batch: usize,
+    generator: Pcg64,
+}
+
+impl<'a> Requests<'a> {
+    /// Requests of `batch` items. Recorded ones are drawn with replacement.
+    pub fn open(inputs: &'a TensorInputs, batch: usize, seed: u64) -> Result<Self, RecordedError> {
+        let items = match &inputs.recorded {
+            Some(_) => Some(inputs.items(0, 0)?),
+            None => {
+                inputs.affordable(batch)?;
+                None
+            }
+        };
+        if let Some(items) = items.as_ref().filter(|_| batch > 1) {
+            side_by_side(&inputs.inputs, items)?;
+        }
+        let generator = Pcg64::seed_from_u64(seed);
+        Ok(Self { ports: &inputs.inputs, items, batch, generator })
+    }
+
+    /// The inputs of the next request.
+    pub fn draw(&mut self) -> Named {
+        let Some(items) = &self.items else {
+            let (batch, generator) = (self.batch, &mut self.generator);
+            let drawn = self.ports.iter().map(|p| (p.name.clone(), p.draw(batch, generator)));
+            return drawn.collect();
+        };
+        let chosen: Vec<&Item> =
+            (0..self.batch).map(|_| &items[self.generator.random_range(0..items.len())]).collect();
+        let mut out = chosen[0].inputs.clone();
+        for (at, port) in self.ports.iter().enumerate().filter(|(_, port)| port.is_batched()) {
+            for item in &chosen[1..] {
+                out[at].1.bytes.extend_from_slice(&item.inputs[at].1.bytes);
+            }
+            debug_assert_eq!(port.name, out[at].0);
+            out[at].1.shape[0] *= self.batch;
+        }
+        out
+    }
+}
+
+/// Items of one request must agree in everything but the contents of batched inputs.
+fn side_by_side(ports: &[InputPort], items: &[Item]) -> Result<(), RecordedError> {
+    let first = &items[0];
+    for (number, item) in items.iter().enumerate() {
+        for (at, port) in ports.iter().enumerate() {
+            let (a, b) = (&first.inputs[at].1, &item.inputs[at].1);
+            let fits = match (port.has_inner_batch(), port.is_batched()) {
+                (true, _) => false,
+                (false, true) => a.shape == b.shape,
+                (false, false) => a == b,
+            };
+            if !fits {
+                let input = port.name.clone();
+                return Err(RecordedError::Unlike { input, item: number });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub fn input(name: &str, dtype: ElementType, shape: &[Size]) -> InputPort {
+        let fill = Fill::of(name, dtype, None);
+        InputPort { name: name.to_owned(), dtype, shape: shape.to_vec(), fill }
+    }
+
+    fn synthetic(inputs: Vec<InputPort>) -> TensorInputs {
+        TensorInputs { inputs, outputs: Vec::new(), recorded: None }
+    }
+
+    #[test]
+    fn one_seed_gives_every_variant_the_same_fresh_requests() {
+        use ElementType::{Bool, F32, I64};
+        let inputs = synthetic(vec![
+            input("x", F32, &[Size::Batch, Size::Fixed(3)]),
+            input("attention_mask", I64, &[Size::Batch, Size::Fixed(2)]),
+            input("flag", Bool, &[]),
+        ]);
+        let draw = |seed| {
+            let mut requests = Requests::open(&inputs, 4, seed).unwrap();
+            (requests.draw(), requests.draw())
+        };
+        let (first, second) = draw(3);
+        assert_eq!((&first, &second), (&draw(3).0, &draw(3).1));
+        assert!(first != second && first != draw(4).0);
+        let shapes: Vec<_> = first.iter().map(|(_, tensor)| tensor.shape.clone()).collect();
+        assert_eq!(shapes, [vec![4, 3], vec![4, 2], vec![]]);
+        assert_eq!(first[1].1.to_f64(), [1.0; 8]);
+    }
+
+    #[test]
+    fn numbers_follow_the_rule_of_their_input() {
+        use ElementType::{F32, I32, I64, U8};
+        let of = |name: &str, dtype, rows| Fill::of(name, dtype, rows);
+        assert_eq!(of("input_ids", I64, Some(512)), Fill::Rows(512));
+        assert_eq!(of("token_type_ids", I64, Some(2)), Fill::Rows(2));
+        assert_eq!(of("token_type_ids", I64, None), Fill::Zeros);
+        assert_eq!(of("position_ids", I32, None), Fill::Steps);
+        assert_eq!(of("attention_mask", F32, None), Fill::Normal);
+        assert_eq!(of("image", U8, None), Fill::Below(256));
+        assert_eq!(of("n", I64, None), Fill::Below(2));
+        let mut generator = Pcg64::seed_from_u64(1);
+        let ids = Fill::Rows(7).draw(&[1000], &mut generator);
+        assert!(ids.iter().all(|&id| (0.0..7.0).contains(&id)) && ids.contains(&6.0));
+        assert_eq!(Fill::Steps.draw(&[2, 3], &mut generator), [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
+        let numbers = Fill::Normal.draw(&[20_000], &mut generator);
+        let mean = numbers.iter().sum::<f64>() / 20_000.0;
+        let square = numbers.iter().map(|x| x * x).sum::<f64>() / 20_000.0;
+        // Four standard errors.
+        assert!(mean.abs() < 4.0 / 20_000_f64.sqrt(), "{mean}");
+        assert!((square - 1.0).abs() < 4.0 * (2.0 / 20_000_f64).sqrt(), "{square}");
+    }
+
+    #[test]
+    fn an_input_beyond_any_memory_is_refused_before_it_is_made() {
+        let huge = input("x", ElementType::F32, &[Size::Fixed(usize::MAX / 2), Size::Batch]);
+        let inputs = synthetic(vec![huge]);
+        assert!(matches!(inputs.items(1, 0), Err(RecordedError::Large { .. })));
+        assert!(Requests::open(&inputs, 2, 0).is_err());
+    }
+}

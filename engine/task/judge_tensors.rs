@@ -1,0 +1,279 @@
+//! Quality of graphs: how far outputs lie from those of the reference, item by item.
+//!
+//! Errors and cosine are taken over all floating outputs of an item together. Items count equally,
+//! whatever their size: each is one document of the record.
+
+use super::inputs::Named;
+use super::judge::{Against, JudgeError, Judged, MetricRequest};
+use super::recorded::Item;
+use crate::backend::{BackendError, Session};
+use crate::data::{ElementType, Tensor};
+use crate::model::Signature;
+use crate::record::DocumentScore;
+
+/// Judges `variant` on `items` against `reference`, or against recorded outputs where a metric
+/// asks for them. `progress` is told the share that is done.
+///
+/// `reference` is `None` when the variant is its own reference: it then runs once and agrees with
+/// itself.
+pub fn judge_tensors(
+    variant: &mut dyn Session,
+    mut reference: Option<&mut dyn Session>,
+    items: &[Item],
+    metrics: &[MetricRequest],
+    progress: &dyn Fn(f64),
+) -> Result<Vec<Judged>, JudgeError> {
+    let mut scores: Vec<Vec<DocumentScore>> = vec![Vec::new(); metrics.len()];
+    let compared = metrics.iter().any(|metric| metric.against == Against::Reference);
+    for (number, item) in items.iter().enumerate() {
+        let own = run(variant, &item.inputs)?;
+        let other = match &mut reference {
+            Some(reference) if compared => Some(run(*reference, &item.inputs)?),
+            _ => None,
+        };
+        for (metric, all) in metrics.iter().zip(&mut scores) {
+            let against = match metric.against {
+                Against::Reference => other.as_ref().unwrap_or(&own),
+                Against::Expected => &item.expected,
+            };
+            let pairs = paired(&own, against, number)?;
+            all.push(score(&metric.metric, &pairs, number)?);
+        }
+        progress((number + 1) as f64 / items.len() as f64);
+    }
+    if scores.iter().any(Vec::is_empty) {
+        return Err(JudgeError::NoItems);
+    }
+    let ids = metrics.iter().map(|m| m.metric.clone());
+    Ok(ids.zip(scores).map(|(metric, documents)| Judged { metric, documents }).collect())
+}
+
+/// Runs with inputs in the element types that this graph takes: a variant may take halves where
+/// the reference takes floats.
+fn run(session: &mut dyn Session, inputs: &Named) -> Result<Named, BackendError> {
+    let inputs = in_types_of(session.signature(), inputs.clone());
+    session.run(&inputs)
+}
+
+/// `inputs` with floating numbers in the types of `signature`.
+pub fn in_types_of(signature: &Signature, inputs: Named) -> Named {
+    let convert = |(name, tensor): (String, Tensor)| {
+        let port = signature.inputs.iter().find(|port| port.name == name);
+        let wanted = port.and_then(|port| ElementType::parse(&port.dtype));
+        let tensor = match wanted {
+            Some(to) if to != tensor.dtype && to.is_float() && tensor.dtype.is_float() => {
+                Tensor::of_f64(to, tensor.shape.clone(), &tensor.to_f64())
+            }
+            _ => tensor,
+        };
+        (name, tensor)
+    };
+    inputs.into_iter().map(convert).collect()
+}
+
+/// Outputs of the variant beside those they are compared with, in the order of the latter.
+fn paired<'a>(
+    own: &'a Named,
+    others: &'a Named,
+    item: usize,
+) -> Result<Vec<(&'a Tensor, &'a Tensor)>, JudgeError> {
+    if others.is_empty() {
+        return Err(JudgeError::NothingExpected { item });
+    }
+    let pair = |(name, other): &'a (String, Tensor)| {
+        let found = own.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor);
+        let unlike = |what: String| JudgeError::Outputs { output: name.clone(), item, what };
+        let own = found.ok_or_else(|| unlike("the variant has no such output".into()))?;
+        if own.shape != other.shape {
+            return Err(unlike(format!("shapes are {:?} and {:?}", own.shape, other.shape)));
+        }
+        Ok((own, other))
+    };
+    others.iter().map(pair).collect()
+}
+
+fn score(
+    metric: &str,
+    pairs: &[(&Tensor, &Tensor)],
+    item: usize,
+) -> Result<DocumentScore, JudgeError> {
+    if metric == "top1_agreement" {
+        let (own, other) = pairs[0];
+        return agreement(own, other, item);
+    }
+    let floats = pairs.iter().filter(|(_, other)| other.dtype.is_float());
+    let (mut own, mut other) = (Vec::new(), Vec::new());
+    for (a, b) in floats {
+        own.extend(a.to_f64());
+        other.extend(b.to_f64());
+    }
+    if other.is_empty() {
+        return Err(JudgeError::NoFloats { metric: metric.to_owned() });
+    }
+    if !own.iter().chain(&other).all(|value| value.is_finite()) {
+        return Err(JudgeError::OutputNotFinite { item });
+    }
+    let errors = || own.iter().zip(&other).map(|(a, b)| (a - b).abs());
+    let (sum, reference_sum) = match metric {
+        "cosine" => (cosine(&own, &other), 1.0),
+        "max_abs_error" => (errors().fold(0.0, f64::max), 0.0),
+        _ => (errors().sum::<f64>() / own.len() as f64, 0.0),
+    };
+    Ok(DocumentScore { positions: 1, sum, reference_sum })
+}
+
+/// Cosine of the angle between two vectors. Equal vectors, zeros too, have exactly 1; a vector of
+/// zeros and another one have 0.
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    if a == b {
+        return 1.0;
+    }
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let length = (dot(a, a) * dot(b, b)).sqrt();
+    if length > 0.0 { (dot(a, b) / length).clamp(-1.0, 1.0) } else { 0.0 }
+}
+
+/// Rows along the last dimension whose largest number stands at the same place; elements that are
+/// equal, where they are no floating numbers.
+fn agreement(own: &Tensor, other: &Tensor, item: usize) -> Result<DocumentScore, JudgeError> {
+    let (a, b) = (own.to_f64(), other.to_f64());
+    let (rows, same) = if other.dtype.is_float() {
+        if a.iter().chain(&b).any(|value| value.is_nan()) {
+            return Err(JudgeError::OutputNotFinite { item });
+        }
+        let width = other.shape.last().copied().unwrap_or(1).max(1);
+        let pairs = || a.chunks_exact(width).zip(b.chunks_exact(width));
+        (pairs().count(), pairs().filter(|(a, b)| largest(a) == largest(b)).count())
+    } else {
+        (a.len(), a.iter().zip(&b).filter(|(a, b)| a == b).count())
+    };
+    let positions = u32::try_from(rows).unwrap_or(u32::MAX);
+    Ok(DocumentScore { positions, sum: same as f64, reference_sum: rows as f64 })
+}
+
+/// Place of the largest number; the first of equals.
+fn largest(row: &[f64]) -> usize {
+    let mut best = 0;
+    for (at, value) in row.iter().enumerate() {
+        if *value > row[best] {
+            best = at;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dimensions::tests::signature;
+    use super::*;
+
+    /// Multiplies its input by a factor and adds a number to the first element.
+    struct Linear {
+        signature: Signature,
+        factor: f64,
+        offset: f64,
+    }
+
+    impl Session for Linear {
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Named, BackendError> {
+            let (name, x) = &inputs[0];
+            assert_eq!(
+                (name.as_str(), x.dtype.name()),
+                ("x", self.signature.inputs[0].dtype.as_str())
+            );
+            let mut values: Vec<f64> = x.to_f64().iter().map(|v| v * self.factor).collect();
+            values[0] += self.offset;
+            let class = Tensor::of_i64(vec![1], &[i64::from(self.offset > 0.0)]);
+            let y = Tensor::of_f64(ElementType::F32, x.shape.clone(), &values);
+            Ok(vec![("y".to_owned(), y), ("class".to_owned(), class)])
+        }
+    }
+
+    fn linear(dtype: &str, factor: f64, offset: f64) -> Linear {
+        Linear { signature: signature(&[&format!("x: batch,2 {dtype}")]), factor, offset }
+    }
+
+    fn items() -> Vec<Item> {
+        let item = |values: &[f32], expected: Option<&[f32]>| Item {
+            inputs: vec![("x".to_owned(), Tensor::of_f32(vec![1, 2], values))],
+            expected: expected
+                .map(|y| ("y".to_owned(), Tensor::of_f32(vec![1, 2], y)))
+                .into_iter()
+                .collect(),
+        };
+        vec![item(&[3.0, 4.0], Some(&[3.0, 4.5])), item(&[1.0, 0.0], Some(&[1.0, 0.0]))]
+    }
+
+    fn request(metric: &str, against: Against) -> MetricRequest {
+        MetricRequest { metric: metric.to_owned(), positions: None, against }
+    }
+
+    fn sums(judged: &Judged) -> Vec<f64> {
+        judged.documents.iter().map(|d| d.sum).collect()
+    }
+
+    const ALL: [&str; 4] = ["cosine", "max_abs_error", "mean_abs_error", "top1_agreement"];
+
+    #[test]
+    fn scores_are_the_hand_computed_ones() {
+        let metrics = ALL.map(|metric| request(metric, Against::Reference));
+        // 2·(3, 4) + (3, 0) = (9, 8) beside (3, 4); 2·(1, 0) + (3, 0) = (5, 0) beside (1, 0). The
+        // variant takes halves.
+        let (mut variant, mut reference) = (linear("f16", 2.0, 3.0), linear("f32", 1.0, 0.0));
+        let out =
+            judge_tensors(&mut variant, Some(&mut reference), &items(), &metrics, &|_| {}).unwrap();
+        let cosine = (9.0 * 3.0 + 8.0 * 4.0) / ((81.0_f64 + 64.0).sqrt() * 5.0);
+        assert!((sums(&out[0])[0] - cosine).abs() < 1e-12 && sums(&out[0])[1] == 1.0);
+        assert_eq!(sums(&out[1]), [6.0, 4.0]);
+        assert_eq!(sums(&out[2]), [5.0, 2.0]);
+        assert_eq!(sums(&out[3]), [0.0, 1.0]);
+        assert!(out.iter().flat_map(|j| &j.documents).all(|d| d.positions == 1));
+    }
+
+    #[test]
+    fn a_variant_agrees_with_itself_and_not_with_what_was_recorded_otherwise() {
+        let metrics = [
+            request("max_abs_error", Against::Reference),
+            request("max_abs_error", Against::Expected),
+            request("cosine", Against::Reference),
+        ];
+        let mut variant = linear("f32", 1.0, 0.0);
+        let out = judge_tensors(&mut variant, None, &items(), &metrics, &|_| {}).unwrap();
+        assert_eq!(sums(&out[0]), [0.0, 0.0]);
+        assert_eq!(sums(&out[1]), [0.5, 0.0]);
+        assert_eq!(sums(&out[2]), [1.0, 1.0]);
+        let bare = [Item { expected: Vec::new(), ..items()[0].clone() }];
+        let missing = judge_tensors(&mut variant, None, &bare, &metrics, &|_| {});
+        assert!(matches!(missing, Err(JudgeError::NothingExpected { item: 0 })));
+    }
+
+    #[test]
+    fn whole_numbers_agree_when_equal_and_have_no_cosine() {
+        let (a, b) = (Tensor::of_i64(vec![3], &[1, 2, 3]), Tensor::of_i64(vec![3], &[1, 0, 3]));
+        let found = score("top1_agreement", &[(&a, &b)], 0).unwrap();
+        assert_eq!((found.positions, found.sum, found.reference_sum), (3, 2.0, 3.0));
+        assert!(matches!(score("cosine", &[(&a, &b)], 0), Err(JudgeError::NoFloats { .. })));
+        assert_eq!(cosine(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
+        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn outputs_that_are_not_numbers_or_not_alike_are_errors() {
+        let one = |values: &[f32]| Tensor::of_f32(vec![values.len()], values);
+        let (good, bad) = (one(&[1.0]), one(&[f32::NAN]));
+        for metric in ALL {
+            let result = score(metric, &[(&bad, &good)], 7);
+            assert!(matches!(result, Err(JudgeError::OutputNotFinite { item: 7 })), "{metric}");
+        }
+        let named = |tensor: Tensor| vec![("y".to_owned(), tensor)];
+        let told = |own, other| paired(&named(own), &named(other), 2).unwrap_err().to_string();
+        let text = told(one(&[1.0]), one(&[1.0, 2.0]));
+        assert!(text.contains("`y`") && text.contains("[1] and [2]"), "{text}");
+        let foreign = vec![("z".to_owned(), one(&[1.0]))];
+        assert!(paired(&named(one(&[1.0])), &foreign, 0).is_err());
+    }
+}

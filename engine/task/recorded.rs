@@ -1,0 +1,509 @@
+//! Recorded inputs, and the outputs that were recorded with them.
+//!
+//! A set is everything one run of the graph took and gave: an .npz archive with arrays named like
+//! inputs and outputs; an .npy or .pb file for a graph with one input; a folder with
+//! `input_0.pb`, `output_0.pb` and so on in the order of the graph, as ONNX keeps its test data; or
+//! a folder of such sets. Where the graph leaves its batch free, every row of a set is one item;
+//! otherwise the set is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+use serde_json::{Map, Value};
+
+use super::inputs::{InputPort, Named, OutputPort, RecordedFile, Size};
+use crate::base::Digest;
+use crate::base::text::inert;
+use crate::data::{NpyError, Tensor, read_npy, read_npz};
+use crate::model::onnx::tensor_from_pb;
+
+/// Largest .pb file that is read.
+const LIMIT: u64 = 256 << 20;
+
+/// Most files of one data set.
+const MAX_FILES: usize = 10_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordedError {
+    #[error(transparent)]
+    Npy(#[from] NpyError),
+    #[error("cannot read `{path}`: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("`{path}` {what}")]
+    File { path: String, what: String },
+    #[error("`{path}` has nothing for input `{input}`; found: {found}")]
+    Missing { path: String, input: String, found: String },
+    #[error("`{path}` does not fit input `{input}`: {what}")]
+    Unfit { path: String, input: String, what: String },
+    #[error("`{path}` changed while it was used")]
+    Changed { path: String },
+    #[error("item {item} cannot share a request with item 0: they differ in input `{input}`")]
+    Unlike { input: String, item: usize },
+    #[error("input `{input}` would take more than 4 GiB")]
+    Large { input: String },
+}
+
+/// One item: what goes in, and what came out when it was recorded, if that is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// In the order of the signature.
+    pub inputs: Named,
+    pub expected: Named,
+}
+
+/// What the files of a data set hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Over all files that were read.
+    pub digest: Digest,
+    items: Vec<Item>,
+}
+
+impl Recorded {
+    /// Reads `path` for a graph with these inputs and outputs; everything is compared with them.
+    pub fn read(
+        path: &Path,
+        inputs: &[InputPort],
+        outputs: &[OutputPort],
+    ) -> Result<Self, RecordedError> {
+        let mut reader = Reader { root: path, inputs, outputs, digests: Map::new() };
+        let sets = reader.sets(path)?;
+        if sets.is_empty() {
+            let what = "holds no recorded inputs; expected .npz, .npy or .pb files".to_owned();
+            return Err(RecordedError::File { path: shown(path), what });
+        }
+        let mut items = Vec::new();
+        for (path, set) in sets {
+            split(&path, set, inputs, outputs, &mut items)?;
+        }
+        Ok(Self { digest: Digest::of_json(&Value::Object(reader.digests)), items })
+    }
+
+    /// Reads a file whose digest is known.
+    pub(super) fn open(
+        file: &RecordedFile,
+        inputs: &[InputPort],
+        outputs: &[OutputPort],
+    ) -> Result<Self, RecordedError> {
+        let recorded = Self::read(&file.path, inputs, outputs)?;
+        match recorded.digest == file.digest {
+            true => Ok(recorded),
+            false => Err(RecordedError::Changed { path: shown(&file.path) }),
+        }
+    }
+
+    /// The items that `file` asks for: all, the first so many, or so many chosen with its seed.
+    pub(super) fn items(mut self, file: &RecordedFile) -> Result<Vec<Item>, RecordedError> {
+        if let Some(seed) = file.seed {
+            self.items.shuffle(&mut Pcg64::seed_from_u64(seed));
+        }
+        if let Some(take) = file.take {
+            self.items.truncate(usize::try_from(take).unwrap_or(usize::MAX));
+        }
+        if self.items.is_empty() {
+            let what = "holds no items: the batch it was recorded with is empty".to_owned();
+            return Err(RecordedError::File { path: shown(&file.path), what });
+        }
+        Ok(self.items)
+    }
+
+    /// Whether every item has recorded outputs to compare with.
+    pub fn has_expected(&self) -> bool {
+        self.items.iter().all(|item| !item.expected.is_empty())
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Tensors of one set under the names of inputs and outputs.
+type Set = (Named, Named);
+
+struct Reader<'a> {
+    root: &'a Path,
+    inputs: &'a [InputPort],
+    outputs: &'a [OutputPort],
+    digests: Map<String, Value>,
+}
+
+impl Reader<'_> {
+    fn sets(&mut self, path: &Path) -> Result<Vec<(PathBuf, Set)>, RecordedError> {
+        if !path.is_dir() {
+            return Ok(vec![(path.to_owned(), self.file(path)?)]);
+        }
+        let entries = self.entries(path)?;
+        let is_input = |file: &PathBuf| number(file, "input_").is_some();
+        if entries.iter().any(is_input) {
+            return Ok(vec![(path.to_owned(), self.folder(&entries, path)?)]);
+        }
+        let mut sets = Vec::new();
+        for entry in entries {
+            let suffix = entry.extension().and_then(|e| e.to_str()).unwrap_or_default();
+            if entry.is_dir() {
+                let files = self.entries(&entry)?;
+                if files.iter().any(is_input) {
+                    let set = self.folder(&files, &entry)?;
+                    sets.push((entry, set));
+                }
+            } else if matches!(suffix, "npz" | "npy" | "pb") {
+                let set = self.file(&entry)?;
+                sets.push((entry, set));
+            }
+        }
+        Ok(sets)
+    }
+
+    /// What is in a folder, by number where names end in one, else by name.
+    fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>, RecordedError> {
+        let failed = |source| RecordedError::Read { path: shown(folder), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            found.push(entry.map_err(failed)?.path());
+            if found.len() > MAX_FILES {
+                let what = format!("holds more than {MAX_FILES} files");
+                return Err(RecordedError::File { path: shown(folder), what });
+            }
+        }
+        found.sort_by_cached_key(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let stem = name.split('.').next().unwrap_or_default();
+            let digits = stem.trim_start_matches(|c: char| !c.is_ascii_digit());
+            (digits.parse::<u64>().ok(), name)
+        });
+        Ok(found)
+    }
+
+    fn note(&mut self, path: &Path) -> Result<(), RecordedError> {
+        let failed = |source| RecordedError::Read { path: shown(path), source };
+        let name = path.strip_prefix(self.root).unwrap_or(path).to_string_lossy().into_owned();
+        // Of a lone file only the suffix counts, which decides how it is read.
+        let suffix = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if name.is_empty() { suffix } else { name };
+        let digest = Digest::of_file(path).map_err(failed)?;
+        self.digests.insert(name, Value::String(digest.hex()));
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> Result<Set, RecordedError> {
+        self.note(path)?;
+        let only = |tensor: Tensor| match self.inputs {
+            [port] => Ok((vec![(port.name.clone(), tensor)], Vec::new())),
+            ports => {
+                let what = format!("holds one array, and the graph has {} inputs", ports.len());
+                Err(RecordedError::File { path: shown(path), what })
+            }
+        };
+        match path.extension().and_then(|suffix| suffix.to_str()) {
+            Some("npz") => {
+                let arrays = read_npz(path)?;
+                let of = |names: Vec<&String>| -> Named {
+                    let named = |name: &String| arrays.iter().find(|(known, _)| known == name);
+                    names.into_iter().filter_map(named).cloned().collect()
+                };
+                let inputs = of(self.inputs.iter().map(|port| &port.name).collect());
+                if let Some(port) = self
+                    .inputs
+                    .iter()
+                    .find(|port| inputs.iter().all(|(name, _)| *name != port.name))
+                {
+                    let found: Vec<String> = arrays
+                        .iter()
+                        .take(10)
+                        .map(|(name, _)| format!("`{}`", inert(name)))
+                        .collect();
+                    return Err(RecordedError::Missing {
+                        path: shown(path),
+                        input: port.name.clone(),
+                        found: found.join(", "),
+                    });
+                }
+                Ok((inputs, of(self.outputs.iter().map(|port| &port.name).collect())))
+            }
+            Some("npy") => only(read_npy(path)?),
+            Some("pb") => only(read_pb(path)?),
+            _ => {
+                let what = "is no record of inputs; expected .npz, .npy, .pb or a folder of them";
+                Err(RecordedError::File { path: shown(path), what: what.to_owned() })
+            }
+        }
+    }
+
+    /// The files that begin so, under the name that stands at their number.
+    fn numbered(
+        &mut self,
+        entries: &[PathBuf],
+        begin: &str,
+        names: &[&str],
+    ) -> Result<Named, RecordedError> {
+        let mut out = Vec::new();
+        for path in entries {
+            let Some(number) = number(path, begin) else { continue };
+            let Some(name) = names.get(number) else {
+                let what = format!("has number {number}, and the graph has {}", names.len());
+                return Err(RecordedError::File { path: shown(path), what });
+            };
+            self.note(path)?;
+            out.push(((*name).to_owned(), read_pb(path)?));
+        }
+        Ok(out)
+    }
+
+    fn folder(&mut self, entries: &[PathBuf], folder: &Path) -> Result<Set, RecordedError> {
+        let names: Vec<&str> = self.inputs.iter().map(|port| port.name.as_str()).collect();
+        let inputs = self.numbered(entries, "input_", &names)?;
+        let names: Vec<&str> = self.outputs.iter().map(|port| port.name.as_str()).collect();
+        let outputs = self.numbered(entries, "output_", &names)?;
+        match self.inputs.get(inputs.len()) {
+            None => Ok((inputs, outputs)),
+            Some(port) => Err(RecordedError::Missing {
+                path: shown(folder),
+                input: port.name.clone(),
+                found: format!("{} files", inputs.len()),
+            }),
+        }
+    }
+}
+
+/// The number of a file such as `input_3.pb`.
+fn number(path: &Path, begin: &str) -> Option<usize> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix(begin)?.strip_suffix(".pb")?.parse().ok()
+}
+
+fn read_pb(path: &Path) -> Result<Tensor, RecordedError> {
+    let failed = |source| RecordedError::Read { path: shown(path), source };
+    let size = fs::metadata(path).map_err(failed)?.len();
+    if size > LIMIT {
+        let what = "is larger than 256 MiB".to_owned();
+        return Err(RecordedError::File { path: shown(path), what });
+    }
+    let bytes = fs::read(path).map_err(failed)?;
+    let (_, tensor) =
+        tensor_from_pb(&bytes).map_err(|what| RecordedError::File { path: shown(path), what })?;
+    Ok(tensor)
+}
+
+/// The items of a set, each with a batch of one where the batch is free.
+fn split(
+    path: &Path,
+    (inputs, outputs): Set,
+    ports: &[InputPort],
+    wanted: &[OutputPort],
+    items: &mut Vec<Item>,
+) -> Result<(), RecordedError> {
+    let mut rows: Option<usize> = None;
+    for (port, (_, tensor)) in ports.iter().zip(&inputs) {
+        let unfit =
+            |what| RecordedError::Unfit { path: shown(path), input: port.name.clone(), what };
+        fits(port, tensor).map_err(unfit)?;
+        if port.has_inner_batch() && rows.is_some_and(|rows| rows != 1) {
+            return Err(unfit(
+                "its batch is not its first dimension, so items cannot be told apart".into(),
+            ));
+        }
+        if port.is_batched() {
+            let found = tensor.shape[0];
+            if rows.is_some_and(|rows| rows != found) {
+                return Err(unfit(format!("it has {found} items, and an input before has others")));
+            }
+            rows = Some(found);
+        }
+    }
+    let Some(rows) = rows else {
+        items.push(Item { inputs, expected: outputs });
+        return Ok(());
+    };
+    for row in 0..rows {
+        let taken = ports.iter().zip(&inputs).map(|(port, (name, tensor))| {
+            let tensor = if port.is_batched() { row_of(tensor, row) } else { tensor.clone() };
+            (name.clone(), tensor)
+        });
+        let of = |name: &str| wanted.iter().find(|port| port.name == name);
+        let expected = outputs.iter().filter_map(|(name, tensor)| {
+            let batched = of(name)?.batched && tensor.shape.first() == Some(&rows);
+            let tensor = match (batched, rows) {
+                (true, _) => row_of(tensor, row),
+                (false, 1) => tensor.clone(),
+                // Nobody knows which part of it belongs to the item.
+                (false, _) => return None,
+            };
+            Some((name.clone(), tensor))
+        });
+        items.push(Item { inputs: taken.collect(), expected: expected.collect() });
+    }
+    Ok(())
+}
+
+fn fits(port: &InputPort, tensor: &Tensor) -> Result<(), String> {
+    if port.dtype != tensor.dtype {
+        return Err(format!("it is {}, the graph takes {}", tensor.dtype, port.dtype));
+    }
+    if port.shape.len() != tensor.shape.len() {
+        let (found, wanted) = (tensor.shape.len(), port.shape.len());
+        return Err(format!("it has {found} dimensions, the graph takes {wanted}"));
+    }
+    let wrong = port
+        .shape
+        .iter()
+        .zip(&tensor.shape)
+        .position(|(size, found)| matches!(size, Size::Fixed(size) if size != found));
+    match wrong {
+        None => Ok(()),
+        Some(at) => {
+            Err(format!("its shape is {:?}, and the graph fixes dimension {at}", tensor.shape))
+        }
+    }
+}
+
+fn row_of(tensor: &Tensor, row: usize) -> Tensor {
+    let mut shape = tensor.shape.clone();
+    let rows = std::mem::replace(&mut shape[0], 1);
+    let length = tensor.bytes.len() / rows.max(1);
+    let bytes = tensor.bytes[row * length..(row + 1) * length].to_vec();
+    Tensor { dtype: tensor.dtype, shape, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::super::inputs::tests::input;
+    use super::super::inputs::{Requests, TensorInputs};
+    use super::*;
+    use crate::data::{ElementType, archive_of, npy_of};
+    use crate::model::onnx::TensorProto;
+
+    const F32: ElementType = ElementType::F32;
+
+    fn folder(name: &str) -> PathBuf {
+        let path =
+            std::env::temp_dir().join(format!("engine-recorded-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn pb(tensor: &Tensor) -> Vec<u8> {
+        let proto = TensorProto {
+            dims: tensor.shape.iter().map(|&dim| dim as i64).collect(),
+            data_type: Some(1),
+            raw_data: Some(tensor.bytes.clone()),
+            ..TensorProto::default()
+        };
+        proto.encode_to_vec()
+    }
+
+    fn ports() -> (Vec<InputPort>, Vec<OutputPort>) {
+        let inputs =
+            vec![input("x", F32, &[Size::Batch, Size::Fixed(2)]), input("scale", F32, &[])];
+        (inputs, vec![OutputPort { name: "y".into(), batched: true }])
+    }
+
+    fn arrays() -> (Tensor, Tensor, Tensor) {
+        let x = Tensor::of_f32(vec![3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        (x, Tensor::of_f32(vec![], &[2.0]), Tensor::of_f32(vec![3, 1], &[6.0, 14.0, 22.0]))
+    }
+
+    #[test]
+    fn rows_of_an_archive_are_items_with_their_expected_outputs() {
+        let (x, scale, y) = arrays();
+        let entries = [("x.npy", npy_of(&x)), ("scale.npy", npy_of(&scale)), ("y.npy", npy_of(&y))];
+        let entries: Vec<(&str, &[u8])> = entries.iter().map(|(n, b)| (*n, b.as_slice())).collect();
+        let path = archive_of("io.npz", &entries);
+        let (inputs, outputs) = ports();
+        let recorded = Recorded::read(&path, &inputs, &outputs).unwrap();
+        assert_eq!(recorded.items.len(), 3);
+        assert_eq!(recorded.items[1].inputs[0].1, Tensor::of_f32(vec![1, 2], &[3.0, 4.0]));
+        assert_eq!(recorded.items[1].inputs[1].1, scale);
+        assert_eq!(recorded.items[2].expected, [("y".into(), Tensor::of_f32(vec![1, 1], &[22.0]))]);
+        assert!(recorded.has_expected());
+        let (digest, take, seed) = (recorded.digest, Some(2), None);
+        let file = RecordedFile { path: path.clone(), digest, take, seed };
+        let all = TensorInputs { inputs, outputs, recorded: Some(file) };
+        assert_eq!(all.items(0, 0).unwrap().len(), 2);
+        let mut requests = Requests::open(&all, 4, 1).unwrap();
+        let request = requests.draw();
+        assert_eq!(
+            (request[0].1.shape.as_slice(), request[1].1.shape.as_slice()),
+            (&[4, 2][..], &[][..])
+        );
+        assert!(request[0].1.to_f64().iter().all(|v| *v < 5.0), "only the first two items");
+        fs::write(&path, b"other").unwrap();
+        assert!(all.items(0, 0).is_err());
+    }
+
+    #[test]
+    fn folders_of_test_data_are_read_in_the_order_of_the_graph() {
+        let (x, scale, y) = arrays();
+        let root = folder("sets");
+        for set in ["test_data_set_10", "test_data_set_9"] {
+            let set = root.join(set);
+            fs::create_dir_all(&set).unwrap();
+            for (name, tensor) in [("input_0.pb", &x), ("input_1.pb", &scale), ("output_0.pb", &y)]
+            {
+                fs::write(set.join(name), pb(tensor)).unwrap();
+            }
+        }
+        fs::write(root.join("model.onnx"), b"not looked at").unwrap();
+        let (inputs, outputs) = ports();
+        let all = Recorded::read(&root, &inputs, &outputs).unwrap();
+        assert_eq!(all.items.len(), 6);
+        let one = Recorded::read(&root.join("test_data_set_9"), &inputs, &outputs).unwrap();
+        assert_eq!(one.items[..], all.items[..3]);
+        assert_ne!(one.digest, all.digest);
+        let told =
+            |inputs: &[InputPort]| Recorded::read(&root, inputs, &outputs).unwrap_err().to_string();
+        let more = [inputs.clone(), vec![input("z", F32, &[])]].concat();
+        assert!(told(&more).contains("nothing for input `z`"), "{}", told(&more));
+        assert!(told(&inputs[..1]).contains("has number 1"), "{}", told(&inputs[..1]));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_the_graph_is_told_with_its_input() {
+        let (x, ..) = arrays();
+        let root = folder("unfit");
+        let path = root.join("x.npy");
+        fs::write(&path, npy_of(&x)).unwrap();
+        let told =
+            |inputs: &[InputPort]| Recorded::read(&path, inputs, &[]).unwrap_err().to_string();
+        let wide = told(&[input("x", F32, &[Size::Batch, Size::Fixed(4)])]);
+        assert!(wide.contains("input `x`") && wide.contains("fixes dimension 1"), "{wide}");
+        assert!(
+            told(&[input("x", ElementType::I64, &[Size::Any, Size::Any])]).contains("takes i64")
+        );
+        assert!(told(&[input("x", F32, &[Size::Any])]).contains("the graph takes 1"));
+        assert!(told(&[]).contains("the graph has 0 inputs"));
+        let fixed = [input("x", F32, &[Size::Fixed(3), Size::Fixed(2)])];
+        assert_eq!(Recorded::read(&path, &fixed, &[]).unwrap().items.len(), 1);
+        let text = root.join("x.txt");
+        fs::write(&text, "1 2 3").unwrap();
+        assert!(Recorded::read(&text, &fixed, &[]).unwrap_err().to_string().contains(".npz"));
+        fs::remove_file(&path).unwrap();
+        assert!(
+            Recorded::read(&root, &fixed, &[]).unwrap_err().to_string().contains("no recorded")
+        );
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn items_of_different_shapes_do_not_share_a_request() {
+        let root = folder("shapes");
+        for (name, width) in [("a.npy", 2), ("b.npy", 3)] {
+            let x = Tensor::of_f32(vec![1, width], &vec![0.0; width]);
+            fs::write(root.join(name), npy_of(&x)).unwrap();
+        }
+        let inputs = vec![input("x", F32, &[Size::Batch, Size::Any])];
+        let recorded = Recorded::read(&root, &inputs, &[]).unwrap();
+        let file =
+            RecordedFile { path: root.clone(), digest: recorded.digest, take: None, seed: None };
+        let all = TensorInputs { inputs, outputs: Vec::new(), recorded: Some(file) };
+        assert!(Requests::open(&all, 1, 0).is_ok());
+        assert!(matches!(Requests::open(&all, 2, 0), Err(RecordedError::Unlike { item: 1, .. })));
+        fs::remove_dir_all(root).unwrap();
+    }
+}
