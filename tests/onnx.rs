@@ -144,7 +144,7 @@ fn rows_of_a_batch_do_not_see_each_other() {
 
 /// Perplexity of the held-out stories.
 fn perplexity(model: &mut dyn Generator, documents: &[Vec<u32>]) -> f64 {
-    let metrics = vec![MetricRequest { metric: "perplexity".into(), positions: None }];
+    let metrics = vec![MetricRequest { metric: "perplexity".into(), ..MetricRequest::default() }];
     let job = JudgeJob { window: 128, stride: 64, metrics };
     let judged = judge(model, None, documents, &job, &|_| {}).unwrap();
     let documents = &judged[0].documents;
