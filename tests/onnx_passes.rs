@@ -226,7 +226,8 @@ fn a_language_model_is_calibrated_on_texts_and_cast_with_its_cache() {
                                     "percentile": 99.99, "exclude": ["lm_head"]}),
     );
     for (chain, most) in [
-        (vec![export.clone(), level], 1e-3),
+        (vec![export.clone(), level.clone()], 1e-3),
+        (vec![export.clone(), level, half.clone()], 0.02),
         (vec![export.clone(), half.clone()], 0.02),
         (vec![export.clone(), fused.clone(), half], 0.02),
         (vec![export.clone(), eight.clone()], 0.2),

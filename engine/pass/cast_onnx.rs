@@ -67,8 +67,13 @@ const F32_ONLY: &[&str] = &[
 
 /// Operators of ONNX Runtime's own set that take f16.
 const OWN_HALF: &[&str] = &[
+    "BiasGelu",
+    "FastGelu",
+    "FusedMatMul",
+    "Gelu",
     "GroupQueryAttention",
     "MatMulNBits",
+    "QuickGelu",
     "RotaryEmbedding",
     "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",

@@ -53,6 +53,21 @@ pub fn check(
     checks
 }
 
+/// Operators whose constants are weights, not tables or bounds.
+const WEIGHTED: &[&str] = &[
+    "Conv",
+    "ConvTranspose",
+    "FusedConv",
+    "FusedGemm",
+    "FusedMatMul",
+    "GRU",
+    "Gather",
+    "Gemm",
+    "LSTM",
+    "MatMul",
+    "RNN",
+];
+
 /// Nodes of a graph whose large weights are still floats of 16 bits or more, in words; empty for
 /// other artifacts.
 pub fn unquantized(artifact: &Artifact) -> String {
@@ -62,7 +77,8 @@ pub fn unquantized(artifact: &Artifact) -> String {
         let dtype = tensor.and_then(|tensor| element_type(tensor.data_type?));
         dtype.is_some_and(ElementType::is_float) && tensor.is_some_and(|t| t.dims.len() > 1)
     };
-    let at_fault = |node: &&NodeProto| node.input.iter().any(float);
+    let at_fault =
+        |node: &&NodeProto| WEIGHTED.contains(&node.op()) && node.input.iter().any(float);
     named("; floating-point weights in", model.graph().node.iter().filter(at_fault))
 }
 
