@@ -7,6 +7,7 @@ use super::check::{Rules, id};
 use super::gates;
 use super::locate::{below, dotted};
 use super::types::{Bench, MetricName, Spec, Task};
+use crate::base::Problem;
 
 impl Task {
     pub const ALL: [Self; 2] = [Self::TextGeneration, Self::Tensor];
@@ -121,7 +122,8 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
         let name = &metric.0.id;
         let here = below(&below("/quality/metrics", i), name);
         if !task.quality().contains(&name.as_str()) {
-            rules.foreign(task, &here, name, task.quality());
+            let place = rules.locator.place_of_key(&here);
+            rules.foreign(task, &here, name, task.quality()).at = place;
             continue;
         }
         let given = |key: &str| metric.0.params.get(key);
@@ -192,9 +194,10 @@ impl Rules<'_> {
         }
     }
 
-    fn foreign(&mut self, task: Task, pointer: &str, name: &str, known: &[&str]) {
+    fn foreign(&mut self, task: Task, pointer: &str, name: &str, known: &[&str]) -> &mut Problem {
         let what = format!("`{name}` is no metric of task `{}`, which this model has", task.id());
         let problem = self.report("spec/wrong-task", pointer, what);
         problem.notes.push(super::words::allowed_note(known));
+        problem
     }
 }
