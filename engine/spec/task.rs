@@ -122,6 +122,8 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
         let here = below(&below("/quality/metrics", i), name);
         if !task.quality().contains(&name.as_str()) {
             rules.foreign(task, &here, name, task.quality());
+            let place = rules.locator.place_of_key(&here);
+            rules.problems.last_mut().expect("it was reported just now").at = place;
             continue;
         }
         let given = |key: &str| metric.0.params.get(key);
