@@ -161,6 +161,7 @@ fn a_graph_is_measured_and_judged_against_reference_and_recording() {
     - mean_abs_error: {{}}
 bench:
   matrix: {{batch: [2], dims: {{steps: [4]}}, threads: [1]}}
+  profile: {{roofline: false, cells: [{{variant: int8, dims: {{steps: 4}}}}]}}
   design: {{blocks: {{min: 2, max: 2}}, max_time: 1h, requests: {{warmup: 1, min: 2, max: 2, min_time: 0ms}}}}
 gates:
   - {{name: exact, on: {{variant: fp32}}, metric: max_abs_error, value: {{max: 0.00001}}}}
@@ -199,6 +200,12 @@ gates:
     assert_eq!(of("int8", "top1_agreement")["documents"][0]["positions"], 2);
     let synthetic = of("int8", "mean_abs_error");
     assert_eq!(synthetic["documents"].as_array().unwrap().len(), 16);
+    let profile = &record["profiles"][0];
+    assert_eq!(
+        (&profile["variant"], &profile["phases"][0]["name"]),
+        (&"int8".into(), &"run".into())
+    );
+    assert!(!profile["phases"][0]["groups"].as_array().unwrap().is_empty(), "{profile}");
     let notes = record["notes"].to_string();
     assert!(notes.contains("input `x` is seeded synthetic: normal numbers"), "{notes}");
     let report = fs::read_to_string(house.result().join("report.md")).unwrap();

@@ -37,7 +37,11 @@ impl Graph {
                     port.name, port.dtype
                 )
             })?;
-            fills.push((dtype, Fill::of(&port.name, dtype, model.rows_looked_up(&port.name))));
+            let fill = match model.gives_sizes(&port.name) && !dtype.is_float() {
+                true => Fill::Ones,
+                false => Fill::of(&port.name, dtype, model.rows_looked_up(&port.name)),
+            };
+            fills.push((dtype, fill));
         }
         Ok(Self { free: FreeDimensions::of(&signature), signature, fills })
     }
