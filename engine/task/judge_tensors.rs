@@ -143,7 +143,8 @@ fn agreement(own: &Tensor, other: &Tensor, item: usize) -> Result<DocumentScore,
         if a.iter().chain(&b).any(|value| value.is_nan()) {
             return Err(JudgeError::OutputNotFinite { item });
         }
-        let width = other.shape.last().copied().unwrap_or(1).max(1);
+        let longer = if own.shape.len() > other.shape.len() { own } else { other };
+        let width = longer.shape.last().copied().unwrap_or(1).max(1);
         let pairs = || a.chunks_exact(width).zip(b.chunks_exact(width));
         (pairs().count(), pairs().filter(|(a, b)| largest(a) == largest(b)).count())
     } else {
