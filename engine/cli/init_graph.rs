@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::model::onnx::OnnxFacts;
 use crate::model::signature::{Dim, Port};
 use crate::model::{Kind, ModelFacts, onnx};
+use crate::task::{FreeDimensions, usual_size};
 
 /// Operators shown, and inputs and outputs; the others are counted.
 const SHOWN: usize = 8;
@@ -31,15 +32,16 @@ impl Graph {
             return None;
         }
         let inputs = &facts.signature.inputs;
-        let batch: Vec<&String> =
-            graph.free_dimensions.iter().filter(|name| is_batch(name, inputs)).collect();
-        let others = graph.free_dimensions.iter().filter(|name| !batch.contains(name));
-        let dims: Vec<(String, u32)> =
-            others.map(|name| (name.clone(), guess(name, inputs))).collect();
+        let FreeDimensions { batch, others } = FreeDimensions::of(&facts.signature);
+        let dims = others.iter().map(|free| {
+            let size = usual_size(&free.name, inputs);
+            (free.name.clone(), size)
+        });
+        let dims: Vec<(String, u32)> = dims.collect();
         // An input whose free dimensions do not name the batch may still have to follow it.
         let follows = |port: &Port| {
             let mut free = names(port).peekable();
-            free.peek().is_none() || free.any(|name| batch.contains(&name))
+            free.peek().is_none() || free.any(|name| batch.contains(name))
         };
         let varies = !batch.is_empty() && inputs.iter().all(follows);
         Some(Self {
@@ -132,74 +134,4 @@ fn comment(facts: &ModelFacts, graph: &OnnxFacts) -> Vec<String> {
 fn quantizes(graph: &OnnxFacts) -> bool {
     let has = |operator: &str| graph.operators.contains_key(operator);
     (has("MatMul") || has("Gemm")) && graph.opsets.get("ai.onnx").is_some_and(|set| *set >= 11)
-}
-
-/// True for a free dimension in front of an input whose name says that it holds items side by
-/// side, that has no name of its own, or that is in front of every input that has dimensions and
-/// is not called like a length.
-fn is_batch(name: &str, inputs: &[Port]) -> bool {
-    const BATCH: &[&str] = &["batch", "bs", "n_samples", "num_samples", "unk__"];
-    const LENGTH: &[&str] = &["seq", "len", "time", "frame", "token", "step"];
-    let leads =
-        |port: &Port| matches!(port.shape.first(), Some(Dim::Named(first)) if first == name);
-    let lower = name.to_ascii_lowercase();
-    let says = matches!(lower.as_str(), "n" | "b" | "none" | "?")
-        || BATCH.iter().any(|begin| lower.starts_with(begin));
-    let is_unnamed = |port: &Port| name == format!("{}_dim0", port.name);
-    let is_length = name.ends_with("_any") || LENGTH.iter().any(|part| lower.contains(part));
-    let leads_all = || inputs.iter().filter(|port| !port.shape.is_empty()).all(leads);
-    inputs.iter().any(|port| leads(port) && (says || is_unnamed(port)))
-        || (!is_length && leads_all())
-}
-
-/// A size that suits most graphs: images have sides of 224, signals 256 samples, texts 128 tokens;
-/// a graph that also takes what it has seen before gets one at a time, after one.
-fn guess(name: &str, inputs: &[Port]) -> u32 {
-    let found = inputs.iter().find_map(|port| {
-        let at = port.shape.iter().position(|dim| matches!(dim, Dim::Named(n) if n == name))?;
-        Some((port, port.shape.len() - 1 - at))
-    });
-    let Some((port, from_end)) = found else { return 1 };
-    let is_float = matches!(port.dtype.as_str(), "f32" | "f16" | "bf16" | "f64");
-    let has_past = inputs.iter().flat_map(names).any(|name| name.contains("past"));
-    match (port.shape.len(), from_end) {
-        _ if has_past => 1 + u32::from(name.contains("total")),
-        (4, 0 | 1) if is_float => 224,
-        (2 | 3, 0) if is_float => 256,
-        (2, 0) => 128,
-        _ => 1,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn port(name: &str, dtype: &str, shape: &[&str]) -> Port {
-        let dim = |dim: &&str| match dim.parse() {
-            Ok(size) => Dim::Fixed(size),
-            Err(_) => Dim::Named((*dim).to_owned()),
-        };
-        Port { name: name.into(), dtype: dtype.into(), shape: shape.iter().map(dim).collect() }
-    }
-
-    #[test]
-    fn batches_are_told_from_other_free_dimensions() {
-        let signal = [port("x", "f32", &["batch", "sequence"]), port("s", "f32", &["2", "batch"])];
-        assert!(is_batch("batch", &signal) && !is_batch("sequence", &signal));
-        assert_eq!(guess("sequence", &signal), 256);
-        let unnamed = [port("x", "f32", &["x_dim0", "x_dim1"]), port("s", "f32", &["2", "s_dim1"])];
-        assert!(is_batch("x_dim0", &unnamed) && !is_batch("s_dim1", &unnamed));
-        let image = [port("x", "f32", &["N", "3", "height", "width"])];
-        assert!(is_batch("N", &image));
-        assert_eq!((guess("height", &image), guess("width", &image)), (224, 224));
-        let text = [port("ids", "i64", &["batch", "length"])];
-        assert_eq!(guess("length", &text), 128);
-        let items = [port("x", "f32", &["items", "4"]), port("scale", "f32", &[])];
-        assert!(is_batch("items", &items));
-        assert!(!is_batch("sequence", &[port("x", "f32", &["sequence", "80"])]));
-        let decoder =
-            [port("ids", "i64", &["b", "length"]), port("kv", "f32", &["b", "4", "past", "8"])];
-        assert_eq!((guess("length", &decoder), guess("past", &decoder)), (1, 1));
-    }
 }

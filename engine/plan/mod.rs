@@ -21,7 +21,6 @@ pub use preview::{
 pub use resolve::{ModelOutput, Output, ResolveError, recipe};
 pub use show::{Format, show};
 pub use task::settle;
-pub use tensors::dims_line;
 
 use crate::backend;
 use crate::stage::{Setting, Stage};

@@ -6,12 +6,13 @@ use super::expand::{Builder, threads};
 use crate::base::Problem;
 use crate::base::suggest::closest;
 use crate::data::ElementType;
-use crate::model::signature::Dim;
+use crate::model::signature::{Dim, Port};
 use crate::model::{OnnxModel, Signature};
 use crate::spec::Matrix;
 use crate::stage::{Setting, Work, find_file};
 use crate::task::{
     Fill, FreeDimensions, InputPort, OutputPort, Recorded, RecordedFile, Size, TensorInputs,
+    usual_size,
 };
 
 /// What planning needs to know of a graph.
@@ -36,7 +37,11 @@ impl Graph {
                     port.name, port.dtype
                 )
             })?;
-            fills.push((dtype, Fill::of(&port.name, dtype, model.rows_looked_up(&port.name))));
+            let fill = match model.gives_sizes(&port.name) && !dtype.is_float() {
+                true => Fill::Ones,
+                false => Fill::of(&port.name, dtype, model.rows_looked_up(&port.name)),
+            };
+            fills.push((dtype, fill));
         }
         Ok(Self { free: FreeDimensions::of(&signature), signature, fills })
     }
@@ -59,7 +64,7 @@ impl Graph {
     }
 
     fn outputs(&self) -> Vec<OutputPort> {
-        let output = |port: &crate::model::signature::Port| OutputPort {
+        let output = |port: &Port| OutputPort {
             name: port.name.clone(),
             // Outputs often have names of their own for the batch; what is recorded tells.
             batched: matches!(port.shape.first(), Some(Dim::Named(_)) | None),
@@ -83,25 +88,8 @@ impl Graph {
     }
 }
 
-/// A size that the free dimension `name` often has: for hints and first specs.
-pub fn usual_size(name: &str) -> u32 {
-    let lower = name.to_ascii_lowercase();
-    let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-    if has(&["height", "width"]) || matches!(lower.as_str(), "h" | "w") {
-        224
-    } else if has(&["past"]) {
-        1
-    } else if has(&["seq", "len", "token"]) {
-        128
-    } else if has(&["time", "sample", "frame"]) {
-        512
-    } else {
-        32
-    }
-}
-
 /// `{height: [224], width: [224]}` for these dimensions.
-pub fn dims_line<'a>(names: impl Iterator<Item = &'a str>) -> String {
+fn dims_line(names: &[&str], inputs: &[Port]) -> String {
     let plain = |name: &str| {
         let mut chars = name.chars();
         chars.next().is_some_and(|c| c.is_ascii_alphabetic())
@@ -109,11 +97,12 @@ pub fn dims_line<'a>(names: impl Iterator<Item = &'a str>) -> String {
             && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
                 .contains(&name.to_ascii_lowercase().as_str())
     };
-    let one = |name: &str| {
-        let key = if plain(name) { name.to_owned() } else { serde_json::json!(name).to_string() };
-        format!("{key}: [{}]", usual_size(name))
+    let one = |name: &&str| {
+        let key =
+            if plain(name) { (*name).to_owned() } else { serde_json::json!(name).to_string() };
+        format!("{key}: [{}]", usual_size(name, inputs))
     };
-    format!("{{{}}}", names.map(one).collect::<Vec<_>>().join(", "))
+    format!("{{{}}}", names.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 impl Builder<'_> {
@@ -281,8 +270,8 @@ impl Builder<'_> {
                     n - 1
                 ),
             };
-            let names = missing.iter().map(|(name, _)| name.as_str());
-            let line = format!("write `dims: {}`", dims_line(names));
+            let names: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
+            let line = format!("write `dims: {}`", dims_line(&names, &graph.signature.inputs));
             let problem = self.problem("plan/missing-dimension", "/bench/matrix", what);
             problem.hint = Some(line);
             problem.notes.push(format!("inputs: {}", graph.signature_inputs()));

@@ -83,6 +83,27 @@ fn leads_all(name: &str, inputs: &[Port]) -> bool {
         && with_dimensions().all(|port| leading(port) == Some(name))
 }
 
+/// A size of the free dimension `name` that suits most graphs, for hints and first specs: images
+/// have sides of 224, signals 256 samples, texts 128 tokens; a graph that also takes what it has
+/// seen before gets one at a time, after one.
+pub fn usual_size(name: &str, inputs: &[Port]) -> u32 {
+    let found = inputs.iter().find_map(|port| {
+        let at = port.shape.iter().position(|dim| matches!(dim, Dim::Named(n) if n == name))?;
+        Some((port, port.shape.len() - 1 - at))
+    });
+    let Some((port, from_end)) = found else { return 1 };
+    let is_float = matches!(port.dtype.as_str(), "f32" | "f16" | "bf16" | "f64");
+    let named = |dim: &Dim| matches!(dim, Dim::Named(name) if name.contains("past"));
+    let has_past = inputs.iter().flat_map(|port| &port.shape).any(named);
+    match (port.shape.len(), from_end) {
+        _ if has_past => 1 + u32::from(name.contains("total")),
+        (4, 0 | 1) if is_float => 224,
+        (2 | 3, 0) if is_float => 256,
+        (2, 0) => 128,
+        _ => 1,
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -129,9 +150,23 @@ pub(crate) mod tests {
                 &["sequence", "heads"],
             ),
             (&["x: 1,x_dim1 f32"], &[], &["x_dim1"]),
+            (&["x: x_dim0,x_dim1 f32", "s: 2,s_dim1 f32"], &["x_dim0"], &["x_dim1", "s_dim1"]),
+            (&["x: batch,sequence f32", "s: 2,batch f32"], &["batch"], &["sequence"]),
         ];
         for (inputs, batch, others) in table {
             assert_eq!(free(inputs), (names(batch), names(others)), "{inputs:?}");
         }
+    }
+
+    #[test]
+    fn usual_sizes_follow_from_what_an_input_looks_like() {
+        let size = |name: &str, inputs: &[&str]| usual_size(name, &signature(inputs).inputs);
+        let image = ["x: N,3,height,width f32"];
+        assert_eq!((size("height", &image), size("width", &image)), (224, 224));
+        assert_eq!(size("sequence", &["x: batch,sequence f32", "s: 2,batch f32"]), 256);
+        assert_eq!(size("length", &["ids: batch,length i64"]), 128);
+        let decoder = ["ids: b,length i64", "kv: b,4,past,8 f32"];
+        assert_eq!((size("length", &decoder), size("past", &decoder)), (1, 1));
+        assert_eq!(size("elsewhere", &image), 1);
     }
 }

@@ -183,7 +183,7 @@ impl TensorInputs {
     /// Items to judge on: all recorded ones that are asked for, or `count` synthetic ones.
     pub fn items(&self, count: u64, seed: u64) -> Result<Vec<Item>, RecordedError> {
         if let Some(file) = &self.recorded {
-            return Recorded::open(file, &self.inputs, &self.outputs)?.items(file);
+            return Ok(Recorded::open(file, &self.inputs, &self.outputs)?.items(file));
         }
         self.affordable(1)?;
         let mut generator = Pcg64::seed_from_u64(seed);

@@ -16,7 +16,7 @@ mod sampling;
 mod tokenizer;
 
 pub use continuation::{Finish, continuation};
-pub use dimensions::{Free, FreeDimensions};
+pub use dimensions::{Free, FreeDimensions, usual_size};
 pub use inputs::{
     Fill, InputPort, JUDGED_ITEMS, Named, OutputPort, RecordedFile, Requests, Size, TensorInputs,
 };

@@ -1,4 +1,4 @@
-//! Tables that inputs look rows up in: what an integer input may be.
+//! What an integer input may be: rows of a table, or the sizes of something.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,19 @@ use super::OnnxModel;
 /// Operators that pass the values of their first input on.
 const PASSING: &[&str] = &["Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Flatten"];
 
+/// Operators with the place of the input that holds sizes of their output.
+const SIZED: &[(&str, usize)] =
+    &[("Expand", 1), ("Reshape", 1), ("Tile", 1), ("ConstantOfShape", 0)];
+
 impl OnnxModel {
+    /// Whether a node of the main graph takes `input` as the sizes of what it gives.
+    pub fn gives_sizes(&self, input: &str) -> bool {
+        self.graph().node.iter().filter(|node| node.set().is_empty()).any(|node| {
+            let at = SIZED.iter().find(|(op, _)| *op == node.op()).map(|(_, at)| *at);
+            at.and_then(|at| node.input.get(at)).is_some_and(|name| name == input)
+        })
+    }
+
     /// Rows of the smallest table among those that `input` is looked up in: an initializer that a
     /// `Gather` of the main graph takes rows of, where the indices are the input itself or what a
     /// reshape or cast leaves of it. `None` when there is no such table.
@@ -72,6 +84,7 @@ mod tests {
                 node("Gather", &["kinds", "deep"], "b"),
                 node("Gather", &["few", "elsewhere"], "c"),
                 node("Gather", &["a", "ids"], "d"),
+                node("Expand", &["d", "shape"], "e"),
             ],
             initializer: vec![table("words", 100), table("kinds", 40), table("few", 2)],
             ..GraphProto::default()
@@ -85,5 +98,6 @@ mod tests {
         assert_eq!(model.rows_looked_up("ids"), Some(40));
         assert_eq!(model.rows_looked_up("elsewhere"), Some(2));
         assert_eq!(model.rows_looked_up("mask"), None);
+        assert!(model.gives_sizes("shape") && !model.gives_sizes("d"));
     }
 }
