@@ -14,21 +14,27 @@ use crate::model::{Kind, Signature};
 pub mod candle;
 mod candle_quantize;
 mod candle_weights;
+mod device;
+mod mock;
 pub mod onnxruntime;
 mod operators;
 mod ort_environment;
 mod ort_facts;
 mod ort_generator;
 mod ort_optimize;
+mod ort_placement;
 mod ort_profile;
+mod ort_providers;
 mod ort_session;
 mod ort_work;
 mod spans;
 
 pub use candle_quantize::{QuantizeError, quantize_rows};
+pub use device::{Assigned, Device, Placement, Runner, TensorRt, Unavailable};
 pub use operators::{Arithmetic, OpEvent, Work};
 pub use ort_facts::RuntimeFacts;
 pub use ort_optimize::optimize;
+pub use ort_providers::built_in;
 
 /// Every backend, in the order of preference.
 pub static BACKENDS: &[&dyn Backend] = &[&candle::Candle, &onnxruntime::OnnxRuntime];
@@ -36,6 +42,14 @@ pub static BACKENDS: &[&dyn Backend] = &[&candle::Candle, &onnxruntime::OnnxRunt
 /// The backend named `id`.
 pub fn backend(id: &str) -> Option<&'static dyn Backend> {
     BACKENDS.iter().copied().find(|b| b.id() == id)
+}
+
+/// What `runner` names. On a mock device every backend is the mock.
+pub fn of(runner: &Runner) -> Option<&'static dyn Backend> {
+    match runner.placement.device {
+        Device::Mock(_) => Some(&mock::Mock),
+        Device::Cpu | Device::Cuda(_) => backend(&runner.backend),
+    }
 }
 
 /// The backend that opens artifacts of `kind` when the spec names none.
@@ -85,6 +99,27 @@ pub trait Backend: Sync {
     ) -> Result<Box<dyn Session>, BackendError> {
         Err(BackendError::Kind { backend: self.id(), kind })
     }
+
+    /// Whether it opens anything at all where `how` says; the error is the reason why not.
+    fn probe(&self, how: &OpenOptions) -> Result<(), BackendError> {
+        match how.placement.device {
+            Device::Cpu => Ok(()),
+            device => {
+                let why = format!("backend `{}` runs on the CPU only", self.id());
+                Err(BackendError::Device { device, why })
+            }
+        }
+    }
+
+    /// Opens an artifact and tells which provider runs how many of its nodes.
+    fn place(
+        &self,
+        _artifact: &Path,
+        kind: Kind,
+        _how: &OpenOptions,
+    ) -> Result<Vec<Assigned>, BackendError> {
+        Err(BackendError::Kind { backend: self.id(), kind })
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +136,15 @@ pub struct OpenOptions {
     /// is somewhat slower, and must not be timed for anything else.
     #[serde(default)]
     pub profile: Option<PathBuf>,
+    #[serde(default)]
+    pub placement: Placement,
+}
+
+impl OpenOptions {
+    /// The same where `runner` runs.
+    pub fn on(&self, runner: &Runner) -> Self {
+        Self { placement: runner.placement.clone(), ..self.clone() }
+    }
 }
 
 /// A graph that is run with named tensors and keeps nothing between runs.
@@ -178,6 +222,10 @@ pub enum BackendError {
     Kind { backend: &'static str, kind: Kind },
     #[error("backend `{backend}` cannot use `{library}`: {why}")]
     Runtime { backend: &'static str, library: String, why: String },
+    #[error("device `{device}` cannot be used: {why}")]
+    Device { device: Device, why: String },
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
     #[error("backend `{backend}` failed while running: {why}")]
     Run { backend: &'static str, why: String },
     #[error("{needed} positions are needed, the session was opened for {capacity}")]

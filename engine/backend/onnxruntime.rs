@@ -1,11 +1,13 @@
-//! The ONNX Runtime backend: graphs on the CPU.
+//! The ONNX Runtime backend: graphs on the CPU or on a GPU.
 
 use std::path::Path;
 
 pub use super::ort_facts::{describe, version};
 use super::ort_generator::OrtGenerator;
 use super::ort_session::OrtSession;
-use super::{Backend, BackendError, Generator, OpenOptions, Session};
+use super::{
+    Assigned, Backend, BackendError, Generator, OpenOptions, Session, ort_facts, ort_placement,
+};
 use crate::model::Kind;
 
 pub struct OnnxRuntime;
@@ -58,6 +60,22 @@ impl Backend for OnnxRuntime {
     ) -> Result<Box<dyn Session>, BackendError> {
         match kind {
             Kind::Onnx => Ok(Box::new(OrtSession::open(artifact, how)?)),
+            _ => Err(BackendError::Kind { backend: ID, kind }),
+        }
+    }
+
+    fn probe(&self, how: &OpenOptions) -> Result<(), BackendError> {
+        ort_facts::probe(how)
+    }
+
+    fn place(
+        &self,
+        artifact: &Path,
+        kind: Kind,
+        how: &OpenOptions,
+    ) -> Result<Vec<Assigned>, BackendError> {
+        match kind {
+            Kind::Onnx => ort_placement::placed(artifact, how),
             _ => Err(BackendError::Kind { backend: ID, kind }),
         }
     }

@@ -11,7 +11,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use super::onnxruntime::ID;
 use super::operators::OpEvent;
 use super::ort_work::Hints;
-use super::{BackendError, OpenOptions, ort_profile};
+use super::{BackendError, OpenOptions, ort_profile, ort_providers};
 use crate::model::OnnxModel;
 use crate::model::onnx::session_options::{Execution, GraphLevel, SessionOptions};
 
@@ -51,15 +51,20 @@ fn load(library: &Path) -> Loaded {
     Ok((library.to_owned(), environment))
 }
 
-/// Begins a session as `how` says and as the graph itself asks (`engine.session` in its metadata);
-/// all graph optimizations are on unless it asks otherwise.
-pub fn builder(model: &OnnxModel, how: &OpenOptions) -> Result<SessionBuilder, BackendError> {
+/// The environment of the library that `how` leads to.
+pub fn environment_of(how: &OpenOptions) -> Result<&'static Environment, BackendError> {
     let library = how.runtime.as_deref().ok_or_else(|| BackendError::Runtime {
         backend: ID,
         library: "libonnxruntime.so".to_owned(),
         why: "no library was found".to_owned(),
     })?;
-    let environment = environment(library)?;
+    environment(library)
+}
+
+/// Begins a session as `how` says and as the graph itself asks (`engine.session` in its metadata);
+/// all graph optimizations are on unless it asks otherwise.
+pub fn builder(model: &OnnxModel, how: &OpenOptions) -> Result<SessionBuilder, BackendError> {
+    let environment = environment_of(how)?;
     let asked = SessionOptions::of(model)?;
     let prepared = || {
         let level = match asked.graph_level {
@@ -87,16 +92,13 @@ pub fn builder(model: &OnnxModel, how: &OpenOptions) -> Result<SessionBuilder, B
         if asked.flush_denormals == Some(true) {
             builder = builder.with_flush_to_zero()?;
         }
-        if let Some(arena) = asked.arena {
-            let provider = ort::ep::CPU::default().with_arena_allocator(arena).build();
-            builder = builder.with_execution_providers([provider.error_on_failure()])?;
-        }
         if let Some(folder) = &how.profile {
             builder = builder.with_profiling(folder.join("operators"))?;
         }
         Ok::<_, ort::Error>(builder)
     };
-    prepared().map_err(|error| open_error(&model.path, error.to_string()))
+    let builder = prepared().map_err(|error| open_error(&model.path, error.to_string()))?;
+    ort_providers::register(builder, &how.placement, asked.arena)
 }
 
 /// Opens a graph whose header was read.

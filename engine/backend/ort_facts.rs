@@ -13,9 +13,10 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use serde::{Deserialize, Serialize};
 
-use super::BackendError;
 use super::onnxruntime::ID;
-use super::ort_environment::environment;
+use super::ort_environment::{environment, environment_of};
+use super::ort_providers::{built_in, register as register_all};
+use super::{BackendError, OpenOptions};
 
 /// A library of ONNX Runtime, looked at from inside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,19 @@ pub fn describe(library: &Path) -> Result<RuntimeFacts, BackendError> {
         build: ort::info().trim_start_matches("ORT Build Info: ").to_owned(),
         providers,
     })
+}
+
+/// Opens a session with one node where `how` says: the device, its driver and the libraries of its
+/// provider are there, or the error says what is not.
+pub fn probe(how: &OpenOptions) -> Result<(), BackendError> {
+    built_in(&how.placement)?;
+    let failed = |error: ort::Error| BackendError::Device {
+        device: how.placement.device,
+        why: error.to_string().trim().to_owned(),
+    };
+    let builder = Session::builder(environment_of(how)?).map_err(failed)?;
+    let mut builder = register_all(builder, &how.placement, None)?;
+    builder.commit_from_memory(IDENTITY).map(drop).map_err(failed)
 }
 
 fn fault(library: &Path, why: impl Into<String>) -> BackendError {

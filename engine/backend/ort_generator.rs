@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 use ort::value::{DynTensor, Shape, Tensor, TensorElementType, ValueType};
 
@@ -10,7 +10,7 @@ use super::onnxruntime::ID;
 use super::operators::OpEvent;
 use super::ort_environment::{end_profile, open_error, run_error, session};
 use super::ort_work::Hints;
-use super::{BackendError, Generator, Logits, OpenOptions};
+use super::{BackendError, Device, Generator, Logits, OpenOptions};
 use crate::model::OnnxModel;
 
 const LOGITS: &str = "logits";
@@ -39,6 +39,8 @@ struct Cache {
     kv_heads: i64,
     head_dim: i64,
     buffers: Vec<DynTensor>,
+    /// Gives memory of the GPU; `None` where the session runs on the CPU.
+    allocator: Option<Allocator>,
 }
 
 impl OrtGenerator {
@@ -57,7 +59,10 @@ impl OrtGenerator {
         if !session.inputs().iter().any(|outlet| outlet.name() == "input_ids") {
             return Err(refused("it has no input `input_ids`".into()));
         }
-        let cache = Cache::of(&session).map_err(refused)?;
+        let mut cache = Cache::of(&session).map_err(refused)?;
+        if let Some(cache) = &mut cache {
+            cache.allocator = gpu_memory(&session, how.placement.device).map_err(run_error)?;
+        }
         let binding = session.create_binding().map_err(run_error)?;
         Ok(Self {
             session,
@@ -185,7 +190,7 @@ impl Cache {
                 ));
             }
         }
-        Ok(Some(Self { names, dtype, kv_heads, head_dim, buffers: Vec::new() }))
+        Ok(Some(Self { names, dtype, kv_heads, head_dim, buffers: Vec::new(), allocator: None }))
     }
 
     /// Makes sure that there are bound buffers for `batch` rows of `capacity` positions.
@@ -202,15 +207,38 @@ impl Cache {
         }
         self.buffers.clear();
         for (input, output) in &self.names {
-            let shape = Shape::new(wanted);
-            let mut buffer =
-                DynTensor::new(session.allocator(), self.dtype, shape).map_err(run_error)?;
+            // Memory of the host is made of zeros. That of a GPU is made so, because a kernel may
+            // multiply what it hides by zero, and what lies there may not be a number.
+            let zeros = DynTensor::new(session.allocator(), self.dtype, Shape::new(wanted))
+                .map_err(run_error)?;
+            let mut buffer = match &self.allocator {
+                None => zeros,
+                Some(allocator) => {
+                    let shape = Shape::new(wanted);
+                    let mut own =
+                        DynTensor::new(allocator, self.dtype, shape).map_err(run_error)?;
+                    zeros.copy_into(&mut own).map_err(run_error)?;
+                    own
+                }
+            };
             binding.bind_input(input.as_str(), &buffer).map_err(run_error)?;
             binding.bind_output(output.as_str(), &mut buffer).map_err(run_error)?;
             self.buffers.push(buffer);
         }
         Ok(())
     }
+}
+
+/// What gives memory where a session on `device` keeps its cache, if that is not the host's.
+fn gpu_memory(session: &Session, device: Device) -> ort::Result<Option<Allocator>> {
+    let Device::Cuda(number) = device else { return Ok(None) };
+    let memory = MemoryInfo::new(
+        AllocationDevice::CUDA,
+        number as i32,
+        AllocatorType::Device,
+        MemoryType::Default,
+    )?;
+    Allocator::new(session, memory).map(Some)
 }
 
 impl Generator for OrtGenerator {

@@ -10,7 +10,7 @@ use super::exit::Failure;
 use crate::base::Problems;
 use crate::base::suggest::closest;
 use crate::catalog;
-use crate::machine::Cpu;
+use crate::machine::{Cpu, gpus};
 use crate::plan::{Output, Plan, Surroundings, expand, settle};
 use crate::run::{Launcher, Provided, Provider, RunError};
 use crate::spec::{self, Loaded, Overrides};
@@ -153,7 +153,13 @@ pub fn plan(file: &Path, loaded: &Loaded) -> Result<(Plan, Vec<PathBuf>), Proble
 
 pub fn surroundings(roots: Vec<PathBuf>) -> Surroundings {
     let cpu = Cpu::read();
-    Surroundings { roots, physical_cores: cpu.physical, logical_cores: cpu.logical }
+    Surroundings {
+        roots,
+        physical_cores: cpu.physical,
+        logical_cores: cpu.logical,
+        gpus: gpus(),
+        mock: false,
+    }
 }
 
 /// Folders that relative paths of a spec start from: the working directory, the spec's folder and

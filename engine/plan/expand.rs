@@ -8,9 +8,10 @@ use indexmap::IndexMap;
 use super::task::{mismatch, settle};
 use super::tensors::Graph;
 use super::{Plan, Step, StepIndex, VariantPlan};
-use crate::backend::{self, Backend};
+use crate::backend::{self, Backend, Runner};
 use crate::base::{Digest, Problem, Problems};
 use crate::data::Document;
+use crate::machine::Gpu;
 use crate::model::{self, Kind, ModelFacts, RandomModel};
 use crate::pass;
 use crate::scenario::StreamRules;
@@ -22,12 +23,16 @@ use crate::stage::{
 use crate::task::{Against, JUDGED_ITEMS, MetricRequest, TensorInputs};
 
 /// What a plan depends on besides the spec.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Surroundings {
     /// Folders that relative paths start from, in order.
     pub roots: Vec<PathBuf>,
     pub physical_cores: u32,
     pub logical_cores: u32,
+    /// GPUs in the driver's order, or why none can be seen.
+    pub gpus: Result<Vec<Gpu>, String>,
+    /// Plan `cuda:N` as mock device N: for tests of what no machine at hand can run.
+    pub mock: bool,
 }
 
 /// The plan of a checked spec, or everything in it that cannot work: sources that do not exist,
@@ -121,7 +126,18 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn push(&mut self, id: String, stage: Stage, needs: Vec<StepIndex>, kind: Kind) -> StepIndex {
+    /// The step with this id, if there is one already.
+    pub fn step_named(&self, id: &str) -> Option<StepIndex> {
+        self.steps.iter().position(|step| step.id == id)
+    }
+
+    pub fn push(
+        &mut self,
+        id: String,
+        stage: Stage,
+        needs: Vec<StepIndex>,
+        kind: Kind,
+    ) -> StepIndex {
         self.steps.push(Step { id, stage, needs });
         self.kinds.push(kind);
         self.steps.len() - 1
@@ -183,7 +199,7 @@ impl Builder<'_> {
     }
 
     /// The step that provides the library of the runtime; made when something first needs it.
-    fn runtime(&mut self) -> StepIndex {
+    pub fn runtime(&mut self) -> StepIndex {
         if let Some(step) = self.steps.iter().position(|step| step.id == LoadRuntime::STEP) {
             return step;
         }
@@ -273,7 +289,12 @@ impl Builder<'_> {
         let variant = &self.loaded.spec.variants[name];
         let mut plan = match &variant.from {
             Some(from) => self.variant(from, source),
-            None => VariantPlan { backend: String::new(), artifact: source, recipe: Vec::new() },
+            None => VariantPlan {
+                runner: Runner::default(),
+                device: None,
+                artifact: source,
+                recipe: Vec::new(),
+            },
         };
         let mut sound = true;
         for (index, stage) in variant.stages.iter().enumerate() {
@@ -302,16 +323,19 @@ impl Builder<'_> {
             }
         }
         let kind = self.kinds[plan.artifact];
-        let id = match variant.backend {
+        let backend = match variant.backend {
             Some(crate::spec::Backend::Candle) => "candle",
             Some(crate::spec::Backend::Onnxruntime) => "onnxruntime",
             None => backend::opener(kind).map_or("", Backend::id),
         };
-        id.clone_into(&mut plan.backend);
-        let opens = backend::backend(&plan.backend).is_some_and(|b| b.opens().contains(&kind));
+        plan.runner = Runner { backend: backend.to_owned(), placement: self.placement(variant) };
+        let opens = backend::backend(backend).is_some_and(|b| b.opens().contains(&kind));
         if sound && !opens {
-            let what = format!("backend `{}` cannot open a {}", plan.backend, kind.name());
+            let what = format!("backend `{backend}` cannot open a {}", kind.name());
             self.problem("plan/impossible-chain", &format!("/variants/{name}"), what);
+        }
+        if sound && opens {
+            self.place(name, &mut plan);
         }
         self.built.insert(name.to_owned(), plan.clone());
         plan
@@ -498,11 +522,13 @@ impl Builder<'_> {
                 if own.needs_runtime() || other.needs_runtime() {
                     needs.push(self.runtime());
                 }
+                needs.extend(own.device);
+                needs.extend(other.device.filter(|_| other.device != own.device));
                 let judge = Judge {
                     variant: name.clone(),
                     reference: reference.to_owned(),
-                    backend: own.backend,
-                    reference_backend: other.backend,
+                    backend: own.runner,
+                    reference_backend: other.runner,
                     data: data.clone(),
                     on: on.clone(),
                     metrics: metrics.clone(),
@@ -556,6 +582,10 @@ impl Builder<'_> {
         if self.built.values().any(VariantPlan::needs_runtime) {
             needs.push(self.runtime());
         }
+        let mut devices: Vec<StepIndex> = self.built.values().filter_map(|v| v.device).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        needs.extend(devices);
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
         for (setting, inputs) in &runs {
             let id = format!("bench/{}", setting.id());
@@ -604,9 +634,10 @@ impl Builder<'_> {
             if planned.needs_runtime() {
                 needs.push(self.runtime());
             }
+            needs.extend(planned.device);
             let id = format!("profile/{variant}/{}", setting.id());
             let stage = ProfileStage {
-                backend: planned.backend,
+                backend: planned.runner,
                 variant,
                 setting: setting.clone(),
                 data: data.map(str::to_owned),

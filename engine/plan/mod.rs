@@ -5,6 +5,7 @@
 //! carried out by `engine run`; what a step finds in the store is asked through one function, so
 //! the two cannot disagree. Deliberately absent: processes and progress (run).
 
+mod devices;
 mod expand;
 mod preview;
 mod resolve;
@@ -22,7 +23,7 @@ pub use resolve::{ModelOutput, Output, ResolveError, recipe};
 pub use show::{Format, show};
 pub use task::settle;
 
-use crate::backend;
+use crate::backend::{self, Runner};
 use crate::stage::{Setting, Stage};
 
 /// Index of a step in its plan.
@@ -54,7 +55,9 @@ pub struct Step {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariantPlan {
-    pub backend: String,
+    pub runner: Runner,
+    /// The step that opens its device, where that is not the CPU.
+    pub device: Option<StepIndex>,
     /// The step whose output the variant runs.
     pub artifact: StepIndex,
     /// Labels of its stages from the source on.
@@ -64,7 +67,7 @@ pub struct VariantPlan {
 impl VariantPlan {
     /// Whether what runs the variant needs the library of a runtime.
     pub fn needs_runtime(&self) -> bool {
-        backend::backend(&self.backend).is_some_and(|backend| backend.runtime().is_some())
+        backend::of(&self.runner).is_some_and(|backend| backend.runtime().is_some())
     }
 }
 

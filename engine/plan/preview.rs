@@ -24,6 +24,10 @@ pub enum State {
     After { step: String },
     /// Measured anew in every run.
     Measured { launches_at_least: u64 },
+    /// It is tried before anything is made for it.
+    Tried,
+    /// It is not done on this machine.
+    Skipped { why: String },
     /// The source cannot be used.
     Broken { why: String },
 }
@@ -43,7 +47,21 @@ pub fn preview(
     let mut outputs: Vec<Option<Output>> = Vec::new();
     let mut states = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
+        let skipped = |need: &&usize| matches!(states[**need], State::Skipped { .. });
         let (state, output) = match &step.stage {
+            // A device tells its digest even where it cannot be used: nothing else changes.
+            Stage::OpenDevice(device) => {
+                let output = Output::Device { digest: device.digest() };
+                match device.missing() {
+                    Some(why) => (State::Skipped { why }, Some(output)),
+                    None => (State::Tried, Some(output)),
+                }
+            }
+            Stage::Judge(_) | Stage::Profile(_) if step.needs.iter().any(|n| skipped(&n)) => {
+                let need = step.needs.iter().find(skipped).map(|&n| plan.steps[n].id.as_str());
+                let why = format!("`{}` cannot be used here", need.unwrap_or_default());
+                (State::Skipped { why }, None)
+            }
             Stage::Bench(bench) => {
                 let launches = bench.variants.len() as u64 * u64::from(min_blocks);
                 (State::Measured { launches_at_least: launches }, None)

@@ -24,6 +24,11 @@ pub enum Output {
         /// `None` where nobody has opened it yet.
         version: Option<String>,
     },
+    /// A device on which sessions open.
+    Device {
+        /// Of what is known about it.
+        digest: Digest,
+    },
     Judged(Vec<Judged>),
     /// Measurements live in the run's journal.
     Measured,
@@ -46,7 +51,9 @@ impl Output {
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::Model(model) => Some(model.artifact.digest),
-            Self::Tokens { digest, .. } | Self::Runtime { digest, .. } => Some(*digest),
+            Self::Tokens { digest, .. }
+            | Self::Runtime { digest, .. }
+            | Self::Device { digest } => Some(*digest),
             Self::Judged(_) | Self::Measured => None,
         }
     }
@@ -84,6 +91,6 @@ pub fn recipe(
             let context = context.and_then(|model| model.facts.context_length);
             Some(judge.recipe(context, inputs))
         }
-        Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => None,
+        Stage::OpenDevice(_) | Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => None,
     })
 }

@@ -32,13 +32,15 @@ impl State {
             Self::Miss { .. } | Self::After { .. } => "miss",
             Self::Read => "read",
             Self::Measured { .. } => "measure",
+            Self::Tried => "try",
+            Self::Skipped { .. } => "skip",
             Self::Broken { .. } => "broken",
         }
     }
 
     fn detail(&self) -> String {
         match self {
-            Self::Hit { seconds: 0 } | Self::Read => String::new(),
+            Self::Hit { seconds: 0 } | Self::Read | Self::Tried => String::new(),
             Self::Hit { seconds } => format!("saves {seconds} s"),
             Self::Miss { reason } => reason.clone(),
             Self::After { step } => format!("`{step}` runs first"),
@@ -46,7 +48,7 @@ impl State {
                 let s = if *launches_at_least == 1 { "" } else { "es" };
                 format!("at least {launches_at_least} launch{s}")
             }
-            Self::Broken { why } => why.clone(),
+            Self::Skipped { why } | Self::Broken { why } => why.clone(),
         }
     }
 }

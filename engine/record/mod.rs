@@ -106,6 +106,9 @@ pub struct Runtime {
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     pub backend: String,
+    /// Where it runs; none in records of earlier engines, and for the CPU where nobody asked more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
     /// Stage labels from the source model on, prefixes from `from:` included.
     pub recipe: Vec<String>,
     pub artifact: Option<ArtifactFacts>,
@@ -114,6 +117,24 @@ pub struct Variant {
     /// Why the variant has no numbers, if it has none.
     pub failed: Option<String>,
     pub skipped: Option<String>,
+}
+
+/// Where a variant runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Such as `cuda:0`.
+    pub device: String,
+    /// What it calls itself.
+    pub name: Option<String>,
+    /// Version of its driver.
+    pub driver: Option<String>,
+    /// Options of the TensorRT provider, where nodes run through it.
+    pub tensorrt: Option<Value>,
+    /// Whether nodes may run on another provider.
+    pub fallback: bool,
+    /// Number of nodes by provider, as found when the graph was opened; empty where nobody looked.
+    pub nodes: IndexMap<String, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::format;
 use super::view::{CheckRow, Fact, StepRow, Study, Tone, VariantFacts};
-use crate::record::{Record, StepState};
+use crate::record::{Record, StepState, Variant};
 
 fn fact(name: &str, value: impl Into<String>) -> Fact {
     Fact { name: name.to_owned(), value: value.into() }
@@ -41,7 +41,7 @@ pub fn variants(record: &Record) -> Vec<VariantFacts> {
         });
         VariantFacts {
             name: name.clone(),
-            backend: variant.backend.clone(),
+            backend: runs_on(variant),
             recipe: variant.recipe.clone(),
             artifact: artifact.map(|artifact| artifact.digest.short()),
             kind: artifact.map(|artifact| artifact.kind.clone()),
@@ -56,6 +56,34 @@ pub fn variants(record: &Record) -> Vec<VariantFacts> {
         }
     });
     told.collect()
+}
+
+/// The backend, and the device where it is another than the CPU.
+fn runs_on(variant: &Variant) -> String {
+    let mut out = variant.backend.clone();
+    let Some(device) = &variant.device else { return out };
+    if device.device != "cpu" {
+        out.push_str(&format!(" on {}", device.device));
+        let facts = [device.name.clone(), device.driver.as_ref().map(|d| format!("driver {d}"))];
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        if !facts.is_empty() {
+            out.push_str(&format!(" ({})", facts.join(", ")));
+        }
+        if let Some(options) = &device.tensorrt {
+            out.push_str(" with TensorRT");
+            for name in ["fp16", "int8"] {
+                if options[name] == true {
+                    out.push_str(&format!(" {name}"));
+                }
+            }
+        }
+    }
+    let nodes: Vec<String> =
+        device.nodes.iter().map(|(provider, nodes)| format!("{nodes} on {provider}")).collect();
+    if !nodes.is_empty() {
+        out.push_str(&format!("; nodes: {}", nodes.join(", ")));
+    }
+    out
 }
 
 pub fn steps(record: &Record) -> Vec<StepRow> {
@@ -198,9 +226,9 @@ pub fn not_controlled(record: &Record) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{machine, model};
+    use super::{machine, model, variants};
     use crate::base::Digest;
-    use crate::record::Runtime;
+    use crate::record::{Device, Runtime};
     use crate::report::fixture;
 
     #[test]
@@ -219,6 +247,24 @@ mod tests {
         for part in ["1.31.1", &digest.short(), "file://lib/libonnxruntime.so"] {
             assert!(told.value.contains(part), "{}", told.value);
         }
+    }
+
+    #[test]
+    fn a_variant_on_a_device_says_so_with_what_is_known_about_it() {
+        let mut record = fixture::record();
+        let of = |record: &crate::record::Record| variants(record)[0].backend.clone();
+        assert_eq!(of(&record), "candle", "the CPU goes without saying");
+        record.variants[0].device = Some(Device {
+            device: "cuda:0".into(),
+            name: Some("H100".into()),
+            driver: Some("550.1".into()),
+            tensorrt: Some(json!({"fp16": true, "int8": false})),
+            fallback: true,
+            nodes: [("TensorrtExecutionProvider".into(), 9)].into_iter().collect(),
+        });
+        let told = "candle on cuda:0 (H100, driver 550.1) with TensorRT fp16; \
+                    nodes: 9 on TensorrtExecutionProvider";
+        assert_eq!(of(&record), told);
     }
 
     #[test]

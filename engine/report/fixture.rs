@@ -177,6 +177,7 @@ fn variants() -> IndexMap<String, Variant> {
     };
     let variant = |recipe: &[&str], artifact: ArtifactFacts, checks: Vec<Check>| Variant {
         backend: "candle".into(),
+        device: None,
         recipe: recipe.iter().map(|stage| (*stage).to_owned()).collect(),
         artifact: Some(artifact),
         checks,

@@ -130,6 +130,7 @@ pub fn record() -> Record {
         };
         let variant = Variant {
             backend: "onnxruntime".into(),
+            device: None,
             recipe: if name == "int8" { vec!["quantize dynamic".into()] } else { Vec::new() },
             artifact: Some(artifact),
             checks: Vec::new(),

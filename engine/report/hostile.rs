@@ -111,6 +111,14 @@ fn poisoned(text: &str) -> Record {
     record.variants = record.variants.into_iter().map(|(name, v)| (rename(&name), v)).collect();
     for variant in record.variants.values_mut() {
         variant.backend = own();
+        variant.device = Some(crate::record::Device {
+            device: own(),
+            name: Some(own()),
+            driver: Some(own()),
+            tensorrt: None,
+            fallback: false,
+            nodes: [(own(), 1)].into_iter().collect(),
+        });
         variant.recipe.push(own());
         if let Some(artifact) = &mut variant.artifact {
             artifact.kind = own();

@@ -8,8 +8,10 @@ use super::Limits;
 use super::alone::Alone;
 use super::child::{Launch as ChildLaunch, LaunchError};
 use super::execute::{Conditions, Progressed, RunError};
+use super::placing::runner;
 use super::session::{Measured, Session};
 use super::steps::describe;
+use crate::backend::Runner;
 use crate::base::Digest;
 use crate::measure::compare::{Comparison, speedup};
 use crate::measure::design::{orders, padding};
@@ -34,6 +36,8 @@ struct Given {
     tokens: Option<PathBuf>,
     /// Library and digest of the runtime, for each variant that needs one.
     runtimes: BTreeMap<String, (PathBuf, Digest)>,
+    /// What runs each variant.
+    runners: BTreeMap<String, Runner>,
 }
 
 /// A variant is given up under a setting after this many failed launches in a row.
@@ -64,7 +68,13 @@ pub fn measure(
         return Ok(());
     }
     let begin = Instant::now();
-    let given = Given { tokens: tokens_folder(blocks, state), runtimes: runtimes(blocks, state) };
+    let runs =
+        |name: &String| (name.clone(), runner(blocks.plan, &state.outputs, conditions.store, name));
+    let given = Given {
+        tokens: tokens_folder(blocks, state),
+        runtimes: runtimes(blocks, state),
+        runners: blocks.plan.variants.keys().map(runs).collect(),
+    };
     if blocks.stage.data.is_some() && blocks.stage.inputs.is_none() && given.tokens.is_none() {
         let why = Some("the prompts could not be tokenized".into());
         session.record_step(ended(blocks, begin, why))?;
@@ -72,7 +82,8 @@ pub fn measure(
     }
     let label = format!("bench {setting}");
     let _alone = Alone::wait(conditions)?;
-    let reason = repeat(blocks, session, conditions, &variants, &given, begin)?;
+    warm(blocks, session, conditions, &variants, &given)?;
+    let reason = repeat(blocks, session, conditions, &variants, &given, Instant::now())?;
     session.record_step(ended(blocks, begin, None))?;
     session.record_stop(setting.clone(), reason)?;
     let launches = of(session, setting).count();
@@ -80,6 +91,29 @@ pub fn measure(
     conditions
         .progress
         .line(&format!("✓ {label}  {detail}  {:.1} s", begin.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Launches what keeps engines once for this setting without counting it, so that engines are
+/// built outside of what is measured.
+fn warm(
+    blocks: &Blocks<'_>,
+    session: &Session,
+    conditions: &Conditions<'_>,
+    variants: &[(String, Artifact)],
+    given: &Given,
+) -> Result<(), RunError> {
+    for (name, artifact) in variants {
+        if !given.runners[name].placement.keeps_engines() {
+            continue;
+        }
+        let at = At { block: 0, position: 0, seed: blocks.bench.design.seed };
+        let launch = launch(blocks, name, artifact, given, at, session, conditions)?;
+        if let Outcome::Failed(failure) = &launch.outcome {
+            let text = describe(failure);
+            conditions.progress.line(&format!("✗ {name} could not build its engines  {text}"));
+        }
+    }
     Ok(())
 }
 
@@ -228,7 +262,7 @@ fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: 
     let seed = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
     let seed = seed.expect("sixteen hex digits make a number");
     let (artifact, setting, rules) = (artifact.clone(), setting.clone(), blocks.stage.rules);
-    let backend = blocks.plan.variants[name].backend.clone();
+    let backend = given.runners[name].clone();
     let runtime = given.runtimes.get(name).map(|(library, _)| library.clone());
     match blocks.stage.inputs.clone() {
         Some(inputs) => Job::BenchTensors(TensorBench {

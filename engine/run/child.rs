@@ -218,6 +218,8 @@ impl Launcher {
         if let Some(threads) = launch.threads {
             command.env("RAYON_NUM_THREADS", threads.to_string());
         }
+        // GPUs are counted as their driver counts them, which is how plans and records name them.
+        command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
         command.env(MARK, token).env("ENGINE_PADDING", "x".repeat(launch.padding));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         launch.limits.apply(&mut command);

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::blocks::{Blocks, measure};
 use super::child::{LaunchError, Launcher};
 use super::ledger::assemble;
+use super::placing::look;
 use super::profiles::Profiles;
 use super::progress::Progress;
 use super::session::{Session, SessionError};
@@ -17,8 +18,8 @@ use crate::base::Digest;
 use crate::machine::{Fingerprint, total_memory};
 use crate::plan::{Output, Plan, ResolveError, StepIndex};
 use crate::record::{Check, Record, Step, StepState};
-use crate::spec::Spec;
-use crate::stage::{Lane, Stage, check};
+use crate::spec::{Expect, Spec};
+use crate::stage::{Lane, Placed, Stage, check};
 use crate::store::{Store, StoreError};
 
 /// Everything a run uses besides its plan.
@@ -72,6 +73,8 @@ pub(super) struct VariantState {
     pub failed: Option<String>,
     /// Why it cannot be run on this machine, through no fault of its own.
     pub skipped: Option<String>,
+    /// Where its nodes run, once somebody has looked.
+    pub placed: Option<Placed>,
 }
 
 impl VariantState {
@@ -138,7 +141,21 @@ fn stages(
     let shared: Vec<StepIndex> =
         (0..plan.steps.len()).filter(|&i| plan.steps[i].stage.lane() == Lane::Shared).collect();
     let (judging, making): (Vec<_>, Vec<_>) = shared.into_iter().partition(is_judge);
+    // What cannot be run here needs nothing made: devices are tried before the rest.
+    let is_tried = |index: &StepIndex| {
+        matches!(plan.steps[*index].stage, Stage::LoadRuntime(_) | Stage::OpenDevice(_))
+    };
+    let tries = plan.variants.values().any(|variant| variant.device.is_some());
+    let (trying, making): (Vec<_>, Vec<_>) =
+        making.into_iter().partition(|index| tries && is_tried(index));
+    waves(plan, &trying, session, conditions, state)?;
+    let (idle, making): (Vec<_>, Vec<_>) =
+        making.into_iter().partition(|&index| is_idle(plan, index, state));
+    for index in idle {
+        session.record_step(skipped(plan, index, "its variant was skipped"))?;
+    }
     waves(plan, &making, session, conditions, state)?;
+    look(spec, plan, conditions, state)?;
     examine(spec, plan, conditions, state);
     let (judging, barred): (Vec<_>, Vec<_>) = judging.into_iter().partition(|&index| {
         let Stage::Judge(judge) = &plan.steps[index].stage else { return false };
@@ -216,6 +233,14 @@ fn waves(
     Ok(())
 }
 
+/// Whether step `index` changes a model for nobody but variants that are skipped.
+fn is_idle(plan: &Plan, index: StepIndex, state: &Progressed) -> bool {
+    let reached = plan.dependants(index);
+    let mut users = plan.variants.iter().filter(|(_, variant)| reached[variant.artifact]);
+    matches!(plan.steps[index].stage, Stage::Optimize(_))
+        && users.all(|(name, _)| state.variants[name].skipped.is_some())
+}
+
 /// Steps that may run beside each other without filling memory: a judge holds two models, each of
 /// which its backend may keep in two layouts.
 fn at_once(state: &Progressed) -> usize {
@@ -237,14 +262,14 @@ fn cores() -> usize {
 }
 
 /// Marks every variant that cannot be run because step `index` left nothing: those whose artifact
-/// descends from it, and those that run on the runtime it should have provided.
+/// descends from it, and those that run on the runtime or device it should have provided.
 fn hold_back_dependants(plan: &Plan, index: StepIndex, end: &Step, state: &mut Progressed) {
     let detail = || end.detail.clone().unwrap_or_default();
     let is_runtime = matches!(plan.steps[index].stage, Stage::LoadRuntime(_));
     let reached = plan.dependants(index);
     for (name, variant) in &plan.variants {
-        let runs_on_it = is_runtime && variant.needs_runtime();
-        if !reached[variant.artifact] && !runs_on_it {
+        let runs_on = variant.device == Some(index) || (is_runtime && variant.needs_runtime());
+        if !reached[variant.artifact] && !runs_on {
             continue;
         }
         let variant = &mut state.variants[name];
@@ -277,7 +302,16 @@ fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Pr
     };
     let (mut found, mut unchecked) = (Vec::new(), Vec::new());
     for (name, variant) in &plan.variants {
-        let Some(expect) = &spec.variants[name].expect else { continue };
+        let expect = match &spec.variants[name].expect {
+            Some(expect) => expect,
+            None if variant.device.is_some() => &Expect::default(),
+            None => continue,
+        };
+        let known = &state.variants[name];
+        // Nothing is expected of what cannot be run here.
+        if known.skipped.is_some() {
+            continue;
+        }
         let Some(model) = state.outputs[variant.artifact].as_ref().and_then(Output::model) else {
             continue;
         };
@@ -288,8 +322,9 @@ fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Pr
             let note = format!("`{name}`: size not checked, because `{other}` has no artifact");
             unchecked.push(note);
         }
-        found
-            .push((name, check(expect, &model.facts, &model.artifact, &variant.backend, &size_of)));
+        let (runner, placed) = (&variant.runner, known.placed.as_ref());
+        let checks = check(expect, &model.facts, &model.artifact, runner, placed, &size_of);
+        found.push((name, checks));
     }
     state.notes.append(&mut unchecked);
     for (name, checks) in found {

@@ -1,14 +1,16 @@
 //! From the state of a run to its record.
 
-use super::execute::{Conditions, Progressed};
+use indexmap::IndexMap;
+
+use super::execute::{Conditions, Progressed, VariantState};
 use super::session::{Session, now_text};
 use crate::base::text::inert;
-use crate::plan::{Output, Plan};
+use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
-    ArtifactFacts, Cell, Model, Quality, Record, Run, Runtime, StopReason, VERSION, Variant,
+    ArtifactFacts, Cell, Device, Model, Quality, Record, Run, Runtime, StopReason, VERSION, Variant,
 };
 use crate::spec::Spec;
-use crate::stage::{Bench, Judge, JudgeOn, Stage};
+use crate::stage::{Bench, Judge, JudgeOn, OpenDevice, Stage};
 use crate::task::{Against, TensorInputs};
 
 /// What stands in the place of a reference variant where outputs were recorded; no variant can be
@@ -110,7 +112,8 @@ fn variant(name: &str, plan: &Plan, state: &Progressed) -> Variant {
     let known = &state.variants[name];
     let found = state.outputs[planned.artifact].as_ref().and_then(Output::model);
     Variant {
-        backend: planned.backend.clone(),
+        backend: planned.runner.backend.clone(),
+        device: device(planned, known, plan),
         recipe: planned.recipe.clone(),
         artifact: found.map(|m| ArtifactFacts {
             digest: m.artifact.digest,
@@ -124,6 +127,32 @@ fn variant(name: &str, plan: &Plan, state: &Progressed) -> Variant {
         failed: known.failed.clone(),
         skipped: known.skipped.clone(),
     }
+}
+
+/// Where a variant runs; `None` for the CPU of which nobody asked more.
+fn device(planned: &VariantPlan, known: &VariantState, plan: &Plan) -> Option<Device> {
+    let placement = &planned.runner.placement;
+    let nodes: IndexMap<String, u64> = match &known.placed {
+        Some(Ok(assigned)) => assigned.iter().map(|a| (a.provider.clone(), a.nodes)).collect(),
+        _ => IndexMap::new(),
+    };
+    if placement.device.is_cpu() && nodes.is_empty() {
+        return None;
+    }
+    let open = planned.device.and_then(|step| match &plan.steps[step].stage {
+        Stage::OpenDevice(open) => Some(open),
+        _ => None,
+    });
+    Some(Device {
+        device: placement.device.to_string(),
+        name: open.and_then(OpenDevice::name),
+        driver: open.and_then(OpenDevice::driver),
+        tensorrt: placement
+            .tensorrt
+            .map(|options| serde_json::to_value(options).expect("plain data serializes")),
+        fallback: placement.fallback,
+        nodes,
+    })
 }
 
 /// One entry per variant and metric, in the order of variants; missing ones say why.

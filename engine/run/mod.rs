@@ -12,6 +12,7 @@ mod execute;
 mod interrupt;
 mod ledger;
 mod limits;
+mod placing;
 mod profiles;
 mod progress;
 mod runtime;

@@ -12,6 +12,7 @@ use super::Limits;
 use super::alone::Alone;
 use super::child::{Ended, Launch, LaunchError};
 use super::execute::{Conditions, Progressed, RunError};
+use super::placing::runner;
 use super::session::Session;
 use super::steps::describe;
 use crate::base::Digest;
@@ -126,7 +127,7 @@ impl Profiles<'_> {
         let begin = Instant::now();
         let mut profile = Profile {
             variant: stage.variant.clone(),
-            backend: stage.backend.clone(),
+            backend: stage.backend.to_string(),
             axes: stage.setting.axes(),
             artifact: None,
             unprofiled: None,
@@ -162,6 +163,9 @@ impl Profiles<'_> {
         if let Some(why) = &self.state.variants[&stage.variant].failed {
             return Ok(Err(format!("the variant failed: {why}")));
         }
+        if let Some(why) = &self.state.variants[&stage.variant].skipped {
+            return Ok(Err(format!("the variant was skipped: {why}")));
+        }
         let outputs = &self.state.outputs;
         let Some(model) = outputs[step.needs[0]].as_ref().and_then(Output::model) else {
             return Ok(Err("there is no artifact".into()));
@@ -182,7 +186,7 @@ impl Profiles<'_> {
         create_folder(&out, 0o700).map_err(crate::store::StoreError::from)?;
         let job = Job::Profile {
             artifact: model.artifact.clone(),
-            backend: stage.backend.clone(),
+            backend: runner(self.plan, outputs, self.conditions.store, &stage.variant),
             tokens,
             inputs: stage.inputs.clone(),
             runtime: runtime.map(|(library, _)| library),

@@ -8,15 +8,16 @@ use serde_json::json;
 use super::Limits;
 use super::child::Launch;
 use super::execute::{Conditions, RunError};
+use super::placing::runner;
 use super::runtime::{Provided, Provider};
 use crate::base::text::inert;
 use crate::plan::{JUDGED_FILE, Output, Plan, StepIndex, output_of, read_model, recipe, slot};
-use crate::record::{Failure, Step, StepState};
-use crate::stage::{Done, Job, LoadRuntime, Source, Stage, hub};
+use crate::record::{Failure, Step, StepState, Verdict};
+use crate::stage::{Done, Job, LoadRuntime, OpenDevice, Source, Stage, hub};
 use crate::store::{Lookup, Recipe};
 
 /// Longest time of a step that is not measured.
-const DEADLINE: Duration = Duration::from_secs(4 * 3600);
+pub(super) const DEADLINE: Duration = Duration::from_secs(4 * 3600);
 
 /// What became of a step.
 pub struct StepEnd {
@@ -70,6 +71,9 @@ impl Task<'_> {
         if let Stage::LoadRuntime(load) = &step.stage {
             return self.runtime(load, &step.id, share);
         }
+        if let Stage::OpenDevice(device) = &step.stage {
+            return self.device(device, share);
+        }
         let Some(recipe) = recipe(self.plan, self.index, self.outputs)? else {
             return self.outside(&step.stage, share);
         };
@@ -108,6 +112,35 @@ impl Task<'_> {
             },
             Provided::Missing(why) => Made { state: StepState::Skipped, ..Made::failed(why) },
             Provided::Broken(why) => Made::failed(why),
+        })
+    }
+
+    /// A device that cannot be used is no fault of the spec; one whose driver ends the process is
+    /// a failure.
+    fn device(&self, device: &OpenDevice, share: &dyn Fn(f64)) -> Result<Made, RunError> {
+        let skipped = |why: String| {
+            let why = format!("`{}`: {why}", device.runner.placement.device);
+            Made { state: StepState::Skipped, ..Made::failed(why) }
+        };
+        if let Some(why) = device.missing() {
+            return Ok(skipped(why));
+        }
+        Ok(match self.run(&device.job(self.library()), share)? {
+            Ok(_) => Made {
+                detail: Some("a session opens there".to_owned()),
+                ..Made::read(Output::Device { digest: device.digest() })
+            },
+            Err(failure) if failure.verdict == Verdict::Error => skipped(describe(&failure)),
+            Err(failure) => Made::failed(describe(&failure)),
+        })
+    }
+
+    /// The runtime's library among what the step needs.
+    fn library(&self) -> Option<PathBuf> {
+        let mut needs = self.plan.steps[self.index].needs.iter();
+        needs.find_map(|&need| match &self.outputs[need] {
+            Some(Output::Runtime { library, .. }) => Some(library.clone()),
+            _ => None,
         })
     }
 
@@ -191,10 +224,7 @@ impl Task<'_> {
             let output = self.outputs[step.needs[n]].as_ref();
             output.and_then(Output::model).expect("its recipe needed it too")
         };
-        let runtime = step.needs.iter().find_map(|&need| match &self.outputs[need] {
-            Some(Output::Runtime { library, .. }) => Some(library.clone()),
-            _ => None,
-        });
+        let runtime = self.library();
         match &step.stage {
             Stage::LoadModel(load) => load.job(out).expect("a recipe means that there is a job"),
             Stage::LoadTokens(tokens) => tokens.job(&model(0).artifact, out),
@@ -212,9 +242,15 @@ impl Task<'_> {
                     _ => None,
                 });
                 let context = variant.facts.context_length;
-                judge.job(context, &variant.artifact, &model(1).artifact, tokens, runtime)
+                let store = self.conditions.store;
+                let runs = |name: &str| runner(self.plan, self.outputs, store, name);
+                let own = (&variant.artifact, runs(&judge.variant));
+                let other = (&model(1).artifact, runs(&judge.reference));
+                judge.job(context, own, other, tokens, runtime)
             }
-            Stage::LoadRuntime(_) => unreachable!("runtimes are provided, see `runtime`"),
+            Stage::LoadRuntime(_) | Stage::OpenDevice(_) => {
+                unreachable!("runtimes and devices are provided, see `make`")
+            }
             Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => {
                 unreachable!("quiet steps are not carried out here")
             }
@@ -261,7 +297,7 @@ impl Made {
 /// A failure in one line.
 pub fn describe(failure: &Failure) -> String {
     match failure.verdict {
-        crate::record::Verdict::Error => inert(&failure.detail),
+        Verdict::Error => inert(&failure.detail),
         verdict => format!("{}: {}", verdict.label(), inert(&failure.detail)),
     }
 }

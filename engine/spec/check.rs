@@ -103,6 +103,7 @@ impl Rules<'_> {
         let spec = self.spec;
         for (name, variant) in &spec.variants {
             self.variant_references(&below("/variants", name), name, variant);
+            self.device(&below("/variants", name), variant);
         }
         if let Some(quality) = &spec.quality {
             if let Some(reference) = &quality.reference {

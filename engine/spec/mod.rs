@@ -12,6 +12,7 @@
 
 mod cells;
 mod check;
+mod device;
 mod explain;
 mod gates;
 mod load;
@@ -33,6 +34,7 @@ use std::path::Path;
 use serde_json::Value;
 
 pub use check::check;
+pub use device::{Device, TensorRt};
 pub use locate::Locator;
 pub use overrides::Overrides;
 pub use schema::schema;

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::device::{Device, TensorRt};
 use crate::base::{Bytes, Nanos, Percent};
 
 /// One question about one model: what to load, how to optimize it, what to measure, and how to judge it.
@@ -142,6 +143,12 @@ pub struct Variant {
     /// What runs the artifact. When left out, what opens the artifact that the stages leave: `onnxruntime` for a graph, else `candle`.
     #[serde(default)]
     pub backend: Option<Backend>,
+    /// What computes: `cpu`, or `cuda:0` for an NVIDIA GPU, which backend `onnxruntime` can use. Where it cannot be used, the variant is skipped with the reason.
+    #[serde(default)]
+    pub device: Device,
+    /// Run through the TensorRT provider; needs a GPU as `device`.
+    #[serde(default)]
+    pub tensorrt: Option<TensorRt>,
     /// Optimizations in order. Each is a map with one key.
     #[serde(default)]
     pub stages: Vec<Stage>,
@@ -180,7 +187,7 @@ pub struct Expect {
     /// Version of a graph's standard operator set.
     #[serde(default)]
     pub opset: Option<CountBounds>,
-    /// Whether nodes may run on another provider than the one that was asked for.
+    /// Whether nodes may run on another provider than the one that was asked for. On a GPU the answer is `none` unless it is given.
     #[serde(default)]
     pub provider_fallback: Option<ProviderFallback>,
 }

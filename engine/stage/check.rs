@@ -1,18 +1,23 @@
 //! `expect:`: post-conditions on an artifact, checked before any time is spent on measuring.
 
 use super::{Artifact, check_graph};
+use crate::backend::{Assigned, Runner};
 use crate::base::{Bytes, Percent};
 use crate::model::ModelFacts;
 use crate::record::Check;
 use crate::spec::{CountBounds, Expect};
 
-/// Checks `facts` of a variant's artifact, which `backend` will run. `size_of` gives the size of
-/// another variant.
+/// Where the nodes of an artifact run, or why nobody knows.
+pub type Placed = Result<Vec<Assigned>, String>;
+
+/// Checks `facts` of a variant's artifact, which `runner` will run. `placed` is what opening it
+/// there has told, where somebody looked; `size_of` gives the size of another variant.
 pub fn check(
     expect: &Expect,
     facts: &ModelFacts,
     artifact: &Artifact,
-    backend: &str,
+    runner: &Runner,
+    placed: Option<&Placed>,
     size_of: &dyn Fn(&str) -> Option<u64>,
 ) -> Vec<Check> {
     let (mut checks, bytes) = (Vec::new(), artifact.bytes);
@@ -47,7 +52,7 @@ pub fn check(
         let found = facts.tensor_counts.get(kind).copied().unwrap_or(0);
         checks.push(counted(format!("tensors stored as {kind}"), count, found, ""));
     }
-    checks.extend(check_graph::check(expect, facts, artifact, backend));
+    checks.extend(check_graph::check(expect, facts, artifact, runner, placed));
     checks
 }
 

@@ -4,8 +4,8 @@
 //! why: a promise that nobody looked at is none.
 
 use super::Artifact;
-use super::check::counted;
-use crate::backend::{self, Backend};
+use super::check::{Placed, counted};
+use crate::backend::{self, Assigned, Backend, Runner};
 use crate::data::ElementType;
 use crate::model::onnx::{NodeProto, OnnxFacts, element_type};
 use crate::model::{Kind, LlamaConfig, ModelFacts, OnnxModel};
@@ -19,7 +19,8 @@ pub fn check(
     expect: &Expect,
     facts: &ModelFacts,
     artifact: &Artifact,
-    backend: &str,
+    runner: &Runner,
+    placed: Option<&Placed>,
 ) -> Vec<Check> {
     let mut checks = Vec::new();
     let graph = facts.onnx.as_ref();
@@ -47,8 +48,13 @@ pub fn check(
             }
         });
     }
-    if expect.provider_fallback == Some(ProviderFallback::None) {
-        checks.push(placement(backend));
+    // On an accelerator silence is no consent.
+    let asked = match expect.provider_fallback {
+        Some(asked) => asked == ProviderFallback::None,
+        None => !runner.placement.device.is_cpu(),
+    };
+    if asked {
+        checks.push(placement(runner, placed));
     }
     checks
 }
@@ -163,14 +169,18 @@ fn no_graph(what: String, kind: Kind) -> Check {
     Check { what, expected: "a graph".to_owned(), found, passed: false }
 }
 
-/// Where a backend registers one provider only, there is nothing to fall back to.
-fn placement(backend: &str) -> Check {
-    let providers = backend::backend(backend).map_or(&[][..], Backend::providers);
-    let (found, passed) = if let [only] = providers {
-        (format!("none: {only} is the only provider registered"), true)
-    } else {
-        let why = "unchecked: which provider a node runs on is known only when it is opened";
-        (why.to_owned(), false)
+/// Whether all nodes run on the provider that was asked for. Where nobody looked, a backend that
+/// registers one provider has nothing to fall back to.
+fn placement(runner: &Runner, placed: Option<&Placed>) -> Check {
+    let providers = backend::of(runner).map_or(&[][..], Backend::providers);
+    let (found, passed) = match (placed, providers) {
+        (Some(Ok(assigned)), _) => spread(runner.placement.provider(), assigned),
+        (Some(Err(why)), _) => (format!("unchecked: {why}"), false),
+        (None, [only]) => (format!("none: {only} is the only provider registered"), true),
+        (None, _) => {
+            let why = "unchecked: which provider a node runs on is known only when it is opened";
+            (why.to_owned(), false)
+        }
     };
     Check {
         what: "nodes on another provider than asked for".to_owned(),
@@ -178,6 +188,26 @@ fn placement(backend: &str) -> Check {
         found,
         passed,
     }
+}
+
+/// In words, and whether `wanted` runs everything.
+fn spread(wanted: &str, assigned: &[Assigned]) -> (String, bool) {
+    let nodes = |own: bool| assigned.iter().filter(move |a| (a.provider == wanted) == own);
+    let count = |own: bool| nodes(own).map(|a| a.nodes).sum::<u64>();
+    let s = |n: u64| if n == 1 { "" } else { "s" };
+    let (inside, outside) = (count(true), count(false));
+    if outside == 0 {
+        return (format!("none: {wanted} runs {inside} node{}", s(inside)), inside > 0);
+    }
+    let others: Vec<String> = nodes(false)
+        .map(|other| {
+            let names: Vec<String> = other.named.iter().map(|name| format!("`{name}`")).collect();
+            let more = other.nodes - (names.len() as u64).min(other.nodes);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{} on {}: {}{more}", other.nodes, other.provider, names.join(", "))
+        })
+        .collect();
+    (format!("{outside} of {}; {}", inside + outside, others.join("; ")), false)
 }
 
 #[cfg(test)]
@@ -224,7 +254,7 @@ mod tests {
     fn checked(expect: &Expect) -> Vec<Check> {
         let (folder, artifact) = mis_quantized();
         let facts = facts(&artifact.path).unwrap();
-        let checks = check(expect, &facts, &artifact, "onnxruntime", &|_| None);
+        let checks = check(expect, &facts, &artifact, &"onnxruntime".into(), None, &|_| None);
         std::fs::remove_dir_all(folder).unwrap();
         checks
     }
@@ -271,8 +301,26 @@ mod tests {
             Expect { provider_fallback: Some(ProviderFallback::None), ..Expect::default() };
         let check = &checked(&expect)[0];
         assert!(check.passed && check.found.contains("CPUExecutionProvider"), "{}", check.found);
-        let unknown = placement("no such backend");
+        let unknown = placement(&"no such backend".into(), None);
         assert!(!unknown.passed && unknown.found.starts_with("unchecked: "));
+        let assigned = |provider: &str, nodes| Assigned {
+            provider: provider.to_owned(),
+            nodes,
+            named: vec!["last".to_owned()],
+        };
+        let runner = Runner::from("onnxruntime");
+        let all = placement(&runner, Some(&Ok(vec![assigned("CPUExecutionProvider", 7)])));
+        assert_eq!(
+            (all.found.as_str(), all.passed),
+            ("none: CPUExecutionProvider runs 7 nodes", true)
+        );
+        let strayed = vec![assigned("CPUExecutionProvider", 7), assigned("OtherProvider", 2)];
+        let strayed = placement(&runner, Some(&Ok(strayed)));
+        assert_eq!(strayed.found, "2 of 9; 2 on OtherProvider: `last` and 1 more");
+        assert!(!strayed.passed);
+        let nowhere = placement(&runner, Some(&Ok(Vec::new())));
+        assert!(!nowhere.passed, "a graph without nodes proves nothing");
+        assert!(!placement(&runner, Some(&Err("it does not open".into()))).passed);
         let allow =
             Expect { provider_fallback: Some(ProviderFallback::Allow), ..Expect::default() };
         assert!(checked(&allow).is_empty());

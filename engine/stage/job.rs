@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::profile::{Subject, profile};
 use super::tensors::{self, TensorBench, TensorJudge};
 use super::{Artifact, Pin, Sabotage, Setting, hub, wheel};
-use crate::backend::{self, Backend, OpenOptions, RuntimeFacts, onnxruntime};
+use crate::backend::{
+    self, Assigned, Backend, Generator, OpenOptions, Runner, RuntimeFacts, onnxruntime,
+};
 use crate::base::{Digest, chain};
 use crate::data::{TOKENS_FILE, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
@@ -32,6 +34,10 @@ pub enum Job {
     FetchRuntime { pin: Pin, out: PathBuf },
     /// Opens a library of ONNX Runtime and looks at it; `providers` also opens a session with each.
     Inspect { library: PathBuf, providers: bool },
+    /// Opens a session with one node where `backend` runs.
+    Probe { backend: Runner, runtime: Option<PathBuf> },
+    /// Opens an artifact and tells where its nodes run.
+    Place { artifact: Artifact, backend: Runner, runtime: Option<PathBuf> },
     /// Turns texts into token sequences, in the folder `out`.
     Tokenize {
         model: Artifact,
@@ -55,9 +61,9 @@ pub enum Job {
     },
     Judge {
         variant: Artifact,
-        backend: String,
+        backend: Runner,
         /// `None` when the variant is its own reference.
-        reference: Option<(Artifact, String)>,
+        reference: Option<(Artifact, Runner)>,
         /// Folder with the tokens of the data set.
         tokens: PathBuf,
         /// Shared library of the runtime, where a backend needs one.
@@ -66,7 +72,7 @@ pub enum Job {
     },
     Bench {
         artifact: Artifact,
-        backend: String,
+        backend: Runner,
         /// Folder with the tokens of the prompts; synthetic tokens when absent.
         tokens: Option<PathBuf>,
         runtime: Option<PathBuf>,
@@ -81,7 +87,7 @@ pub enum Job {
     /// Finds out where the time goes, and writes a trace into the folder `out`.
     Profile {
         artifact: Artifact,
-        backend: String,
+        backend: Runner,
         /// As for [`Job::Bench`].
         tokens: Option<PathBuf>,
         /// Of a graph: what its requests are.
@@ -96,7 +102,7 @@ pub enum Job {
     /// Continues a text.
     Continue {
         artifact: Artifact,
-        backend: String,
+        backend: Runner,
         runtime: Option<PathBuf>,
         prompt: String,
         new_tokens: usize,
@@ -122,6 +128,7 @@ pub enum Done {
         version: String,
     },
     Inspected(RuntimeFacts),
+    Placed(Vec<Assigned>),
     Tokenized {
         documents: usize,
         tokens: usize,
@@ -226,6 +233,16 @@ impl Job {
             Self::Inspect { library, providers: false } => {
                 Ok(Done::Runtime { version: onnxruntime::version(library)? })
             }
+            Self::Probe { backend, runtime } => {
+                let how = OpenOptions { runtime: runtime.clone(), ..OpenOptions::default() };
+                find_backend(backend)?.probe(&how.on(backend))?;
+                Ok(Done::Nothing)
+            }
+            Self::Place { artifact, backend, runtime } => {
+                let how = OpenOptions { runtime: runtime.clone(), ..OpenOptions::default() };
+                let (found, how) = (find_backend(backend)?, how.on(backend));
+                Ok(Done::Placed(found.place(&artifact.path, artifact.kind, &how)?))
+            }
             Self::Tokenize { model, data, digest, field, take, seed, tokens, out } => {
                 let texts = Texts::read(data, field, *take, *seed)?;
                 if texts.digest != *digest {
@@ -247,7 +264,8 @@ impl Job {
             Self::Judge { variant, backend, reference, tokens, runtime, judge } => {
                 let capacity = judge.window;
                 let runtime = runtime.clone();
-                let how = OpenOptions { capacity, threads: threads(), runtime, profile: None };
+                let threads = threads();
+                let how = OpenOptions { capacity, threads, runtime, ..OpenOptions::default() };
                 run_judge(variant, backend, reference.as_ref(), tokens, judge, &how, progress)
             }
             Self::Bench { artifact, backend, tokens, runtime, setting, rules, seed } => {
@@ -256,7 +274,7 @@ impl Job {
                     capacity: setting.request().map_or(0, positions),
                     threads: Some(setting.threads),
                     runtime: runtime.clone(),
-                    profile: None,
+                    ..OpenOptions::default()
                 };
                 run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed, &how)
             }
@@ -272,7 +290,8 @@ impl Job {
             Self::Roofline { threads } => Ok(Done::Peaks(PeakRates::measure(*threads))),
             Self::Continue { artifact, backend, runtime, prompt, new_tokens, sampling } => {
                 let runtime = runtime.clone();
-                let how = OpenOptions { capacity: 0, threads: threads(), runtime, profile: None };
+                let threads = threads();
+                let how = OpenOptions { threads, runtime, ..OpenOptions::default() };
                 run_continuation(artifact, backend, prompt, *new_tokens, *sampling, how)
             }
             Self::Sabotage(how) => {
@@ -309,26 +328,33 @@ fn tokenize(
     Ok(Done::Tokenized { documents: file.documents.len(), tokens: count })
 }
 
-pub(super) fn find_backend(id: &str) -> Result<&'static dyn Backend, JobError> {
-    backend::backend(id).ok_or_else(|| JobError::new(format!("there is no backend `{id}`")))
+pub(super) fn find_backend(runner: &Runner) -> Result<&'static dyn Backend, JobError> {
+    let id = &runner.backend;
+    backend::of(runner).ok_or_else(|| JobError::new(format!("there is no backend `{id}`")))
+}
+
+/// Opens an artifact for generation where `runner` runs.
+pub(super) fn generator(
+    artifact: &Artifact,
+    runner: &Runner,
+    how: &OpenOptions,
+) -> Result<Box<dyn Generator>, JobError> {
+    Ok(find_backend(runner)?.open(&artifact.path, artifact.kind, &how.on(runner))?)
 }
 
 fn run_judge(
     variant: &Artifact,
-    backend: &str,
-    reference: Option<&(Artifact, String)>,
+    backend: &Runner,
+    reference: Option<&(Artifact, Runner)>,
     tokens: &Path,
     judge: &JudgeJob,
     how: &OpenOptions,
     progress: &dyn Fn(f64),
 ) -> Result<Done, JobError> {
     let documents = TokenFile::read(tokens).map_err(JobError::new)?.with_bos();
-    let open = |artifact: &Artifact, id: &str| {
-        Ok::<_, JobError>(find_backend(id)?.open(&artifact.path, artifact.kind, how)?)
-    };
-    let mut own = open(variant, backend)?;
+    let mut own = generator(variant, backend, how)?;
     let mut other = match reference {
-        Some((artifact, id)) => Some(open(artifact, id)?),
+        Some((artifact, runner)) => Some(generator(artifact, runner, how)?),
         None => None,
     };
     let judged = match &mut other {
@@ -342,7 +368,7 @@ fn run_judge(
 
 fn run_continuation(
     artifact: &Artifact,
-    backend: &str,
+    backend: &Runner,
     prompt: &str,
     new_tokens: usize,
     sampling: Sampling,
@@ -355,7 +381,7 @@ fn run_continuation(
         return Err(JobError::new("the prompt has no tokens"));
     }
     let how = OpenOptions { capacity: ids.len() + new_tokens, ..how };
-    let mut generator = find_backend(backend)?.open(&artifact.path, artifact.kind, &how)?;
+    let mut generator = generator(artifact, backend, &how)?;
     let (new, finish) =
         task::continuation(generator.as_mut(), &ids, new_tokens, tokens.eos(), sampling)?;
     let stopped = finish == Finish::Stop;
@@ -364,14 +390,14 @@ fn run_continuation(
 
 fn run_bench(
     artifact: &Artifact,
-    backend: &str,
+    backend: &Runner,
     tokens: Option<&Path>,
     setting: &Setting,
     rules: StreamRules,
     seed: u64,
     how: &OpenOptions,
 ) -> Result<Done, JobError> {
-    let backend = find_backend(backend)?;
+    let (found, how) = (find_backend(backend)?, how.on(backend));
     let Some(request) = setting.request() else {
         return Err(JobError::new("a setting without tokens is measured as a graph"));
     };
@@ -381,7 +407,7 @@ fn run_bench(
     };
     let clock = Monotonic::start();
     let begin = clock.now();
-    let mut generator = backend.open(&artifact.path, artifact.kind, how)?;
+    let mut generator = found.open(&artifact.path, artifact.kind, &how)?;
     let load = clock.now() - begin;
 
     let memory = Memory::after_load();

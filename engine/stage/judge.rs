@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{Artifact, Job, TensorJudge};
-use crate::backend::{self, Backend};
+use crate::backend::{self, Backend, Runner};
 use crate::store::{Input, Recipe};
 use crate::task::{JudgeJob, MetricRequest, TensorInputs};
 
@@ -14,8 +14,8 @@ use crate::task::{JudgeJob, MetricRequest, TensorInputs};
 pub struct Judge {
     pub variant: String,
     pub reference: String,
-    pub backend: String,
-    pub reference_backend: String,
+    pub backend: Runner,
+    pub reference_backend: Runner,
     /// Name of the data set, or of what stands in for one.
     pub data: String,
     pub on: JudgeOn,
@@ -50,8 +50,8 @@ impl Judge {
 
     /// `context` is that of the variant's model.
     pub fn recipe(&self, context: Option<u64>, inputs: Vec<Input>) -> Recipe {
-        let version = |id: &str| backend::backend(id).map_or(String::new(), Backend::version);
-        let facts = match &self.on {
+        let version = |runner| backend::of(runner).map_or(String::new(), Backend::version);
+        let mut facts = match &self.on {
             JudgeOn::Windows { .. } => {
                 json!({"stage": "judge", "job": self.windows(context)})
             }
@@ -68,6 +68,11 @@ impl Judge {
                 "synthetic": inputs.recorded.is_none().then(|| json!([synthetic, seed])),
             }),
         };
+        for (role, runner) in [("on", &self.backend), ("reference on", &self.reference_backend)] {
+            if let Some(placement) = runner.placement.facts() {
+                facts[role] = placement;
+            }
+        }
         Recipe {
             facts,
             inputs,
@@ -81,18 +86,19 @@ impl Judge {
         }
     }
 
-    /// `tokens` is the folder of the texts' tokens, for windows over texts.
+    /// `variant` and `reference` are artifacts and what runs them: as planned, and with folders for
+    /// what they keep. `tokens` is the folder of the texts' tokens, for windows over texts.
     pub fn job(
         &self,
         context: Option<u64>,
-        variant: &Artifact,
-        reference: &Artifact,
+        (variant, backend): (&Artifact, Runner),
+        (reference, reference_backend): (&Artifact, Runner),
         tokens: Option<PathBuf>,
         runtime: Option<PathBuf>,
     ) -> Job {
         let itself = reference.digest == variant.digest && self.backend == self.reference_backend;
-        let (variant, backend) = (variant.clone(), self.backend.clone());
-        let reference = (!itself).then(|| (reference.clone(), self.reference_backend.clone()));
+        let variant = variant.clone();
+        let reference = (!itself).then(|| (reference.clone(), reference_backend));
         match (&self.on, self.windows(context)) {
             (JudgeOn::Items { inputs, synthetic, seed }, _) => Job::JudgeTensors(TensorJudge {
                 variant,

@@ -10,6 +10,7 @@ mod artifact;
 mod bench;
 mod check;
 mod check_graph;
+mod device;
 pub mod hub;
 mod job;
 mod judge;
@@ -27,7 +28,8 @@ mod wheel;
 
 pub use artifact::Artifact;
 pub use bench::{Bench, Setting, Work};
-pub use check::check;
+pub use check::{Placed, check};
+pub use device::OpenDevice;
 pub use job::{Done, Job, JobError};
 pub use judge::{Judge, JudgeOn};
 pub use load::LoadModel;
@@ -45,6 +47,7 @@ pub enum Stage {
     LoadModel(LoadModel),
     LoadTokens(LoadTokens),
     LoadRuntime(LoadRuntime),
+    OpenDevice(OpenDevice),
     Optimize(Optimize),
     Judge(Judge),
     Bench(Bench),
@@ -65,7 +68,10 @@ impl Stage {
     /// `load`, `optimize`, `judge`, `bench` or `profile`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::LoadModel(_) | Self::LoadTokens(_) | Self::LoadRuntime(_) => "load",
+            Self::LoadModel(_)
+            | Self::LoadTokens(_)
+            | Self::LoadRuntime(_)
+            | Self::OpenDevice(_) => "load",
             Self::Optimize(_) => "optimize",
             Self::Judge(_) => "judge",
             Self::Bench(_) => "bench",
@@ -78,6 +84,7 @@ impl Stage {
             Self::LoadModel(load) => format!("load {}", load.written),
             Self::LoadTokens(tokens) => format!("tokenize {}", tokens.data),
             Self::LoadRuntime(runtime) => runtime.label(),
+            Self::OpenDevice(device) => device.label(),
             Self::Optimize(optimize) => optimize.label(),
             Self::Judge(judge) => judge.label(),
             Self::Bench(bench) => format!("bench {}", bench.setting),

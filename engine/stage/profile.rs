@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::job::{JobError, find_backend};
+use super::job::{JobError, find_backend, generator};
 use super::operators::{Call, phases};
 use super::trace;
 use super::{Artifact, Done, Setting};
-use crate::backend::{BackendError, Logits, OpEvent, OpenOptions};
+use crate::backend::{BackendError, Logits, OpEvent, OpenOptions, Runner};
 use crate::base::Digest;
 use crate::data::TokenFile;
 use crate::machine;
@@ -25,7 +25,7 @@ use crate::task::{Prompts, Requests, TensorInputs, in_types_of};
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileStage {
     pub variant: String,
-    pub backend: String,
+    pub backend: Runner,
     pub setting: Setting,
     /// Name of the data set the prompts come from.
     pub data: Option<String>,
@@ -73,7 +73,7 @@ const ENOUGH: Duration = Duration::from_secs(1);
 /// What a profile job looks at.
 pub(super) struct Subject<'a> {
     pub artifact: &'a Artifact,
-    pub backend: &'a str,
+    pub backend: &'a Runner,
     /// Folder with the tokens of the prompts; synthetic tokens when absent.
     pub tokens: Option<&'a Path>,
     /// Of a graph: what its requests are.
@@ -107,6 +107,7 @@ fn requests(
         threads: Some(subject.setting.threads),
         runtime: subject.runtime.map(Path::to_owned),
         profile: profile.map(Path::to_owned),
+        placement: subject.backend.placement.clone(),
     };
     let clock = Monotonic::start();
     let mut watch = Watch { clock: &clock, calls: Vec::new(), counted: false };
@@ -144,7 +145,7 @@ fn generation(
     watch: &mut Watch<'_>,
 ) -> Result<Vec<OpEvent>, JobError> {
     let artifact = subject.artifact;
-    let mut generator = find_backend(subject.backend)?.open(&artifact.path, artifact.kind, how)?;
+    let mut generator = generator(artifact, subject.backend, how)?;
     let length = request.prompt_tokens;
     let mut prompts = match subject.tokens {
         Some(folder) => {

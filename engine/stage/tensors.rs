@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job::{Done, JobError, Memory, find_backend, threads};
 use super::{Artifact, Setting};
-use crate::backend::{OpenOptions, Session};
+use crate::backend::{OpenOptions, Runner, Session};
 use crate::scenario::{Clock, Monotonic, StreamRules, single_stream_of_runs};
 use crate::task::{
     MetricRequest, PromptSource, Requests, TensorInputs, in_types_of, judge_tensors,
@@ -17,7 +17,7 @@ use crate::task::{
 #[serde(deny_unknown_fields)]
 pub struct TensorBench {
     pub artifact: Artifact,
-    pub backend: String,
+    pub backend: Runner,
     /// Shared library of the runtime, where the backend needs one.
     pub runtime: Option<PathBuf>,
     pub inputs: TensorInputs,
@@ -31,9 +31,9 @@ pub struct TensorBench {
 #[serde(deny_unknown_fields)]
 pub struct TensorJudge {
     pub variant: Artifact,
-    pub backend: String,
+    pub backend: Runner,
     /// `None` when the variant is its own reference.
-    pub reference: Option<(Artifact, String)>,
+    pub reference: Option<(Artifact, Runner)>,
     pub runtime: Option<PathBuf>,
     pub inputs: TensorInputs,
     /// Items to make where none are recorded, and their seed.
@@ -44,10 +44,10 @@ pub struct TensorJudge {
 
 fn open(
     artifact: &Artifact,
-    backend: &str,
+    backend: &Runner,
     how: &OpenOptions,
 ) -> Result<Box<dyn Session>, JobError> {
-    Ok(find_backend(backend)?.session(&artifact.path, artifact.kind, how)?)
+    Ok(find_backend(backend)?.session(&artifact.path, artifact.kind, &how.on(backend))?)
 }
 
 pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
