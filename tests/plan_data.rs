@@ -21,7 +21,16 @@ fn plan(folder: &Folder, source: &str, metrics: &str) -> Result<Plan, Problems> 
     let file = Path::new("t.yaml");
     let loaded = spec::parse(&text, file, &schema, &Overrides::default()).expect("a sound spec");
     let roots = vec![folder.path().to_owned()];
-    expand(&loaded, &Surroundings { roots, physical_cores: 1, logical_cores: 1 })
+    expand(
+        &loaded,
+        &Surroundings {
+            roots,
+            physical_cores: 1,
+            logical_cores: 1,
+            gpus: Err("none in this test".into()),
+            mock: false,
+        },
+    )
 }
 
 fn line(text: &str) -> String {
