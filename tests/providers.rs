@@ -190,6 +190,23 @@ fn keys_of_judgements_tell_devices_apart_and_leave_the_cpu_as_it_was() {
 }
 
 #[test]
+fn a_device_for_what_runs_on_the_cpu_only_is_a_problem_at_its_line() {
+    let house = House::new();
+    let loaded = load(&spec(&house, "  gpu: {device: cuda:0, stages: [{cast: {to: f16}}]}"));
+    let around = Surroundings {
+        roots: vec![house.folder.path().to_owned()],
+        physical_cores: 1,
+        logical_cores: 1,
+        gpus: Err("no driver".to_owned()),
+        mock: false,
+    };
+    let problems = expand(&loaded, &around).expect_err("candle runs it");
+    let [problem] = &problems.0[..] else { panic!("{problems:?}") };
+    assert_eq!((problem.code, problem.at.line), ("plan/no-device", Some(8)));
+    assert_eq!(problem.what, "backend `candle` runs on the CPU only");
+}
+
+#[test]
 fn a_plan_foresees_what_is_skipped_here() {
     let house = House::new();
     let loaded = load(&spec(&house, "  gpu: {device: cuda:0, stages: [{export: {format: onnx}}]}"));
