@@ -17,12 +17,11 @@ type Providers = Vec<ExecutionProviderDispatch>;
 /// machine is another question.
 pub fn built_in(placement: &Placement) -> Result<(), Unavailable> {
     match (placement.device, placement.tensorrt) {
-        (Device::Cpu | Device::Mock(_), _) => Ok(()),
         (Device::Cuda(_), Some(_)) if !cfg!(feature = "tensorrt") => {
             Err(Unavailable { feature: "tensorrt" })
         }
         (Device::Cuda(_), None) if !cfg!(feature = "cuda") => Err(Unavailable { feature: "cuda" }),
-        (Device::Cuda(_), _) => Ok(()),
+        (Device::Cpu | Device::Mock(_) | Device::Cuda(_), _) => Ok(()),
     }
 }
 

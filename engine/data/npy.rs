@@ -248,7 +248,8 @@ pub(crate) mod tests {
             ElementType::Bool => "|b1",
             other => unimplemented!("{other} in tests"),
         };
-        let dims: String = tensor.shape.iter().map(|dim| format!("{dim}, ")).collect();
+        let dims: Vec<String> = tensor.shape.iter().map(|dim| format!("{dim}, ")).collect();
+        let dims = dims.concat();
         let header =
             format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}), }}\n");
         file_of(&header, &tensor.bytes)

@@ -119,10 +119,10 @@ impl Tensor {
     /// A tensor of `dtype` from numbers that it can hold; others become the nearest it has, and for
     /// truth values everything but 0 is true. The caller gives as many as the shape demands.
     pub fn of_f64(dtype: ElementType, shape: Vec<usize>, values: &[f64]) -> Self {
-        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
         fn each<const N: usize>(values: &[f64], bytes: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
             values.iter().flat_map(|&value| bytes(value)).collect()
         }
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
         let bytes = match dtype {
             ElementType::F64 => each(values, f64::to_le_bytes),
             ElementType::F32 => each(values, |v| (v as f32).to_le_bytes()),

@@ -52,13 +52,11 @@ impl Builder<'_> {
         };
         let open = OpenDevice { runner: plan.runner.clone(), gpu };
         let id = open.id();
-        plan.device = Some(match self.step_named(&id) {
-            Some(step) => step,
-            None => {
-                let runtime = backend::of(&plan.runner).and_then(Backend::runtime);
-                let needs: Vec<StepIndex> = runtime.map(|_| self.runtime()).into_iter().collect();
-                self.push(id, Stage::OpenDevice(open), needs, Kind::Checkpoint)
-            }
-        });
+        let known = self.step_named(&id);
+        plan.device = Some(known.unwrap_or_else(|| {
+            let runtime = backend::of(&plan.runner).and_then(Backend::runtime);
+            let needs: Vec<StepIndex> = runtime.map(|_| self.runtime()).into_iter().collect();
+            self.push(id, Stage::OpenDevice(open), needs, Kind::Checkpoint)
+        }));
     }
 }

@@ -79,18 +79,15 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
     }
     let mut settings = Vec::new();
     if let Some(bench) = &spec.bench {
-        let runs: Vec<(Setting, Option<TensorInputs>)> = match &graph {
-            Some(graph) => {
-                let runs = builder.runs(graph).into_iter();
-                runs.map(|(setting, inputs)| (setting, Some(inputs))).collect()
-            }
-            None => {
-                builder.possible(bench);
-                tokens_of(bench, around).into_iter().map(|setting| (setting, None)).collect()
-            }
+        let runs: Vec<(Setting, Option<TensorInputs>)> = if let Some(graph) = &graph {
+            let runs = builder.runs(graph).into_iter();
+            runs.map(|(setting, inputs)| (setting, Some(inputs))).collect()
+        } else {
+            builder.possible(bench);
+            tokens_of(bench, around).into_iter().map(|setting| (setting, None)).collect()
         };
         settings = runs.iter().map(|(setting, _)| setting.clone()).collect();
-        builder.benches(bench, runs, source, random);
+        builder.benches(bench, &runs, source, random);
     }
     if !builder.problems.is_empty() {
         return Err(Problems(builder.problems));
@@ -554,7 +551,7 @@ impl Builder<'_> {
     fn benches(
         &mut self,
         bench: &BenchSpec,
-        runs: Vec<(Setting, Option<TensorInputs>)>,
+        runs: &[(Setting, Option<TensorInputs>)],
         source: StepIndex,
         random: bool,
     ) {
@@ -587,7 +584,7 @@ impl Builder<'_> {
         devices.dedup();
         needs.extend(devices);
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
-        for (setting, inputs) in &runs {
+        for (setting, inputs) in runs {
             let id = format!("bench/{}", setting.id());
             let stage = Bench {
                 setting: setting.clone(),
@@ -599,7 +596,7 @@ impl Builder<'_> {
             self.push(id, Stage::Bench(stage), needs.clone(), Kind::Checkpoint);
         }
         if let Some(asked) = &bench.profile {
-            self.profiles(asked, &runs, data.as_deref(), tokens);
+            self.profiles(asked, runs, data.as_deref(), tokens);
         }
     }
 

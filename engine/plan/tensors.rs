@@ -1,6 +1,6 @@
 //! Settings and inputs of a graph, from its signature, the matrix and recorded files.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::expand::{Builder, threads};
 use crate::base::Problem;
@@ -26,7 +26,7 @@ pub(super) struct Graph {
 
 impl Graph {
     /// The graph at `path`, or why its inputs cannot be made.
-    pub fn read(path: &PathBuf) -> Result<Self, String> {
+    pub fn read(path: &Path) -> Result<Self, String> {
         let model = OnnxModel::read(path).map_err(|error| error.to_string())?;
         let signature = model.facts().signature;
         let mut fills = Vec::new();

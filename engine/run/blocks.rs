@@ -264,21 +264,12 @@ fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: 
     let (artifact, setting, rules) = (artifact.clone(), setting.clone(), blocks.stage.rules);
     let backend = given.runners[name].clone();
     let runtime = given.runtimes.get(name).map(|(library, _)| library.clone());
-    match blocks.stage.inputs.clone() {
-        Some(inputs) => Job::BenchTensors(TensorBench {
-            artifact,
-            backend,
-            runtime,
-            inputs,
-            setting,
-            rules,
-            seed,
-        }),
-        None => {
-            let tokens = given.tokens.clone();
-            Job::Bench { artifact, backend, tokens, runtime, setting, rules, seed }
-        }
+    if let Some(inputs) = blocks.stage.inputs.clone() {
+        let bench = TensorBench { artifact, backend, runtime, inputs, setting, rules, seed };
+        return Job::BenchTensors(bench);
     }
+    let tokens = given.tokens.clone();
+    Job::Bench { artifact, backend, tokens, runtime, setting, rules, seed }
 }
 
 fn launch(

@@ -253,11 +253,11 @@ fn synthetic(plan: &Plan) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for step in &plan.steps {
         let new = match &step.stage {
-            Stage::Bench(Bench { inputs: Some(inputs), .. }) => made(inputs),
+            Stage::Bench(Bench { inputs: Some(inputs), .. })
+            | Stage::Judge(Judge { on: JudgeOn::Items { inputs, .. }, .. }) => made(inputs),
             Stage::Bench(bench) if bench.data.is_none() => {
                 vec!["prompts are seeded synthetic tokens, not text".into()]
             }
-            Stage::Judge(Judge { on: JudgeOn::Items { inputs, .. }, .. }) => made(inputs),
             _ => Vec::new(),
         };
         for note in new {

@@ -89,8 +89,8 @@ impl Setting {
                 // Names come from strangers and end up in file names.
                 let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
                 let short = |name: &str| name.chars().take(24).map(plain).collect::<String>();
-                let dims: String =
-                    dims.iter().map(|(name, size)| format!("-{}{size}", short(name))).collect();
+                let named = |(name, size): &(String, u32)| format!("-{}{size}", short(name));
+                let dims = dims.iter().map(named).collect::<Vec<_>>().concat();
                 format!("b{batch}{dims}-t{threads}")
             }
         }

@@ -82,17 +82,17 @@ mod tests {
         OpenDevice { runner: Runner { backend: "onnxruntime".into(), placement }, gpu }
     }
 
-    fn gpu(name: &str, driver: &str) -> Result<Gpu, String> {
-        Ok(Gpu { name: name.into(), driver: driver.into(), memory: 1 << 30 })
+    fn gpu(name: &str, driver: &str) -> Gpu {
+        Gpu { name: name.into(), driver: driver.into(), memory: 1 << 30 }
     }
 
     #[test]
     fn number_name_and_driver_of_a_device_are_in_its_digest() {
         let digests = [
-            on(Device::Cuda(0), gpu("H100", "550")).digest(),
-            on(Device::Cuda(1), gpu("H100", "550")).digest(),
-            on(Device::Cuda(0), gpu("H200", "550")).digest(),
-            on(Device::Cuda(0), gpu("H100", "560")).digest(),
+            on(Device::Cuda(0), Ok(gpu("H100", "550"))).digest(),
+            on(Device::Cuda(1), Ok(gpu("H100", "550"))).digest(),
+            on(Device::Cuda(0), Ok(gpu("H200", "550"))).digest(),
+            on(Device::Cuda(0), Ok(gpu("H100", "560"))).digest(),
             on(Device::Mock(0), Err("none".into())).digest(),
         ];
         for (i, digest) in digests.iter().enumerate() {

@@ -214,12 +214,11 @@ pub struct Requests<'a> {
 impl<'a> Requests<'a> {
     /// Requests of `batch` items. Recorded ones are drawn with replacement.
     pub fn open(inputs: &'a TensorInputs, batch: usize, seed: u64) -> Result<Self, RecordedError> {
-        let items = match &inputs.recorded {
-            Some(_) => Some(inputs.items(0, 0)?),
-            None => {
-                inputs.affordable(batch)?;
-                None
-            }
+        let items = if inputs.recorded.is_some() {
+            Some(inputs.items(0, 0)?)
+        } else {
+            inputs.affordable(batch)?;
+            None
         };
         if let Some(items) = items.as_ref().filter(|_| batch > 1) {
             side_by_side(&inputs.inputs, items)?;

@@ -132,7 +132,7 @@ impl Reader<'_> {
         if !path.is_dir() {
             return Ok(vec![(path.to_owned(), self.file(path)?)]);
         }
-        let entries = self.entries(path)?;
+        let entries = Self::entries(path)?;
         let is_input = |file: &PathBuf| number(file, "input_").is_some();
         if entries.iter().any(is_input) {
             return Ok(vec![(path.to_owned(), self.folder(&entries, path)?)]);
@@ -141,7 +141,7 @@ impl Reader<'_> {
         for entry in entries {
             let suffix = entry.extension().and_then(|e| e.to_str()).unwrap_or_default();
             if entry.is_dir() {
-                let files = self.entries(&entry)?;
+                let files = Self::entries(&entry)?;
                 if files.iter().any(is_input) {
                     let set = self.folder(&files, &entry)?;
                     sets.push((entry, set));
@@ -155,7 +155,7 @@ impl Reader<'_> {
     }
 
     /// What is in a folder, by number where names end in one, else by name.
-    fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>, RecordedError> {
+    fn entries(folder: &Path) -> Result<Vec<PathBuf>, RecordedError> {
         let failed = |source| RecordedError::Read { path: shown(folder), source };
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {

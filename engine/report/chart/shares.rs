@@ -53,17 +53,18 @@ pub fn draw(study: &Study) -> Result<Option<Chart>, ReportError> {
     }))
 }
 
-/// The types that take most over all bars.
+/// The types that take most of some bar: a bar whose largest piece had no colour would tell
+/// nothing.
 fn types(bars: &[Bar<'_>]) -> Vec<String> {
-    let mut sums: Vec<(String, f64)> = Vec::new();
+    let mut most: Vec<(String, f64)> = Vec::new();
     for row in bars.iter().flat_map(|(_, phase)| &phase.operators) {
-        match sums.iter_mut().find(|(name, _)| *name == row.name) {
-            Some((_, sum)) => *sum += row.share,
-            None => sums.push((row.name.clone(), row.share)),
+        match most.iter_mut().find(|(name, _)| *name == row.name) {
+            Some((_, share)) => *share = share.max(row.share),
+            None => most.push((row.name.clone(), row.share)),
         }
     }
-    sums.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    sums.into_iter().take(MOST_TYPES).map(|(name, _)| name).collect()
+    most.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    most.into_iter().take(MOST_TYPES).map(|(name, _)| name).collect()
 }
 
 fn row(
