@@ -5,6 +5,7 @@
 //! depend on a model, and any network.
 
 mod archive;
+mod items;
 mod npy;
 mod tensor;
 mod text;
@@ -13,6 +14,7 @@ mod tokens;
 #[cfg(test)]
 pub(crate) use archive::tests::archive as archive_of;
 pub use archive::{Archive, ArchiveError};
+pub use items::{ITEMS_FILE, ItemFile};
 #[cfg(test)]
 pub(crate) use npy::tests::npy_of;
 pub use npy::{NpyError, read_npy, read_npz};

@@ -33,6 +33,7 @@ mod quantize_dynamic;
 mod quantize_static;
 mod quantize_weights;
 mod rows;
+mod samples;
 mod session;
 
 /// Every pass, in the order in which the schema and `engine list` show them.

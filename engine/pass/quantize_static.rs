@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::calibration::{Rule, Samples, ranges, watch};
+use super::calibration::{Rule, ranges, watch};
 use super::files::copy_beside;
 use super::linear::idle;
 use super::qdq::{Formula, rewrite};
 use super::qdq_plan::{Plan, is_product, plan};
+use super::samples::Samples;
 use super::{Pass, PassError, PassJob, PassNotes, file_error};
 use crate::backend::{self, OpenOptions, onnxruntime};
 use crate::data::ElementType;
@@ -327,6 +328,7 @@ mod tests {
             let values: Vec<f32> = (0..count).map(value).collect();
             vec![(name.clone(), Tensor::of_f32(dims.clone(), &values))]
         };
+        let given = sample.clone();
         let job = PassJob {
             input: &model,
             kind: Kind::Onnx,
@@ -337,7 +339,7 @@ mod tests {
             progress: &|_| {},
         };
         let read: Params = serde_json::from_value(params.clone()).unwrap();
-        let notes = quantize(&job, &read, &Samples::new(4, sample.clone())).unwrap();
+        let notes = quantize(&job, &read, &Samples::new(4, move |at| Ok(given(at)))).unwrap();
         let how = OpenOptions { runtime: Some(library.clone()), ..OpenOptions::default() };
         let run = |graph: &Path| {
             let backend = backend::backend(onnxruntime::ID).unwrap();

@@ -60,7 +60,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
     let source = builder.model();
     let graph = if task == Task::Tensor { builder.graph() } else { None };
     for name in spec.variants.keys() {
-        builder.variant(name, source);
+        builder.variant(name, source, graph.as_ref());
     }
     if !builder.problems.is_empty() {
         return Err(Problems(builder.problems));
@@ -111,8 +111,8 @@ pub(super) struct Builder<'a> {
     built: IndexMap<String, VariantPlan>,
     /// The artifact kind each step leaves; meaningless for steps that leave no model.
     kinds: Vec<Kind>,
-    /// Digest of every item of the data sets that steps load.
-    items: IndexMap<String, Vec<Digest>>,
+    /// Digest of every item of the data sets that are used.
+    pub items: IndexMap<String, Vec<Digest>>,
     /// Of a model that can be read now, with its place.
     facts: Option<(PathBuf, ModelFacts)>,
     /// Longest sequence of the model in tokens, where it can be read now.
@@ -214,6 +214,11 @@ impl Builder<'_> {
     }
 
     pub fn missing(&mut self, pointer: &str, error: &SourceError) {
+        let told =
+            |known: &Problem| known.code == "plan/missing-file" && known.at.pointer == pointer;
+        if self.problems.iter().any(told) {
+            return;
+        }
         self.problem("plan/missing-file", pointer, error.to_string()).notes.push(
             "relative paths start at the working directory, then at the spec's folder and the folders above it"
                 .into(),
@@ -279,13 +284,13 @@ impl Builder<'_> {
 
     /// Builds the steps of `name` after those of the variant it starts from. `spec::check` has
     /// made sure that `from` has no cycles.
-    fn variant(&mut self, name: &str, source: StepIndex) -> VariantPlan {
+    fn variant(&mut self, name: &str, source: StepIndex, graph: Option<&Graph>) -> VariantPlan {
         if let Some(done) = self.built.get(name) {
             return done.clone();
         }
         let variant = &self.loaded.spec.variants[name];
         let mut plan = match &variant.from {
-            Some(from) => self.variant(from, source),
+            Some(from) => self.variant(from, source, graph),
             None => VariantPlan {
                 runner: Runner::default(),
                 device: None,
@@ -298,7 +303,7 @@ impl Builder<'_> {
             let pointer = format!("/variants/{name}/stages/{index}");
             let data = match stage.0.params.get("data").and_then(serde_json::Value::as_str) {
                 Some(data) => {
-                    if let Some(step) = self.calibration(data, &pointer, source) {
+                    if let Some(step) = self.calibration(data, &pointer, source, graph) {
                         Some(step)
                     } else {
                         sound = false;
@@ -340,12 +345,16 @@ impl Builder<'_> {
 
     /// The step that loads the data set a stage calibrates with; `None` with a problem when there
     /// can be none.
-    fn calibration(&mut self, data: &str, pointer: &str, source: StepIndex) -> Option<StepIndex> {
+    fn calibration(
+        &mut self,
+        data: &str,
+        pointer: &str,
+        source: StepIndex,
+        graph: Option<&Graph>,
+    ) -> Option<StepIndex> {
         if self.loaded.spec.model.task == Some(Task::Tensor) {
-            let what =
-                format!("a graph that is not about text cannot be calibrated on `{data}` yet");
-            self.problem("plan/impossible-chain", pointer, what);
-            return None;
+            // A graph that cannot be read was told of.
+            return self.recorded_items(data, graph?);
         }
         if self.loaded.spec.model.source.starts_with("random://") {
             let what = format!(

@@ -140,8 +140,8 @@ pub fn read_model(path: &Path) -> Result<Output, model::ModelError> {
 /// What a stored result is to later steps; `None` when it cannot be read.
 pub fn output_of(stage: &Stage, stored: &Stored) -> Option<Output> {
     match stage {
-        Stage::LoadTokens(_) => {
-            Some(Output::Tokens { folder: stored.path.clone(), digest: stored.digest })
+        Stage::LoadTokens(_) | Stage::LoadItems(_) => {
+            Some(Output::Data { folder: stored.path.clone(), digest: stored.digest })
         }
         Stage::LoadRuntime(load) => {
             let version = load.pin().map(|pin| pin.version);

@@ -13,7 +13,8 @@ use crate::task::Judged;
 #[derive(Debug, Clone)]
 pub enum Output {
     Model(Box<ModelOutput>),
-    Tokens {
+    /// A data set: its tokens or its items.
+    Data {
         folder: PathBuf,
         digest: Digest,
     },
@@ -51,9 +52,9 @@ impl Output {
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::Model(model) => Some(model.artifact.digest),
-            Self::Tokens { digest, .. }
-            | Self::Runtime { digest, .. }
-            | Self::Device { digest } => Some(*digest),
+            Self::Data { digest, .. } | Self::Runtime { digest, .. } | Self::Device { digest } => {
+                Some(*digest)
+            }
             Self::Judged(_) | Self::Measured => None,
         }
     }
@@ -85,6 +86,7 @@ pub fn recipe(
         Stage::LoadModel(load) => load.recipe(),
         Stage::LoadRuntime(runtime) => runtime.recipe(),
         Stage::LoadTokens(tokens) => Some(tokens.recipe(&inputs[0])),
+        Stage::LoadItems(items) => Some(items.recipe()),
         Stage::Optimize(optimize) => Some(optimize.recipe(inputs)),
         Stage::Judge(judge) => {
             let context = outputs[step.needs[0]].as_ref().and_then(Output::model);

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
+use super::StepIndex;
 use super::expand::{Builder, threads};
 use crate::base::Problem;
 use crate::base::suggest::closest;
 use crate::data::ElementType;
 use crate::model::signature::{Dim, Port};
-use crate::model::{OnnxModel, Signature};
+use crate::model::{Kind, OnnxModel, Signature};
 use crate::spec::Matrix;
-use crate::stage::{Setting, Work, find_file};
+use crate::stage::{LoadItems, Setting, Stage, Work, find_file};
 use crate::task::{
-    Fill, FreeDimensions, InputPort, OutputPort, Recorded, RecordedFile, Size, TensorInputs,
+    Fill, FreeDimensions, InputPort, Item, OutputPort, Recorded, RecordedFile, Size, TensorInputs,
     usual_size,
 };
 
@@ -198,8 +199,21 @@ impl Builder<'_> {
         self.expected.insert(name.to_owned(), recorded.has_expected());
         let (digest, take, seed) = (recorded.digest, data.take, data.seed);
         let path = std::path::absolute(&path).unwrap_or(path);
-        let recorded = Some(RecordedFile { path, digest, take, seed });
-        Some(TensorInputs { inputs, outputs, recorded })
+        let file = RecordedFile { path, digest, take, seed };
+        let items = recorded.items(&file).iter().map(Item::digest).collect();
+        self.items.insert(name.to_owned(), items);
+        Some(TensorInputs { inputs, outputs, recorded: Some(file) })
+    }
+
+    /// The step that leaves recorded items to calibrate on; `None` with a problem when there can be
+    /// none.
+    pub(super) fn recorded_items(&mut self, name: &str, graph: &Graph) -> Option<StepIndex> {
+        let id = format!("data/{name}");
+        if let Some(step) = self.step_named(&id) {
+            return Some(step);
+        }
+        let load = LoadItems { data: name.to_owned(), inputs: self.recorded(name, graph)? };
+        Some(self.push(id, Stage::LoadItems(load), Vec::new(), Kind::Checkpoint))
     }
 
     fn told_once(&mut self, code: &'static str, pointer: &str, what: String) {

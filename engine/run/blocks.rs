@@ -219,9 +219,7 @@ fn tokens_folder(blocks: &Blocks<'_>, state: &Progressed) -> Option<PathBuf> {
     let data = blocks.stage.data.as_ref()?;
     blocks.plan.steps.iter().zip(&state.outputs).find_map(|(step, output)| {
         match (&step.stage, output) {
-            (Stage::LoadTokens(load), Some(Output::Tokens { folder, .. }))
-                if load.data == *data =>
-            {
+            (Stage::LoadTokens(load), Some(Output::Data { folder, .. })) if load.data == *data => {
                 Some(folder.clone())
             }
             _ => None,

@@ -171,7 +171,7 @@ impl Profiles<'_> {
             return Ok(Err("there is no artifact".into()));
         };
         let tokens = step.needs.iter().find_map(|&need| match &outputs[need] {
-            Some(Output::Tokens { folder, .. }) => Some(folder.clone()),
+            Some(Output::Data { folder, .. }) => Some(folder.clone()),
             _ => None,
         });
         if tokens.is_none() && stage.data.is_some() && stage.inputs.is_none() {

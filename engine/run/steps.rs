@@ -144,6 +144,15 @@ impl Task<'_> {
         })
     }
 
+    /// The folder of the data set among what the step needs.
+    fn data(&self) -> Option<PathBuf> {
+        let mut needs = self.plan.steps[self.index].needs.iter();
+        needs.find_map(|&need| match &self.outputs[need] {
+            Some(Output::Data { folder, .. }) => Some(folder.clone()),
+            _ => None,
+        })
+    }
+
     fn build(
         &self,
         share: &dyn Fn(f64),
@@ -162,6 +171,7 @@ impl Task<'_> {
             Done::Tokenized { documents, tokens } => {
                 ("tokens", json!([format!("{documents} documents, {tokens} tokens")]))
             }
+            Done::ItemsRead { items } => ("items", json!([format!("{items} items")])),
             Done::Judged(judged) => {
                 let value = serde_json::to_value(&judged).expect("scores always serialize");
                 workspace.write_json(JUDGED_FILE, &value)?;
@@ -228,25 +238,18 @@ impl Task<'_> {
         match &step.stage {
             Stage::LoadModel(load) => load.job(out).expect("a recipe means that there is a job"),
             Stage::LoadTokens(tokens) => tokens.job(&model(0).artifact, out),
+            Stage::LoadItems(items) => items.job(out),
             Stage::Optimize(optimize) => {
-                let tokens = step.needs.iter().find_map(|&need| match &self.outputs[need] {
-                    Some(Output::Tokens { folder, .. }) => Some(folder.clone()),
-                    _ => None,
-                });
-                optimize.job(&model(0).artifact, tokens, runtime, out)
+                optimize.job(&model(0).artifact, self.data(), runtime, out)
             }
             Stage::Judge(judge) => {
                 let variant = model(0);
-                let tokens = step.needs.iter().find_map(|&need| match &self.outputs[need] {
-                    Some(Output::Tokens { folder, .. }) => Some(folder.clone()),
-                    _ => None,
-                });
                 let context = variant.facts.context_length;
                 let store = self.conditions.store;
                 let runs = |name: &str| runner(self.plan, self.outputs, store, name);
                 let own = (&variant.artifact, runs(&judge.variant));
                 let other = (&model(1).artifact, runs(&judge.reference));
-                judge.job(context, own, other, tokens, runtime)
+                judge.job(context, own, other, self.data(), runtime)
             }
             Stage::LoadRuntime(_) | Stage::OpenDevice(_) => {
                 unreachable!("runtimes and devices are provided, see `make`")

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::profile::{Subject, profile};
 use super::tensors::{self, TensorBench, TensorJudge};
-use super::{Artifact, Pin, Sabotage, Setting, hub, wheel};
+use super::{Artifact, Pin, Sabotage, Setting, hub, items, wheel};
 use crate::backend::{
     self, Assigned, Backend, Generator, OpenOptions, Runner, RuntimeFacts, onnxruntime,
 };
@@ -49,6 +49,8 @@ pub enum Job {
         tokens: Option<u32>,
         out: PathBuf,
     },
+    /// Splits recorded tensors into items, in the folder `out`.
+    ReadItems { inputs: TensorInputs, out: PathBuf },
     Pass {
         pass: String,
         params: serde_json::Value,
@@ -132,6 +134,9 @@ pub enum Done {
     Tokenized {
         documents: usize,
         tokens: usize,
+    },
+    ItemsRead {
+        items: usize,
     },
     Judged(Vec<Judged>),
     Benched {
@@ -251,6 +256,7 @@ impl Job {
                 }
                 tokenize(model, &texts, *tokens, out)
             }
+            Self::ReadItems { inputs, out } => items::read(inputs, out),
             Self::Pass { pass, params, input, data, runtime, out } => {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Artifact, Job, TensorJudge};
 use crate::backend::{self, Backend, Runner};
 use crate::store::{Input, Recipe};
-use crate::task::{JudgeJob, MetricRequest, TensorInputs};
+use crate::task::{JudgeJob, MetricRequest, RecordedFile, TensorInputs};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
@@ -60,11 +60,7 @@ impl Judge {
                 "stage": "judge tensors",
                 "metrics": self.metrics,
                 "inputs": inputs.inputs,
-                "recorded": inputs.recorded.as_ref().map(|file| json!({
-                    "digest": file.digest,
-                    "take": file.take,
-                    "seed": file.seed,
-                })),
+                "recorded": inputs.recorded.as_ref().map(RecordedFile::facts),
                 "synthetic": inputs.recorded.is_none().then(|| json!([synthetic, seed])),
             }),
         };

@@ -12,6 +12,7 @@ mod check;
 mod check_graph;
 mod device;
 pub mod hub;
+mod items;
 mod job;
 mod judge;
 mod load;
@@ -30,6 +31,7 @@ pub use artifact::Artifact;
 pub use bench::{Bench, Setting, Work};
 pub use check::{Placed, check};
 pub use device::OpenDevice;
+pub use items::LoadItems;
 pub use job::{Done, Job, JobError};
 pub use judge::{Judge, JudgeOn};
 pub use load::LoadModel;
@@ -46,6 +48,7 @@ pub use tokens::LoadTokens;
 pub enum Stage {
     LoadModel(LoadModel),
     LoadTokens(LoadTokens),
+    LoadItems(LoadItems),
     LoadRuntime(LoadRuntime),
     OpenDevice(OpenDevice),
     Optimize(Optimize),
@@ -70,6 +73,7 @@ impl Stage {
         match self {
             Self::LoadModel(_)
             | Self::LoadTokens(_)
+            | Self::LoadItems(_)
             | Self::LoadRuntime(_)
             | Self::OpenDevice(_) => "load",
             Self::Optimize(_) => "optimize",
@@ -83,6 +87,7 @@ impl Stage {
         match self {
             Self::LoadModel(load) => format!("load {}", load.written),
             Self::LoadTokens(tokens) => format!("tokenize {}", tokens.data),
+            Self::LoadItems(items) => format!("read {}", items.data),
             Self::LoadRuntime(runtime) => runtime.label(),
             Self::OpenDevice(device) => device.label(),
             Self::Optimize(optimize) => optimize.label(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::recorded::{Item, Recorded, RecordedError};
 use crate::base::Digest;
@@ -63,6 +64,13 @@ pub struct RecordedFile {
     pub digest: Digest,
     pub take: Option<u64>,
     pub seed: Option<u64>,
+}
+
+impl RecordedFile {
+    /// What it holds and which part of it is used, for keys: not where it lies.
+    pub fn facts(&self) -> Value {
+        json!({"digest": self.digest, "take": self.take, "seed": self.seed})
+    }
 }
 
 /// The rule of an input's synthetic numbers.

@@ -3,8 +3,8 @@
 //! A set is everything one run of the graph took and gave: an .npz archive with arrays named like
 //! inputs and outputs; an .npy or .pb file for a graph with one input; a folder with
 //! `input_0.pb`, `output_0.pb` and so on in the order of the graph, as ONNX keeps its test data; or
-//! a folder of such sets. Where the graph leaves its batch free, every row of a set is one item;
-//! otherwise the set is.
+//! a folder of such sets. Where the graph leaves its batch free, or fixes it to 1 and more rows were
+//! recorded, every row of a set is one item; otherwise the set is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::inputs::{InputPort, Named, OutputPort, RecordedFile, Size};
 use crate::base::Digest;
@@ -52,6 +52,17 @@ pub struct Item {
     /// In the order of the signature.
     pub inputs: Named,
     pub expected: Named,
+}
+
+impl Item {
+    /// Of what goes in: equal wherever and however it was recorded.
+    pub fn digest(&self) -> Digest {
+        let tensor = |(name, tensor): &(String, Tensor)| {
+            let bytes = Digest::of_bytes(&tensor.bytes).hex();
+            json!([name, tensor.dtype, tensor.shape, bytes])
+        };
+        Digest::of_json(&self.inputs.iter().map(tensor).collect())
+    }
 }
 
 /// What the files of a data set hold.
@@ -96,7 +107,7 @@ impl Recorded {
     }
 
     /// The items that `file` asks for: all, the first so many, or so many chosen with its seed.
-    pub(super) fn items(mut self, file: &RecordedFile) -> Vec<Item> {
+    pub fn items(mut self, file: &RecordedFile) -> Vec<Item> {
         if let Some(seed) = file.seed {
             self.items.shuffle(&mut Pcg64::seed_from_u64(seed));
         }
@@ -302,7 +313,7 @@ fn split(
                 "its batch is not its first dimension, so items cannot be told apart".into(),
             ));
         }
-        if port.is_batched() {
+        if has_rows(port, tensor) {
             let found = tensor.shape[0];
             if rows.is_some_and(|rows| rows != found) {
                 return Err(unfit(format!("it has {found} items, and an input before has others")));
@@ -310,6 +321,8 @@ fn split(
             rows = Some(found);
         }
     }
+    // With one item a run, outputs have one row for each run, whatever the graph calls them.
+    let one = !ports.iter().any(InputPort::is_batched);
     // An empty batch is an item too: the graph was run on it.
     let Some(rows) = rows.filter(|&rows| rows > 0) else {
         items.push(Item { inputs, expected: outputs });
@@ -317,12 +330,12 @@ fn split(
     };
     for row in 0..rows {
         let taken = ports.iter().zip(&inputs).map(|(port, (name, tensor))| {
-            let tensor = if port.is_batched() { row_of(tensor, row) } else { tensor.clone() };
+            let tensor = if has_rows(port, tensor) { row_of(tensor, row) } else { tensor.clone() };
             (name.clone(), tensor)
         });
         let of = |name: &str| wanted.iter().find(|port| port.name == name);
         let expected = outputs.iter().filter_map(|(name, tensor)| {
-            let batched = of(name)?.batched && tensor.shape.first() == Some(&rows);
+            let batched = (of(name)?.batched || one) && tensor.shape.first() == Some(&rows);
             let tensor = match (batched, rows) {
                 (true, _) => row_of(tensor, row),
                 (false, 1) => tensor.clone(),
@@ -336,6 +349,12 @@ fn split(
     Ok(())
 }
 
+/// Whether rows of the tensor belong to different items.
+fn has_rows(port: &InputPort, tensor: &Tensor) -> bool {
+    port.is_batched()
+        || port.shape.first() == Some(&Size::Fixed(1)) && tensor.shape.first() > Some(&1)
+}
+
 fn fits(port: &InputPort, tensor: &Tensor) -> Result<(), String> {
     if port.dtype != tensor.dtype {
         return Err(format!("it is {}, the graph takes {}", tensor.dtype, port.dtype));
@@ -344,11 +363,10 @@ fn fits(port: &InputPort, tensor: &Tensor) -> Result<(), String> {
         let (found, wanted) = (tensor.shape.len(), port.shape.len());
         return Err(format!("it has {found} dimensions, the graph takes {wanted}"));
     }
-    let wrong = port
-        .shape
-        .iter()
-        .zip(&tensor.shape)
-        .position(|(size, found)| matches!(size, Size::Fixed(size) if size != found));
+    let wrong = port.shape.iter().zip(&tensor.shape).enumerate().position(|(at, (size, found))| {
+        let rows = at == 0 && *size == Size::Fixed(1) && *found > 1;
+        matches!(size, Size::Fixed(size) if size != found) && !rows
+    });
     match wrong {
         None => Ok(()),
         Some(at) => {
@@ -478,6 +496,11 @@ mod tests {
         assert!(told(&[]).contains("the graph has 0 inputs"));
         let fixed = [input("x", F32, &[Size::Fixed(3), Size::Fixed(2)])];
         assert_eq!(Recorded::read(&path, &fixed, &[]).unwrap().items.len(), 1);
+        let single =
+            Recorded::read(&path, &[input("x", F32, &[Size::Fixed(1), Size::Fixed(2)])], &[]);
+        let items = single.unwrap().items;
+        assert_eq!(items.len(), 3);
+        assert_eq!(items[2].inputs[0].1, Tensor::of_f32(vec![1, 2], &[5.0, 6.0]));
         let text = root.join("x.txt");
         fs::write(&text, "1 2 3").unwrap();
         assert!(Recorded::read(&text, &fixed, &[]).unwrap_err().to_string().contains(".npz"));
