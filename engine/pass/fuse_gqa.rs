@@ -19,6 +19,7 @@ use crate::model::onnx::{
 /// Fuses every layer that fits. Gives what was done, or why nothing could be.
 pub fn fuse(model: &mut ModelProto) -> Result<Vec<String>, String> {
     let graph = model.graph.as_mut().ok_or("it has no graph")?;
+    whole(graph)?;
     let attention = attention(graph)?;
     let norms = skip_norms(graph);
     graph.drop_unused();
@@ -28,6 +29,37 @@ pub fn fuse(model: &mut ModelProto) -> Result<Vec<String>, String> {
         format!("{attention} attentions with rotary positions and cache as GroupQueryAttention"),
         format!("{norms} residual sums with their norm as SkipSimplifiedLayerNormalization"),
     ])
+}
+
+/// Inputs that an operator cannot do without. What is looked at below may be indexed up to there.
+const LEAST_INPUTS: &[(&str, usize)] = &[
+    ("Add", 2),
+    ("Attention", 3),
+    ("Gather", 2),
+    ("LessOrEqual", 2),
+    ("MatMul", 2),
+    ("RMSNormalization", 2),
+    ("Range", 3),
+    ("Reshape", 2),
+    ("RotaryEmbedding", 3),
+    ("Split", 1),
+    ("TensorScatter", 3),
+    ("Transpose", 1),
+    ("Unsqueeze", 2),
+];
+
+/// Every operator that is looked at has its inputs and an output.
+fn whole(graph: &GraphProto) -> Result<(), String> {
+    for node in graph.node.iter().filter(|node| node.set().is_empty()) {
+        let Some((op, least)) = LEAST_INPUTS.iter().find(|(op, _)| *op == node.op()) else {
+            continue;
+        };
+        if node.input.len() < *least || node.output.is_empty() {
+            let (found, label) = (node.input.len(), node.label());
+            return Err(format!("`{label}` has {found} inputs, and `{op}` needs {least}"));
+        }
+    }
+    Ok(())
 }
 
 /// One attention that fits, by the names of its values.
@@ -238,7 +270,7 @@ impl<'a> View<'a> {
             attention: at,
             reshape,
             packed: name(&split.input[0]),
-            parts: [0, 1, 2].map(|part| name(&split.output[part])),
+            parts: [&split.output[0], &split.output[1], &split.output[2]].map(name),
             past: [name(&keys.input[0]), name(&values.input[0])],
             present: [name(&keys.output[0]), name(&values.output[0])],
             cos: name(&query.input[1]),

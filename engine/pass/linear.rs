@@ -1,7 +1,10 @@
 //! The products of a graph with constant matrices: what weight quantization is about.
 
+use crate::data::ElementType;
 use crate::model::OnnxModel;
-use crate::model::onnx::{GraphProto, NodeProto, attribute_f32, attribute_int};
+use crate::model::onnx::{
+    GraphProto, NodeProto, TensorProto, attribute_f32, attribute_int, element_type, type_name,
+};
 
 /// A `MatMul` or `Gemm` of the main graph whose second factor is a constant matrix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,11 @@ pub struct Linear {
     pub bias: Option<String>,
 }
 
+/// Quantized products take and give f32: a graph that computes in another type needs others.
+fn is_f32(tensor: &TensorProto) -> bool {
+    tensor.data_type.and_then(element_type) == Some(ElementType::F32)
+}
+
 /// Every such product, and remarks on those that are of another form.
 pub fn linears(model: &OnnxModel, notes: &mut Vec<String>) -> Vec<Linear> {
     let graph = model.graph();
@@ -29,6 +37,9 @@ pub fn linears(model: &OnnxModel, notes: &mut Vec<String>) -> Vec<Linear> {
         let Some(weight) = node.input.get(1).filter(|w| graph.initializer(w).is_some()) else {
             continue;
         };
+        if node.output.is_empty() {
+            continue;
+        }
         match linear(graph, at, node, weight) {
             Ok(linear) => found.push(linear),
             Err(why) => notes.push(format!("`{}` stays as it is: {why}", node.label())),
@@ -38,10 +49,14 @@ pub fn linears(model: &OnnxModel, notes: &mut Vec<String>) -> Vec<Linear> {
 }
 
 fn linear(graph: &GraphProto, at: usize, node: &NodeProto, weight: &str) -> Result<Linear, String> {
-    let dims = graph.initializer(weight).map_or(&[][..], |tensor| &tensor.dims);
-    let &[first, second] = dims else {
-        return Err(format!("its constant `{weight}` has {} dimensions", dims.len()));
+    let tensor = graph.initializer(weight).ok_or("its matrix is no constant")?;
+    let &[first, second] = tensor.dims.as_slice() else {
+        return Err(format!("its constant `{weight}` has {} dimensions", tensor.dims.len()));
     };
+    if !is_f32(tensor) {
+        let found = tensor.data_type.and_then(type_name).unwrap_or("of an unknown type");
+        return Err(format!("its constant `{weight}` is {found}; only f32 is quantized"));
+    }
     let flag = |name: &str| attribute_int(node, name).unwrap_or(0) != 0;
     let factor = |name: &str| attribute_f32(node, name).unwrap_or(1.0);
     if flag("transA") || factor("alpha") != 1.0 {
@@ -68,8 +83,10 @@ pub fn tables(model: &OnnxModel, rows: i64) -> Vec<(usize, String)> {
         node.op() == "Gather"
             && node.set().is_empty()
             && attribute_int(node, "axis").unwrap_or(0) == 0
-            && node.input.first().and_then(|name| graph.initializer(name)).is_some_and(|tensor| {
-                tensor.dims.len() == 2 && tensor.dims[0] >= rows && tensor.dims[1] > 0
+            && (node.input.len(), node.output.len()) == (2, 1)
+            && graph.initializer(&node.input[0]).is_some_and(|tensor| {
+                let large = tensor.dims.len() == 2 && tensor.dims[0] >= rows && tensor.dims[1] > 0;
+                large && is_f32(tensor)
             })
     };
     let nodes = graph.node.iter().enumerate().filter(|(_, node)| fits(node));
