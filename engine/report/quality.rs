@@ -53,6 +53,8 @@ fn readings(
         "perplexity" => self::mean(quality, level, |own, reference| own - reference)
             .map(|nats| mapped(nats, f64::exp_m1)),
         "top1_agreement" | "cosine" => Some(mapped(mean, |agreement| 1.0 - agreement)),
+        // Decibels back to a share of the signal's power.
+        "snr" => Some(mapped(mean, |db| 10_f64.powf(-db / 10.0))),
         _ => Some(mean),
     };
     let value = if quality.metric == "perplexity" { mapped(mean, f64::exp) } else { mean };
