@@ -8,6 +8,7 @@ use super::judge::{Against, JudgeError, Judged, MetricRequest};
 use super::recorded::Item;
 use crate::backend::{BackendError, Session};
 use crate::data::{ElementType, Tensor};
+use crate::measure::MOST_DECIBELS;
 use crate::model::Signature;
 use crate::record::DocumentScore;
 
@@ -135,9 +136,6 @@ fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let length = (dot(a, a) * dot(b, b)).sqrt();
     if length > 0.0 { (dot(a, b) / length).clamp(-1.0, 1.0) } else { 0.0 }
 }
-
-/// Signal to noise of equal vectors, which no logarithm gives; rounding to f32 alone leaves 144 dB.
-const MOST_DECIBELS: f64 = 150.0;
 
 /// 10 log10 of the power of `reference` over that of the differences from it, in dB, between the
 /// negative of [`MOST_DECIBELS`] and it.
