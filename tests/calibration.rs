@@ -7,10 +7,14 @@ mod graph;
 #[path = "../examples/tiny_graph/pictures.rs"]
 mod pictures;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use engine::backend::{OpenOptions, backend};
+use engine::data::Tensor;
+use engine::model::Kind;
 use pictures::{PIXELS, npz};
 use serde_json::Value;
 use support::{House, PROJECT, ort_library};
@@ -45,7 +49,7 @@ data:
 variants:
   fp32: {{}}
   int8: {{stages: [{{quantize: {{method: static, data: calib}}}}]}}
-quality: {{metrics: [{{cosine: {{data: heldout}}}}, {{top1_agreement: {{data: heldout}}}}]}}
+quality: {{metrics: [{{cosine: {{data: heldout}}}}, {{top1_agreement: {{data: heldout}}}}, {{snr: {{data: heldout}}}}]}}
 bench:
   matrix: {{batch: [2], threads: [1]}}
   design: {{blocks: {{min: 2, max: 2}}, max_time: 1h, requests: {{warmup: 1, min: 2, max: 2, min_time: 0ms}}}}
@@ -73,6 +77,19 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// The different answers of the small classifier to the pictures that are judged on.
+fn answers(house: &House, library: &Path) -> BTreeSet<usize> {
+    let how = OpenOptions { runtime: Some(library.to_owned()), ..OpenOptions::default() };
+    let graph = house.folder.join("tiny.onnx");
+    let mut session = backend("onnxruntime").unwrap().session(&graph, Kind::Onnx, &how).unwrap();
+    let [_, (_, heldout)] = pictures::sets();
+    let shape = [&[heldout.len() / PIXELS], SHAPE.as_slice()].concat();
+    let outputs = session.run(&[("image".to_owned(), Tensor::of_f32(shape, &heldout))]).unwrap();
+    let scores = outputs[0].1.to_f64();
+    let largest = |row: &[f64]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+    scores.chunks_exact(10).map(largest).collect()
+}
+
 #[test]
 fn static_int8_is_calibrated_on_recorded_items_judged_and_measured() {
     let Some(library) = ort_library() else { return };
@@ -86,6 +103,10 @@ fn static_int8_is_calibrated_on_recorded_items_judged_and_measured() {
     assert_eq!(cosines.len(), 32);
     assert!(cosines.iter().all(|c| (0.97..1.0).contains(c)), "{cosines:?}");
     assert_eq!(mean(&scores(&record, "fp32", "cosine")), 1.0);
+    let snr = mean(&of("snr"));
+    assert!((20.0..60.0).contains(&snr), "{snr} dB");
+    assert_eq!(mean(&scores(&record, "fp32", "snr")), 150.0);
+    assert!(answers(&house, &library).len() >= 3, "pictures with one answer show no agreement");
     let steps = record["steps"].as_array().unwrap();
     let step = |id: &str| steps.iter().find(|step| step["id"] == id).unwrap();
     assert_eq!(step("data/calib")["state"], "done");

@@ -23,6 +23,8 @@ pub enum Unit {
     Plain,
     /// Natural logarithm units.
     Nats,
+    /// Ten times the decimal logarithm of a ratio of powers.
+    Decibels,
     /// A fraction between 0 and 1.
     Share,
 }
@@ -180,6 +182,14 @@ pub static METRICS: &[Metric] = &[
         definition: "Cosine of the angle between the floating outputs of variant and reference, all of an item as one vector; mean over items.",
     },
     Metric {
+        id: "snr",
+        unit: Unit::Decibels,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: TENSOR,
+        definition: "Signal to noise: 10 log10 of the sum of squares of the reference's floating outputs over that of the differences from it, within an item; from -150 to 150 dB, which equal outputs have; mean over items. Its loss is noise power over signal power.",
+    },
+    Metric {
         id: "max_abs_error",
         unit: Unit::Plain,
         better: Better::Lower,
@@ -196,6 +206,9 @@ pub static METRICS: &[Metric] = &[
         definition: "Mean absolute difference between the floating outputs of variant and reference within an item; mean over items.",
     },
 ];
+
+/// Signal to noise of equal outputs, which no logarithm gives; rounding to f32 alone leaves 144 dB.
+pub const MOST_DECIBELS: f64 = 150.0;
 
 /// The metric named `id`.
 pub fn metric(id: &str) -> Option<&'static Metric> {

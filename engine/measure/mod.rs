@@ -18,7 +18,7 @@ pub mod summary;
 pub mod verdict;
 
 pub use estimate::{Estimate, Method};
-pub use metric::{Better, METRICS, Metric, Unit, metric};
+pub use metric::{Better, METRICS, MOST_DECIBELS, Metric, Unit, metric};
 pub use sample::{Observed, Timeline};
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ fn scale(unit: Unit, value: f64) -> (f64, &'static str) {
         Unit::ItemsPerSecond => (1.0, "items/s"),
         Unit::Plain => (1.0, ""),
         Unit::Nats => (1.0, "nats"),
+        Unit::Decibels => (1.0, "dB"),
         Unit::Share => (0.01, "%"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::view::{QualityChange, QualityRow, Reading};
 use crate::measure::estimate::{exact, ratio_of_sums};
-use crate::measure::{Estimate, metric};
+use crate::measure::{Estimate, MOST_DECIBELS, metric};
 use crate::record::{DocumentScore, Quality, Record};
 
 pub fn rows(record: &Record, level: f64) -> Vec<QualityRow> {
@@ -53,6 +53,11 @@ fn readings(
         "perplexity" => self::mean(quality, level, |own, reference| own - reference)
             .map(|nats| mapped(nats, f64::exp_m1)),
         "top1_agreement" | "cosine" => Some(mapped(mean, |agreement| 1.0 - agreement)),
+        // Decibels back to a share of the signal's power.
+        "snr" => Some(mapped(mean, |db| match db {
+            db if db >= MOST_DECIBELS => 0.0,
+            db => 10_f64.powf(-db / 10.0),
+        })),
         _ => Some(mean),
     };
     let value = if quality.metric == "perplexity" { mapped(mean, f64::exp) } else { mean };

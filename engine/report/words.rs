@@ -177,6 +177,11 @@ fn quality_words(quality: &super::view::QualityChange) -> String {
             format::change(loss).trim_start_matches('+'),
             format::change_bounds(loss)
         ),
+        "snr" => format!(
+            "adds noise of {} {} of the signal's power",
+            format::change(loss).trim_start_matches('+'),
+            format::change_bounds(loss)
+        ),
         "max_abs_error" => {
             format!("strays by {} at most within an item", format::measured(loss, Unit::Plain))
         }

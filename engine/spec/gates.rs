@@ -50,6 +50,7 @@ pub(crate) fn metric(metric: GateMetric) -> (&'static str, bool) {
         GateMetric::Kl => ("kl", false),
         GateMetric::Top1Agreement => ("top1_agreement", false),
         GateMetric::Cosine => ("cosine", false),
+        GateMetric::Snr => ("snr", false),
         GateMetric::MaxAbsError => ("max_abs_error", false),
         GateMetric::MeanAbsError => ("mean_abs_error", false),
     }

@@ -44,7 +44,7 @@ impl Task {
     pub fn quality(self) -> &'static [&'static str] {
         match self {
             Self::TextGeneration => &["perplexity", "kl", "top1_agreement"],
-            Self::Tensor => &["top1_agreement", "cosine", "max_abs_error", "mean_abs_error"],
+            Self::Tensor => &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error"],
         }
     }
 

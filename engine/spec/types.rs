@@ -738,6 +738,7 @@ pub enum GateMetric {
     #[serde(rename = "top1_agreement")]
     Top1Agreement,
     Cosine,
+    Snr,
     MaxAbsError,
     MeanAbsError,
 }

@@ -8,6 +8,7 @@ use super::judge::{Against, JudgeError, Judged, MetricRequest};
 use super::recorded::Item;
 use crate::backend::{BackendError, Session};
 use crate::data::{ElementType, Tensor};
+use crate::measure::MOST_DECIBELS;
 use crate::model::Signature;
 use crate::record::DocumentScore;
 
@@ -118,6 +119,7 @@ fn score(
     let errors = || own.iter().zip(&other).map(|(a, b)| (a - b).abs());
     let (sum, reference_sum) = match metric {
         "cosine" => (cosine(&own, &other), 1.0),
+        "snr" => (snr(&own, &other), MOST_DECIBELS),
         "max_abs_error" => (errors().fold(0.0, f64::max), 0.0),
         _ => (errors().sum::<f64>() / own.len() as f64, 0.0),
     };
@@ -133,6 +135,17 @@ fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
     let length = (dot(a, a) * dot(b, b)).sqrt();
     if length > 0.0 { (dot(a, b) / length).clamp(-1.0, 1.0) } else { 0.0 }
+}
+
+/// 10 log10 of the power of `reference` over that of the differences from it, in dB, between the
+/// negative of [`MOST_DECIBELS`] and it.
+fn snr(own: &[f64], reference: &[f64]) -> f64 {
+    let noise: f64 = own.iter().zip(reference).map(|(a, b)| (a - b).powi(2)).sum();
+    if noise == 0.0 {
+        return MOST_DECIBELS;
+    }
+    let signal: f64 = reference.iter().map(|b| b * b).sum();
+    (10.0 * (signal / noise).log10()).clamp(-MOST_DECIBELS, MOST_DECIBELS)
 }
 
 /// Rows along the last dimension whose largest number stands at the same place; elements that are
@@ -219,7 +232,7 @@ mod tests {
         judged.documents.iter().map(|d| d.sum).collect()
     }
 
-    const ALL: [&str; 4] = ["cosine", "max_abs_error", "mean_abs_error", "top1_agreement"];
+    const ALL: [&str; 5] = ["cosine", "max_abs_error", "mean_abs_error", "top1_agreement", "snr"];
 
     #[test]
     fn scores_are_the_hand_computed_ones() {
@@ -262,6 +275,20 @@ mod tests {
         assert!(matches!(score("cosine", &[(&a, &b)], 0), Err(JudgeError::NoFloats { .. })));
         assert_eq!(cosine(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
         assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn signal_to_noise_is_in_decibels_between_its_bounds() {
+        // A difference of 0.5 beside a vector of length 5: 10 log10(25 / 0.25) = 20.
+        assert!((snr(&[3.0, 4.5], &[3.0, 4.0]) - 20.0).abs() < 1e-12);
+        assert!((snr(&[0.0, 10.0], &[0.0, 1.0]) + 20.0 * 9.0_f64.log10()).abs() < 1e-12);
+        assert_eq!(snr(&[3.0, 4.0], &[3.0, 4.0]), MOST_DECIBELS);
+        assert_eq!(snr(&[0.0], &[0.0]), MOST_DECIBELS);
+        assert_eq!(snr(&[1.0], &[0.0]), -MOST_DECIBELS);
+        assert_eq!(snr(&[1.0 + 1e-12], &[1.0]), MOST_DECIBELS);
+        let one = Tensor::of_f32(vec![1], &[1.0]);
+        let found = score("snr", &[(&one, &one)], 0).unwrap();
+        assert_eq!((found.sum, found.reference_sum), (MOST_DECIBELS, MOST_DECIBELS));
     }
 
     #[test]

@@ -76,6 +76,12 @@ pub static METRICS: &[QualityMetric] = &[
         positions: false,
     },
     QualityMetric {
+        id: "snr",
+        about: "power of the reference variant's outputs over that of the differences from them, in dB, at most 150, mean over items",
+        tasks: &[TENSOR],
+        positions: false,
+    },
+    QualityMetric {
         id: "max_abs_error",
         about: "largest difference of a graph's outputs from the reference variant's, mean over items",
         tasks: &[TENSOR],

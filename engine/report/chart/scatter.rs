@@ -81,6 +81,7 @@ fn quality_axis(metric: &str) -> String {
         "perplexity" => "perplexity change".into(),
         "top1_agreement" => "top-1 disagreement".into(),
         "cosine" => "1 − cosine".into(),
+        "snr" => "noise over signal".into(),
         other => metric_name(other),
     }
 }

@@ -198,6 +198,7 @@ fn quality_short(study: &Study) -> &'static str {
         Some("top1_agreement") => "Δ top-1",
         Some("kl") => "KL",
         Some("cosine") => "1 − cos",
+        Some("snr") => "noise",
         Some("max_abs_error") => "max error",
         Some("mean_abs_error") => "mean error",
         _ => "quality",
@@ -209,6 +210,7 @@ fn quality_title(study: &Study) -> String {
         Some("perplexity") => "perplexity change".into(),
         Some("top1_agreement") => "top-1 disagreement".into(),
         Some("cosine") => "1 − cosine".into(),
+        Some("snr") => "noise over signal".into(),
         Some(id) => metric_name(id),
         None => "quality".into(),
     }

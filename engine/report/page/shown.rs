@@ -38,6 +38,7 @@ pub fn metric_name(id: &str) -> String {
         "model_size" => "model size".into(),
         "kl" => "KL divergence".into(),
         "top1_agreement" => "top-1 agreement".into(),
+        "snr" => "signal to noise".into(),
         "max_abs_error" => "largest error".into(),
         "mean_abs_error" => "mean error".into(),
         other => other.into(),
@@ -122,7 +123,7 @@ pub(super) fn loss(id: &str, e: &Estimate) -> Shown {
     }
     let text = format::change(e);
     let text = match id {
-        "top1_agreement" | "cosine" => text.trim_start_matches('+').to_owned(),
+        "top1_agreement" | "cosine" | "snr" => text.trim_start_matches('+').to_owned(),
         _ => text,
     };
     let bounds = if e.low < e.high { format::change_bounds(e) } else { String::new() };
