@@ -174,6 +174,10 @@ fn the_shipped_graph_and_pictures_are_what_the_program_makes() {
     }
 }
 
+/// Digits that are calibrated on, and those that are judged on.
+const CALIB: usize = 100;
+const HELDOUT: usize = 1000;
+
 /// Real digits on a graph that takes one at a time.
 #[test]
 fn digits_stay_what_they_are_in_static_int8() {
@@ -184,8 +188,6 @@ fn digits_stay_what_they_are_in_static_int8() {
         eprintln!("skipped: no file {}", images.display());
         return;
     };
-    const CALIB: usize = 100;
-    const HELDOUT: usize = 1000;
     let mut idx = vec![0; 16 + (CALIB + HELDOUT) * PIXELS];
     flate2::read::GzDecoder::new(packed).read_exact(&mut idx).unwrap();
     let digits: Vec<f32> = idx[16..].iter().map(|&byte| f32::from(byte)).collect();

@@ -42,7 +42,7 @@ fn picture(generator: &mut Pcg64) -> Vec<f32> {
 ///
 /// Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 pub fn npz(name: &str, shape: &[usize], values: &[f32]) -> ZipResult<Vec<u8>> {
-    let dims: String = shape.iter().map(|dim| format!("{dim}, ")).collect();
+    let dims = shape.iter().map(|dim| format!("{dim}, ")).collect::<Vec<_>>().concat();
     let dict =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
     // Magic, version and length take ten bytes; the data begin at a multiple of 64.
