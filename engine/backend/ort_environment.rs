@@ -74,8 +74,12 @@ pub fn builder(model: &OnnxModel, how: &OpenOptions) -> Result<SessionBuilder, B
             Some(GraphLevel::All) | None => GraphOptimizationLevel::All,
         };
         let mut builder = Session::builder(environment)?.with_optimization_level(level)?;
-        if let Some(threads) = asked.threads.or(how.threads) {
+        // What was asked for by the setting is what its numbers are shown under.
+        if let Some(threads) = how.threads.or(asked.threads) {
             builder = builder.with_intra_threads(threads as usize)?;
+        }
+        if !asked.without.is_empty() {
+            builder = builder.with_disabled_optimizers(asked.without.join(";"))?;
         }
         if let Some(threads) = asked.inter_threads {
             builder = builder.with_inter_threads(threads as usize)?;
@@ -108,10 +112,15 @@ pub fn session(model: &OnnxModel, how: &OpenOptions) -> Result<Session, BackendE
         .map_err(|error| open_error(&model.path, error.to_string()))
 }
 
-/// Ends profiling of a session opened with [`OpenOptions::profile`].
-pub fn end_profile(session: &mut Session, hints: &Hints) -> Result<Vec<OpEvent>, BackendError> {
+/// Ends profiling of a session opened with [`OpenOptions::profile`]
+/// that has made `runs` runs.
+pub fn end_profile(
+    session: &mut Session,
+    hints: &Hints,
+    runs: usize,
+) -> Result<Vec<OpEvent>, BackendError> {
     let file = session.end_profiling().map_err(run_error)?;
-    ort_profile::read(Path::new(&file), hints).map_err(run_error)
+    ort_profile::read(Path::new(&file), hints, runs).map_err(run_error)
 }
 
 pub fn open_error(artifact: &Path, why: String) -> BackendError {

@@ -29,6 +29,7 @@ pub struct OrtGenerator {
     batch: usize,
     /// What the graph tells about its nodes, where it was opened to be profiled.
     profiled: Option<Hints>,
+    runs: usize,
 }
 
 /// Buffers that the graph reads and writes in place: one for each `past_key_values` input.
@@ -74,6 +75,7 @@ impl OrtGenerator {
             capacity: how.capacity,
             position: 0,
             batch: 0,
+            runs: 0,
             profiled: how.profile.is_some().then(|| Hints::of(&model)),
         })
     }
@@ -147,6 +149,7 @@ impl OrtGenerator {
         let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
         let ids = Tensor::from_array((shape, ids)).map_err(run_error)?;
         self.binding.bind_input("input_ids", &ids).map_err(run_error)?;
+        self.runs += 1;
         let outputs = self.session.run_binding(&self.binding).map_err(run_error)?;
         let logits = outputs.get(LOGITS).ok_or_else(|| run_error("it gave no logits"))?;
         if let Ok((_, values)) = logits.try_extract_tensor::<f32>() {
@@ -175,7 +178,14 @@ impl Cache {
             }
             match outlet.dtype() {
                 ValueType::Tensor { ty, shape, .. } if shape.len() == 4 => {
-                    found = Some((*ty, shape[1], shape[3]));
+                    let layout = (*ty, shape[1], shape[3]);
+                    if layout.1 < 1 || layout.2 < 1 || found.is_some_and(|known| known != layout) {
+                        return Err(format!(
+                            "the cache `{}` has another number or size of heads than the others",
+                            outlet.name()
+                        ));
+                    }
+                    found = Some(layout);
                 }
                 other => return Err(format!("`{}` is {other}", outlet.name())),
             }
@@ -262,6 +272,6 @@ impl Generator for OrtGenerator {
 
     fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {
         let hints = self.profiled.take().ok_or(BackendError::Unprofiled { backend: ID })?;
-        end_profile(&mut self.session, &hints)
+        end_profile(&mut self.session, &hints, self.runs)
     }
 }

@@ -27,6 +27,10 @@ pub enum ProfileError {
     Parse(#[from] serde_json::Error),
     #[error("the runtime's profile has no runs in it")]
     NoRuns,
+    #[error(
+        "the runtime's profile holds {found} of {made} runs: it keeps a limited number of events"
+    )]
+    Cut { found: usize, made: usize },
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -52,24 +56,39 @@ struct Args {
     parameter_size: Value,
 }
 
-/// The kernels in the profile at `path`, call by call.
-pub fn read(path: &Path, hints: &Hints) -> Result<Vec<OpEvent>, ProfileError> {
-    parse(&read_bounded(path, LONGEST)?, hints)
+/// The kernels in the profile at `path` of a session that has made `made` runs, call by call.
+pub fn read(path: &Path, hints: &Hints, made: usize) -> Result<Vec<OpEvent>, ProfileError> {
+    let raw: Vec<Raw> = serde_json::from_slice(&read_bounded(path, LONGEST)?)?;
+    let found = runs(&raw).len();
+    if found > 0 && found < made {
+        return Err(ProfileError::Cut { found, made });
+    }
+    kernels(&raw, hints)
 }
 
-fn parse(bytes: &[u8], hints: &Hints) -> Result<Vec<OpEvent>, ProfileError> {
-    let raw: Vec<Raw> = serde_json::from_slice(bytes)?;
+/// Begin and end of each run.
+fn runs(raw: &[Raw]) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = raw
         .iter()
         .filter(|event| event.cat == "Session" && event.name == "model_run")
         .map(|event| (nanos(event.ts), nanos(event.ts.saturating_add(event.dur))))
         .collect();
     runs.sort_unstable();
+    runs
+}
+
+#[cfg(test)]
+fn parse(bytes: &[u8], hints: &Hints) -> Result<Vec<OpEvent>, ProfileError> {
+    kernels(&serde_json::from_slice::<Vec<Raw>>(bytes)?, hints)
+}
+
+fn kernels(raw: &[Raw], hints: &Hints) -> Result<Vec<OpEvent>, ProfileError> {
+    let runs = runs(raw);
     if runs.is_empty() {
         return Err(ProfileError::NoRuns);
     }
     let mut threads: Vec<(i64, Vec<OpEvent>)> = Vec::new();
-    for event in &raw {
+    for event in raw {
         let Some(name) = event.name.strip_suffix(KERNEL).filter(|_| event.cat == "Node") else {
             continue;
         };

@@ -19,6 +19,7 @@ pub struct OrtSession {
     signature: Signature,
     /// What the graph tells about its nodes, where it was opened to be profiled.
     profiled: Option<Hints>,
+    runs: usize,
 }
 
 impl OrtSession {
@@ -26,7 +27,7 @@ impl OrtSession {
         let model = OnnxModel::read(artifact)?;
         let profiled = how.profile.is_some().then(|| Hints::of(&model));
         let signature = model.facts().signature;
-        Ok(Self { session: session(&model, how)?, signature, profiled })
+        Ok(Self { session: session(&model, how)?, signature, profiled, runs: 0 })
     }
 }
 
@@ -42,6 +43,7 @@ impl Session for OrtSession {
         }
         let names: Vec<String> =
             self.session.outputs().iter().map(|outlet| outlet.name().to_owned()).collect();
+        self.runs += 1;
         let outputs = self.session.run(given).map_err(run_error)?;
         let mut out = Vec::with_capacity(names.len());
         for name in names {
@@ -55,7 +57,7 @@ impl Session for OrtSession {
 
     fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {
         let hints = self.profiled.take().ok_or(BackendError::Unprofiled { backend: ID })?;
-        end_profile(&mut self.session, &hints)
+        end_profile(&mut self.session, &hints, self.runs)
     }
 }
 

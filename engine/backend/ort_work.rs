@@ -27,6 +27,8 @@ pub struct Hint {
     pub bits: Option<u64>,
     /// Level 4 lets a kernel multiply in 8 bits.
     pub accuracy_level: Option<i64>,
+    /// Bytes of the scales and zero points of packed weights.
+    pub scales: Option<u64>,
     /// Dimensions of the constant second operand.
     pub weights: Option<Vec<u64>>,
 }
@@ -48,6 +50,14 @@ impl Hints {
             Hint {
                 bits: attribute_int(node, "bits").and_then(|bits| u64::try_from(bits).ok()),
                 accuracy_level: attribute_int(node, "accuracy_level"),
+                scales: attribute_int(node, "block_size").map(|_| {
+                    let small = node.input.iter().skip(2).filter_map(|name| {
+                        let tensor = model.graph().initializer(name)?;
+                        let element = crate::model::onnx::element_type(tensor.data_type?)?;
+                        Some(tensor.elements().saturating_mul(element.bytes() as u64))
+                    });
+                    small.fold(0, u64::saturating_add)
+                }),
                 weights,
             }
         };
@@ -107,15 +117,38 @@ pub fn work(
         | "MatMulIntegerToFloat"
         | "QLinearMatMul"
         | "QGemm" => product(inputs, outputs, parameters, Arithmetic::Int8, Width::Bits(8)),
+        // One scale of 32 bits for each block, which the session does not always name.
         "MatMulNBits" => {
+            let scales = hint.and_then(|hint| hint.scales).unwrap_or(0);
             let int8 = hint.and_then(|hint| hint.accuracy_level) == Some(4);
             let arithmetic = if int8 { Arithmetic::Int8 } else { Arithmetic::F32 };
             let width = hint.and_then(|hint| hint.bits).map_or(Width::Unknown, Width::Bits);
-            product(inputs, outputs, None, arithmetic, width)
+            let work = product(inputs, outputs, None, arithmetic, width)?;
+            Some(Work { bytes: work.bytes.map(|bytes| bytes.saturating_add(scales)), ..work })
         }
         "Conv" | "FusedConv" => convolution(inputs, outputs, Arithmetic::F32, hint),
         "ConvInteger" | "QLinearConv" => convolution(inputs, outputs, Arithmetic::Int8, hint),
-        "GroupQueryAttention" | "MultiHeadAttention" | "Attention" => attention(inputs, outputs),
+        "GroupQueryAttention" | "MultiHeadAttention" => attention(inputs, outputs),
+        // The runtime's own operator of this name also projects; the standard one has one row of
+        // values more than of keys.
+        "Attention" if inputs.len() > 2 && inputs[1].dims.len() >= 3 => attention(inputs, outputs),
+        // What these do inside follows from no shape at hand.
+        "Attention"
+        | "LSTM"
+        | "GRU"
+        | "RNN"
+        | "ConvTranspose"
+        | "Einsum"
+        | "QAttention"
+        | "TreeEnsembleClassifier"
+        | "TreeEnsembleRegressor"
+        | "TreeEnsemble"
+        | "TopK"
+        | "NonMaxSuppression"
+        | "DynamicQuantizeLSTM"
+        | "DeformConv"
+        | "STFT"
+        | "DFT" => None,
         _ => {
             let operations = outputs.first().map_or(0, Shaped::elements);
             Some(Work { operations, ..moved(all(inputs).saturating_add(all(outputs))) })
@@ -234,7 +267,7 @@ mod tests {
 
     #[test]
     fn packed_weights_have_the_bits_of_the_graph() {
-        let hint = Hint { bits: Some(4), accuracy_level: Some(4), weights: None };
+        let hint = Hint { bits: Some(4), accuracy_level: Some(4), scales: None, weights: None };
         let inputs = [shaped("float", &[1, 1, 2048]), shaped("float", &[8192 * 64])];
         let outputs = [shaped("float", &[1, 1, 8192])];
         let found = work("MatMulNBits", &inputs, &outputs, Some(0), Some(&hint)).unwrap();

@@ -256,7 +256,15 @@ impl<'a> Work<'a> {
         for port in inputs {
             let name = port.name.clone().unwrap_or_default();
             let is_constant = self.model.graph().initializer(&name).is_some();
-            if self.is_f32(&name) && !is_constant && !self.keeps(&name) {
+            // A body that reads an input goes on in f32, and so the input stays.
+            let captured = self
+                .model
+                .graph()
+                .node
+                .iter()
+                .flat_map(NodeProto::bodies)
+                .any(|body| body.captured().contains(&name.as_str()));
+            if self.is_f32(&name) && !is_constant && !captured && !self.keeps(&name) {
                 retype(port, code);
                 self.halved.insert(name);
             }

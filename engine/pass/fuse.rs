@@ -43,7 +43,7 @@ impl Pass for Fuse {
     }
 
     fn epoch(&self) -> u32 {
-        1
+        2
     }
 
     fn about(&self) -> &'static str {

@@ -13,7 +13,7 @@ use crate::model::onnx::build::MICROSOFT;
 use crate::model::onnx::edit::Names;
 use crate::model::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_f32, attribute_int,
-    attribute_ints, inline_bytes,
+    attribute_ints, attribute_text, inline_bytes,
 };
 
 /// Fuses every layer that fits. Gives what was done, or why nothing could be.
@@ -149,7 +149,7 @@ fn attention(graph: &mut GraphProto) -> Result<usize, String> {
     let present: HashSet<&String> = layers.iter().flat_map(|layer| &layer.present).collect();
     let mut at = 0;
     graph.node.retain(|node| {
-        let scatter = node.op() == "TensorScatter" && present.contains(&node.output[0]);
+        let scatter = standard(node, "TensorScatter") && present.contains(&node.output[0]);
         let keep = !gone.contains(&at) && !scatter;
         at += 1;
         keep
@@ -263,7 +263,19 @@ impl<'a> View<'a> {
             return Err("queries, keys and values are not parts of one packed projection".into());
         }
         self.causal(mask, &query.input[3], &keys.input[2], total)?;
+        for scatter in [keys, values] {
+            let mode = attribute_text(scatter, "mode").unwrap_or("linear");
+            if attribute_int(scatter, "axis").unwrap_or(-2) != 2 || mode != "linear" {
+                return Err("its cache is written along another dimension or in a ring".into());
+            }
+        }
+        if values.input[2] != keys.input[2] || !input(4).is_empty() || !input(5).is_empty() {
+            return Err("keys and values are written at different places".into());
+        }
         let out = self.only_user(&node.output[0], "Transpose")?;
+        if attribute_ints(&self.graph.node[out], "perm") != Some(&[0, 2, 1, 3]) {
+            return Err("its heads are merged in another order".into());
+        }
         let reshape = self.only_user(&self.graph.node[out].output[0], "Reshape")?;
         let name = |name: &String| name.clone();
         Ok(Layer {
@@ -313,7 +325,11 @@ fn skip_norms(graph: &mut GraphProto) -> usize {
             }
             let Ok(add) = seen.maker(&norm.input[0], "Add") else { continue };
             if add.input.iter().all(|value| stream.contains(value.as_str())) {
-                pairs.push((at, seen.makers[add.output[0].as_str()]));
+                let Some(&made) = seen.makers.get(norm.input[0].as_str()) else { continue };
+                // One fused node gives the sum; a second norm of it stays as it is.
+                if pairs.iter().all(|&(_, known)| known != made) {
+                    pairs.push((at, made));
+                }
             }
         }
     }

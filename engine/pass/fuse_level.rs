@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{PassError, PassJob};
 use crate::backend::{OpenOptions, optimize};
 use crate::model::OnnxModel;
-use crate::model::onnx::session_options::GraphLevel;
+use crate::model::onnx::session_options::{GraphLevel, METADATA_KEY, SessionOptions};
 use crate::model::onnx::{ModelProto, OnnxFacts};
 
 /// Which of the runtime's fusions are left out.
@@ -59,6 +59,15 @@ pub fn optimized(
     if !off.is_empty() {
         notes.push(format!("left out: {}", off.join(", ")));
     }
+    // A session would go on optimizing where this left off, and something else would be timed.
+    let asked = SessionOptions {
+        graph_level: Some(level),
+        without: off.iter().map(|&name| name.to_owned()).collect(),
+        ..SessionOptions::default()
+    };
+    let asked = asked.over(&SessionOptions::of(&before)?);
+    after.proto.set_metadata(METADATA_KEY, &asked.text());
+    notes.push(format!("sessions optimize it up to level `{}` too", level.name()));
     if level == GraphLevel::All {
         let features = features().join(", ");
         notes.push(format!(

@@ -101,9 +101,22 @@ pub fn named(node: &NodeProto, patterns: &[String]) -> bool {
 
 /// Patterns that fit no node, which is hardly ever meant.
 pub fn idle<'a>(graph: &GraphProto, patterns: &'a [String]) -> Vec<&'a str> {
+    idle_among(&graph.node.iter().collect::<Vec<_>>(), patterns)
+}
+
+/// Patterns that fit none of the products and tables whose weights could be quantized.
+pub fn idle_weights<'a>(model: &OnnxModel, patterns: &'a [String]) -> Vec<&'a str> {
+    let products = linears(model, &mut Vec::new()).into_iter().map(|product| product.node);
+    let lookups = tables(model, 1).into_iter().map(|(at, _)| at);
+    let nodes: Vec<&NodeProto> =
+        products.chain(lookups).map(|at| &model.graph().node[at]).collect();
+    idle_among(&nodes, patterns)
+}
+
+fn idle_among<'a>(nodes: &[&NodeProto], patterns: &'a [String]) -> Vec<&'a str> {
     let fits = |pattern: &&String| {
         let alone = std::slice::from_ref(*pattern);
-        !graph.node.iter().any(|node| named(node, alone))
+        !nodes.iter().any(|node| named(node, alone))
     };
     patterns.iter().filter(fits).map(String::as_str).collect()
 }

@@ -220,12 +220,17 @@ impl<'a> Planner<'a> {
 
     fn choose(&mut self, index: usize, chosen: Chosen) {
         let node = &self.graph.node[index];
+        let output = if node.op() == "Conv" {
+            // Without rounding behind it the runtime would compute it in floats all the same.
+            let Some(output) = self.result(node) else { return };
+            Some(output)
+        } else {
+            None
+        };
         for &at in &chosen.activations {
             self.plan.activations.entry(node.input[at].clone()).or_insert(Scale::Own);
         }
-        if node.op() == "Conv"
-            && let Some(output) = self.result(node)
-        {
+        if let Some(output) = output {
             self.plan.activations.entry(output).or_insert(Scale::Own);
         }
         self.plan.nodes.insert(index, chosen);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::copy_beside;
-use super::linear::{Linear, idle, linears, named, tables};
+use super::linear::{Linear, idle_weights, linears, named, tables};
 use super::matrix::{Matrix, transpose};
 use super::{Pass, PassError, PassJob, PassNotes};
 use crate::data::ElementType::{F32, I8};
@@ -124,8 +124,10 @@ impl Pass for QuantizeDynamic {
                 "dynamic quantization needs operator set 11 or later of `ai.onnx`".into(),
             ));
         }
-        if let Some(pattern) = idle(model.graph(), &params.exclude).first() {
-            return Err(failed(format!("`exclude` names `{pattern}`, which fits no node")));
+        if let Some(pattern) = idle_weights(&model, &params.exclude).first() {
+            return Err(failed(format!(
+                "`exclude` names `{pattern}`, which fits nothing that could be quantized"
+            )));
         }
         let mut notes = Vec::new();
         let mut products = linears(&model, &mut notes);

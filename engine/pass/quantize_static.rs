@@ -165,6 +165,11 @@ impl Pass for QuantizeStatic {
         super::graph_only("quantize` with method `static", kind)
     }
 
+    fn facts(&self, _params: &Value) -> Value {
+        // Ranges come from running the graph, and kernels differ between processors.
+        json!({"cpu": super::fuse_level::features()})
+    }
+
     fn runtime(&self, _params: &Value) -> bool {
         true
     }

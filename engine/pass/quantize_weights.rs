@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::blocks::Grid;
 use super::files::copy_beside;
-use super::linear::{Linear, idle, linears, named, tables};
+use super::linear::{Linear, idle_weights, linears, named, tables};
 use super::matrix::Matrix;
 use super::{Pass, PassError, PassJob, PassNotes};
 use crate::data::ElementType::{F32, U8};
@@ -68,7 +68,7 @@ impl Pass for QuantizeWeights {
     }
 
     fn epoch(&self) -> u32 {
-        1
+        2
     }
 
     fn about(&self) -> &'static str {
@@ -133,8 +133,10 @@ impl Pass for QuantizeWeights {
         let failed =
             |what: String| PassError::Graph { path: job.input.display().to_string(), what };
         for (key, patterns) in [("exclude", &params.exclude), ("eight_bit", &params.eight_bit)] {
-            if let Some(pattern) = idle(model.graph(), patterns).first() {
-                return Err(failed(format!("`{key}` names `{pattern}`, which fits no node")));
+            if let Some(pattern) = idle_weights(&model, patterns).first() {
+                return Err(failed(format!(
+                    "`{key}` names `{pattern}`, which fits nothing that could be quantized"
+                )));
             }
         }
         let mut notes = Vec::new();
@@ -180,6 +182,11 @@ impl Pass for QuantizeWeights {
                 if let Some(nodes) = work.lookup(at, &table, grid)? {
                     replaced.insert(at, nodes);
                     rows += 1;
+                } else {
+                    notes.push(format!(
+                        "table `{table}` stays as it is: its rows do not end where a block of {} ends",
+                        params.block
+                    ));
                 }
             }
         }
@@ -264,19 +271,33 @@ impl Work<'_> {
         let (label, out) = (node.label(), node.output[0].as_str());
         let mut inputs = vec![node.input[0].as_str(), &levels, &scales];
         inputs.extend(zeros.as_deref());
-        if let Some(bias) = &product.bias {
+        // The kernel adds one number for each output; `Gemm` adds whatever broadcasts.
+        let row = |bias: &&String| {
+            let tensor = self.model.graph().initializer(bias);
+            tensor.is_some_and(|tensor| tensor.dims == [product.outputs as i64])
+        };
+        let inside = product.bias.as_ref().filter(row);
+        if let Some(bias) = inside {
             // Inputs 3 to 5: zero points, a group order that is not used, and the bias.
             inputs.resize(5, "");
             inputs.push(bias);
         }
-        let made = NodeProto::new("MatMulNBits", &label, &inputs, &[out])
+        let beside = product.bias.as_ref().filter(|_| inside.is_none());
+        let plain = beside.map(|_| self.names.fresh(&format!("{label}/product")));
+        let result = plain.as_deref().unwrap_or(out);
+        let made = NodeProto::new("MatMulNBits", &label, &inputs, &[result])
             .of_set(MICROSOFT)
             .with(AttributeProto::int("K", product.inputs as i64))
             .with(AttributeProto::int("N", product.outputs as i64))
             .with(AttributeProto::int("bits", i64::from(grid.bits)))
             .with(AttributeProto::int("block_size", self.block as i64))
             .with(AttributeProto::int("accuracy_level", self.accuracy_level));
-        Ok(Some(vec![made]))
+        let mut nodes = vec![made];
+        if let (Some(bias), Some(plain)) = (beside, &plain) {
+            let name = self.names.fresh(&format!("{label}/bias"));
+            nodes.push(NodeProto::new("Add", &name, &[plain, bias], &[out]));
+        }
+        Ok(Some(nodes))
     }
 
     fn lookup(

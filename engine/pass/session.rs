@@ -30,7 +30,7 @@ impl Pass for SetSession {
         json!({
             "type": "object",
             "properties": {
-                "threads": threads("Threads that share the work of one operator. Left out: those of the benchmark's setting."),
+                "threads": threads("Threads that share the work of one operator where nothing else says so, such as in other programs that read the graph's metadata. A benchmark's setting wins."),
                 "inter_threads": threads("Threads that run operators side by side; of use with `execution: parallel` only."),
                 "execution": {
                     "description": "Operators one after the other, or side by side where the graph allows it.",

@@ -69,10 +69,17 @@ impl Judge {
                 facts[role] = placement;
             }
         }
+        // ONNX Runtime chooses its kernels by the processor it runs on.
+        let chosen = [&self.backend, &self.reference_backend]
+            .into_iter()
+            .any(|runner| backend::of(runner).is_some_and(|b| b.runtime().is_some()));
+        if chosen {
+            facts["cpu"] = json!(crate::machine::Cpu::read().features);
+        }
         Recipe {
             facts,
             inputs,
-            epoch: 1,
+            epoch: 2,
             versions: BTreeMap::from([
                 ("backend".to_owned(), version(&self.backend)),
                 ("reference backend".to_owned(), version(&self.reference_backend)),

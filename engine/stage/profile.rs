@@ -89,8 +89,9 @@ pub(super) struct Subject<'a> {
 /// Carries the job out: the same requests first without a profiler, then with it.
 pub(super) fn profile(subject: &Subject<'_>) -> Result<Done, JobError> {
     let (plain, _) = requests(subject, None)?;
-    let (calls, events) = requests(subject, Some(subject.out))?;
+    // Before the profiler, whose trace may be larger than a small model.
     let peak_memory = machine::peak_memory();
+    let (calls, events) = requests(subject, Some(subject.out))?;
     std::fs::write(subject.out.join(trace::FILE), trace::chrome(&events, &calls))?;
     Ok(Done::Profiled { phases: phases(&events, &calls, &plain), peak_memory })
 }

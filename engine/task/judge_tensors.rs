@@ -148,7 +148,7 @@ fn snr(own: &[f64], reference: &[f64]) -> f64 {
     (10.0 * (signal / noise).log10()).clamp(-MOST_DECIBELS, MOST_DECIBELS)
 }
 
-/// Rows along the last dimension whose largest number stands at the same place; elements that are
+/// Rows along the last dimension that is not 1 whose largest number stands at the same place; elements that are
 /// equal, where they are no floating numbers.
 fn agreement(own: &Tensor, other: &Tensor, item: usize) -> Result<DocumentScore, JudgeError> {
     let (a, b) = (own.to_f64(), other.to_f64());
@@ -157,7 +157,9 @@ fn agreement(own: &Tensor, other: &Tensor, item: usize) -> Result<DocumentScore,
             return Err(JudgeError::OutputNotFinite { item });
         }
         let longer = if own.shape.len() > other.shape.len() { own } else { other };
-        let width = longer.shape.last().copied().unwrap_or(1).max(1);
+        // Classes of a convolutional head stand before dimensions of one element.
+        let classes = longer.shape.iter().rev().copied().find(|&dim| dim != 1);
+        let width = classes.unwrap_or(1).max(1);
         let pairs = || a.chunks_exact(width).zip(b.chunks_exact(width));
         (pairs().count(), pairs().filter(|(a, b)| largest(a) == largest(b)).count())
     } else {
@@ -233,6 +235,15 @@ mod tests {
     }
 
     const ALL: [&str; 5] = ["cosine", "max_abs_error", "mean_abs_error", "top1_agreement", "snr"];
+
+    #[test]
+    fn classes_before_dimensions_of_one_element_are_still_compared() {
+        let head = |values: [f32; 3]| Tensor::of_f32(vec![1, 3, 1, 1], &values);
+        let score = |own, other| agreement(&head(own), &head(other), 0).unwrap();
+        let (same, other) = (score([0.0, 2.0, 1.0], [0.1, 0.9, 0.2]), [0.9, 0.1, 0.2]);
+        assert_eq!((same.positions, same.sum), (1, 1.0));
+        assert_eq!(score([0.0, 2.0, 1.0], other).sum, 0.0);
+    }
 
     #[test]
     fn scores_are_the_hand_computed_ones() {

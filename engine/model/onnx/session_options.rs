@@ -11,6 +11,9 @@ use crate::model::{Fault, ModelError};
 /// Key of `metadata_props` that holds the options as JSON.
 pub const METADATA_KEY: &str = "engine.session";
 
+/// Most threads that a graph may ask for.
+const MOST_THREADS: u32 = 4096;
+
 /// Options of ONNX Runtime's sessions. What is left out is the backend's own choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +38,9 @@ pub struct SessionOptions {
     /// Optimizations of the graph when the session is opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph_level: Option<GraphLevel>,
+    /// Optimizers that are left out, by ONNX Runtime's names, so that what was not fused stays so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// Numbers too small for a normal float count as zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_denormals: Option<bool>,
@@ -75,11 +81,21 @@ impl SessionOptions {
     /// The options of `model`; the defaults when it has none.
     pub fn of(model: &OnnxModel) -> Result<Self, ModelError> {
         let Some(text) = model.metadata(METADATA_KEY) else { return Ok(Self::default()) };
-        serde_json::from_str(text).map_err(|error| ModelError::Malformed {
+        let malformed = |what: String| ModelError::Malformed {
             path: model.path.clone(),
             format: "ONNX",
-            fault: Fault::new(format!("metadata_props[{METADATA_KEY}]"), error.to_string()),
-        })
+            fault: Fault::new(format!("metadata_props[{METADATA_KEY}]"), what),
+        };
+        let options: Self =
+            serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        for threads in [options.threads, options.inter_threads].into_iter().flatten() {
+            if !(1..=MOST_THREADS).contains(&threads) {
+                return Err(malformed(format!(
+                    "asks for {threads} threads; from 1 to {MOST_THREADS} can be given"
+                )));
+            }
+        }
+        Ok(options)
     }
 
     /// These options where they say something, else those of `earlier`.
@@ -92,6 +108,7 @@ impl SessionOptions {
             memory_pattern: self.memory_pattern.or(earlier.memory_pattern),
             spinning: self.spinning.or(earlier.spinning),
             graph_level: self.graph_level.or(earlier.graph_level),
+            without: if self.without.is_empty() { earlier.without.clone() } else { self.without },
             flush_denormals: self.flush_denormals.or(earlier.flush_denormals),
         }
     }

@@ -180,6 +180,11 @@ impl Raise<'_> {
             self.out.push(softmax);
             return;
         }
+        if softmax.input.is_empty() || softmax.output.is_empty() {
+            // The runtime says what is missing when it opens the graph.
+            self.out.push(softmax);
+            return;
+        }
         let label = softmax.label();
         let mut fresh = |part: &str| self.names.fresh(&format!("{label}/{part}"));
         let (shape, flat, done) = (fresh("shape"), fresh("flat"), fresh("done"));
