@@ -96,7 +96,7 @@ fn facts(sheet: &ProfileSheet) -> Vec<Fact> {
         Reading::Unmeasured(why) => out.push(fact("peak rates", format!("unmeasured: {why}"))),
     }
     if let Some(bytes) = sheet.peak_memory {
-        let value = format!("{}, profile included", format::exact(bytes as f64, Unit::Bytes));
+        let value = format!("{}, without the profiler", format::exact(bytes as f64, Unit::Bytes));
         out.push(fact("peak memory", value));
     }
     if let Some(trace) = &sheet.trace {
