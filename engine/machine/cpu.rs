@@ -39,6 +39,13 @@ const FEATURES: &[&str] = &[
 ];
 
 impl Cpu {
+    /// True when products of bytes are added in 32 bits. Other processors of this family add pairs
+    /// in 16 bits, which overflow with weights of 8 bits.
+    pub fn sums_bytes_in_32_bits(&self) -> bool {
+        let has = |feature: &str| self.features.iter().any(|known| known == feature);
+        !cfg!(target_arch = "x86_64") || has("avx512_vnni") || has("avx_vnni")
+    }
+
     pub fn read() -> Self {
         let allowed = affinity();
         let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

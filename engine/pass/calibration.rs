@@ -131,6 +131,18 @@ mod tests {
             &self.0
         }
 
+        fn give(&mut self, _: &[(String, Tensor)]) -> Result<(), BackendError> {
+            unreachable!("calibration runs whole")
+        }
+
+        fn execute(&mut self) -> Result<(), BackendError> {
+            unreachable!("calibration runs whole")
+        }
+
+        fn take(&mut self) -> Result<Vec<(String, Tensor)>, BackendError> {
+            unreachable!("calibration runs whole")
+        }
+
         fn run(
             &mut self,
             inputs: &[(String, Tensor)],

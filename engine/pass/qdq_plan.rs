@@ -3,8 +3,9 @@
 //! Convolutions and matrix products begin; what stands between them joins where its operands have
 //! eight bits anyway, so that values are not turned into floats and back on the way: pooling,
 //! reshaping, concatenation and the additions of residual connections. It is the choice of ONNX
-//! Runtime's `quantize_static` (QDQ), but that results which nothing in eight bits reads, such as
-//! the logits of the last layer, keep their 32.
+//! Runtime's `quantize_static` (QDQ), but that results of matrix products which nothing in eight
+//! bits reads, such as the logits of a last layer, keep their 32. A convolution's result is always
+//! rounded, at the end of a graph too: without that the runtime computes it in floats.
 
 use std::collections::{HashMap, HashSet};
 

@@ -14,6 +14,7 @@ use super::linear::{Linear, idle_weights, linears, named, tables};
 use super::matrix::{Matrix, transpose};
 use super::{Pass, PassError, PassJob, PassNotes};
 use crate::data::ElementType::{F32, I8};
+use crate::machine::Cpu;
 use crate::model::onnx::edit::Names;
 use crate::model::onnx::{AttributeProto, GraphWriter, NodeProto, TensorProto};
 use crate::model::{Kind, OnnxModel};
@@ -111,7 +112,7 @@ impl Pass for QuantizeDynamic {
 
     fn facts(&self, params: &Value) -> Value {
         let asked = params.get("reduce_range").and_then(Value::as_bool);
-        json!({"reduce_range": asked.unwrap_or(!sums_in_32_bits())})
+        json!({"reduce_range": asked.unwrap_or(!Cpu::read().sums_bytes_in_32_bits())})
     }
 
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
@@ -139,7 +140,7 @@ impl Pass for QuantizeDynamic {
                 "it has no `MatMul` or `Gemm` with a constant matrix, so dynamic quantization would change nothing; convolutions need method `static`".into(),
             ));
         }
-        let reduced = params.reduce_range.unwrap_or(!sums_in_32_bits());
+        let reduced = params.reduce_range.unwrap_or(!Cpu::read().sums_bytes_in_32_bits());
         let range = Range { symmetric: params.symmetric, reduced };
         let mut work = Work {
             names: Names::of(model.graph()),
@@ -185,20 +186,6 @@ impl Pass for QuantizeDynamic {
         work.writer.finish_from(proto, &model, job.progress)?;
         copy_beside(job.input, job.out)?;
         Ok(PassNotes { kind: Kind::Onnx, notes })
-    }
-}
-
-/// True when this processor adds products of bytes in 32 bits. Others add pairs in 16 bits, which
-/// overflow with 8-bit weights.
-fn sums_in_32_bits() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        std::arch::is_x86_feature_detected!("avx512vnni")
-            || std::arch::is_x86_feature_detected!("avxvnni")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        true
     }
 }
 

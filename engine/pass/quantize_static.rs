@@ -40,10 +40,14 @@ struct Params {
     activation: Activation,
     #[serde(default = "yes")]
     per_channel: bool,
-    #[serde(default)]
+    #[serde(default = "seven_bits")]
     reduce_range: bool,
     #[serde(default)]
     exclude: Vec<String>,
+}
+
+fn seven_bits() -> bool {
+    !crate::machine::Cpu::read().sums_bytes_in_32_bits()
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -147,7 +151,7 @@ impl Pass for QuantizeStatic {
                     "type": "boolean",
                 },
                 "reduce_range": {
-                    "description": "Weights in 7 bits, so that sums of products do not overflow 16 bits on processors without VNNI. False when left out.",
+                    "description": "Weights in 7 bits, so that sums of products do not overflow 16 bits on processors without VNNI. When left out: as this processor needs it.",
                     "type": "boolean",
                 },
                 "exclude": {
