@@ -15,13 +15,16 @@ use rand_pcg::Pcg64;
 use serde_json::{Map, Value, json};
 
 use super::inputs::{InputPort, Named, OutputPort, RecordedFile, Size};
-use crate::base::Digest;
 use crate::base::text::inert;
+use crate::base::{Bytes, Digest};
 use crate::data::{NpyError, Tensor, read_npy, read_npz};
 use crate::model::onnx::tensor_from_pb;
 
-/// Largest .pb file that is read.
-const LIMIT: u64 = 256 << 20;
+/// Largest .pb file that is read: its numbers may take eight times as many bytes in memory.
+const LIMIT: u64 = 64 << 20;
+
+/// Most bytes of all files of a data set, which is read whole.
+const BUDGET: u64 = 4 << 30;
 
 /// Most files of one data set.
 const MAX_FILES: usize = 10_000;
@@ -80,7 +83,7 @@ impl Recorded {
         inputs: &[InputPort],
         outputs: &[OutputPort],
     ) -> Result<Self, RecordedError> {
-        let mut reader = Reader { root: path, inputs, outputs, digests: Map::new() };
+        let mut reader = Reader { root: path, inputs, outputs, digests: Map::new(), left: BUDGET };
         let sets = reader.sets(path)?;
         if sets.is_empty() {
             let what = "holds no recorded inputs; expected .npz, .npy or .pb files".to_owned();
@@ -136,6 +139,8 @@ struct Reader<'a> {
     inputs: &'a [InputPort],
     outputs: &'a [OutputPort],
     digests: Map<String, Value>,
+    /// Bytes that may still be read.
+    left: u64,
 }
 
 impl Reader<'_> {
@@ -191,6 +196,11 @@ impl Reader<'_> {
         // Of a lone file only the suffix counts, which decides how it is read.
         let suffix = path.extension().unwrap_or_default().to_string_lossy().into_owned();
         let name = if name.is_empty() { suffix } else { name };
+        let size = fs::metadata(path).map_err(failed)?.len();
+        self.left = self.left.checked_sub(size).ok_or_else(|| RecordedError::File {
+            path: shown(path),
+            what: format!("is one file too many: a data set has at most {}", Bytes(BUDGET)),
+        })?;
         let digest = Digest::of_file(path).map_err(failed)?;
         self.digests.insert(name, Value::String(digest.hex()));
         Ok(())
@@ -286,7 +296,7 @@ fn read_pb(path: &Path) -> Result<Tensor, RecordedError> {
     let failed = |source| RecordedError::Read { path: shown(path), source };
     let size = fs::metadata(path).map_err(failed)?.len();
     if size > LIMIT {
-        let what = "is larger than 256 MiB".to_owned();
+        let what = "is larger than 64 MiB".to_owned();
         return Err(RecordedError::File { path: shown(path), what });
     }
     let bytes = fs::read(path).map_err(failed)?;

@@ -6,11 +6,54 @@ use super::writer::inline_bytes;
 use super::{EXTERNAL, TensorProto, element_type, type_name};
 use crate::data::Tensor;
 
+/// A tensor without texts and remarks: of those, two bytes of a file may become fifty in memory.
+#[derive(Clone, PartialEq, Message)]
+struct Numbers {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int32, optional, tag = "2")]
+    data_type: Option<i32>,
+    #[prost(float, repeated, tag = "4")]
+    float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    int32_data: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    int64_data: Vec<i64>,
+    #[prost(string, optional, tag = "8")]
+    name: Option<String>,
+    #[prost(bytes = "vec", optional, tag = "9")]
+    raw_data: Option<Vec<u8>>,
+    #[prost(double, repeated, tag = "10")]
+    double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    uint64_data: Vec<u64>,
+    #[prost(int32, optional, tag = "14")]
+    data_location: Option<i32>,
+}
+
+impl From<Numbers> for TensorProto {
+    fn from(numbers: Numbers) -> Self {
+        Self {
+            dims: numbers.dims,
+            data_type: numbers.data_type,
+            float_data: numbers.float_data,
+            int32_data: numbers.int32_data,
+            int64_data: numbers.int64_data,
+            name: numbers.name,
+            raw_data: numbers.raw_data,
+            data_location: numbers.data_location,
+            double_data: numbers.double_data,
+            uint64_data: numbers.uint64_data,
+            ..Self::default()
+        }
+    }
+}
+
 /// The tensor in the bytes of a .pb file with its name, or what is wrong with it. Tensors of texts
 /// and numbers of fewer than 8 bits cannot be held and are told by their type.
 pub fn tensor_from_pb(bytes: &[u8]) -> Result<(Option<String>, Tensor), String> {
-    let proto =
-        TensorProto::decode(bytes).map_err(|error| format!("is no ONNX tensor: {error}"))?;
+    let numbers = Numbers::decode(bytes).map_err(|error| format!("is no ONNX tensor: {error}"))?;
+    let proto = TensorProto::from(numbers);
     let code = proto.data_type.ok_or("is no ONNX tensor: it has no element type")?;
     let Some(dtype) = element_type(code) else {
         let name = type_name(code).map_or_else(|| code.to_string(), str::to_owned);
