@@ -152,8 +152,22 @@ pub trait Session {
     /// What goes in and what comes out.
     fn signature(&self) -> &Signature;
 
-    /// Runs once. `inputs` are named as in the signature; outputs come in its order.
-    fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, BackendError>;
+    /// Hands over the inputs of the next run, named as in the signature.
+    fn give(&mut self, inputs: &[(String, Tensor)]) -> Result<(), BackendError>;
+
+    /// Runs once on what was given. This alone is timed: copies into and out of a backend's own
+    /// values are the harness's business.
+    fn execute(&mut self) -> Result<(), BackendError>;
+
+    /// The outputs of the last run, in the order of the signature.
+    fn take(&mut self) -> Result<Vec<(String, Tensor)>, BackendError>;
+
+    /// All three.
+    fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, BackendError> {
+        self.give(inputs)?;
+        self.execute()?;
+        self.take()
+    }
 
     /// As [`Generator::operators`].
     fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {

@@ -20,6 +20,12 @@ pub struct OrtSession {
     /// What the graph tells about its nodes, where it was opened to be profiled.
     profiled: Option<Hints>,
     runs: usize,
+    /// Names of the outputs.
+    names: Vec<String>,
+    /// Inputs of the next run.
+    given: Vec<(String, DynValue)>,
+    /// Outputs of the last run, in the order of `names`.
+    outputs: Vec<DynValue>,
 }
 
 impl OrtSession {
@@ -27,7 +33,10 @@ impl OrtSession {
         let model = OnnxModel::read(artifact)?;
         let profiled = how.profile.is_some().then(|| Hints::of(&model));
         let signature = model.facts().signature;
-        Ok(Self { session: session(&model, how)?, signature, profiled, runs: 0 })
+        let session = session(&model, how)?;
+        let names = session.outputs().iter().map(|outlet| outlet.name().to_owned()).collect();
+        let (given, outputs) = (Vec::new(), Vec::new());
+        Ok(Self { session, signature, profiled, runs: 0, names, given, outputs })
     }
 }
 
@@ -36,23 +45,32 @@ impl Session for OrtSession {
         &self.signature
     }
 
-    fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, BackendError> {
-        let mut given: Vec<(String, DynValue)> = Vec::with_capacity(inputs.len());
-        for (name, tensor) in inputs {
-            given.push((name.clone(), value_of(tensor)?));
-        }
-        let names: Vec<String> =
-            self.session.outputs().iter().map(|outlet| outlet.name().to_owned()).collect();
+    fn give(&mut self, inputs: &[(String, Tensor)]) -> Result<(), BackendError> {
+        self.outputs.clear();
+        let value = |(name, tensor): &(String, Tensor)| Ok((name.clone(), value_of(tensor)?));
+        self.given = inputs.iter().map(value).collect::<Result<_, BackendError>>()?;
+        Ok(())
+    }
+
+    fn execute(&mut self) -> Result<(), BackendError> {
         self.runs += 1;
-        let outputs = self.session.run(given).map_err(run_error)?;
-        let mut out = Vec::with_capacity(names.len());
-        for name in names {
-            let value = outputs.get(&name).ok_or_else(|| run_error(format!("no `{name}`")))?;
-            let tensor = tensor_of(value)
-                .map_err(|why| run_error(format!("output `{name}` cannot be taken: {why}")))?;
-            out.push((name, tensor));
+        let given = std::mem::take(&mut self.given);
+        let mut outputs = self.session.run(given).map_err(run_error)?;
+        for name in &self.names {
+            let value = outputs.remove(name);
+            self.outputs.push(value.ok_or_else(|| run_error(format!("no `{name}`")))?);
         }
-        Ok(out)
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Vec<(String, Tensor)>, BackendError> {
+        let outputs = std::mem::take(&mut self.outputs);
+        let named = self.names.iter().zip(outputs).map(|(name, value)| {
+            let tensor = tensor_of(&value)
+                .map_err(|why| run_error(format!("output `{name}` cannot be taken: {why}")))?;
+            Ok((name.clone(), tensor))
+        });
+        named.collect()
     }
 
     fn operators(&mut self) -> Result<Vec<OpEvent>, BackendError> {

@@ -107,7 +107,7 @@ pub static METRICS: &[Metric] = &[
         better: Better::Lower,
         source: Source::Timing,
         tasks: TENSOR,
-        definition: "From handing over the inputs of a request to having all outputs, one request outstanding; inputs are made before.",
+        definition: "One run of the graph with its inputs in the backend's own tensors, until all outputs are computed, one request outstanding; making inputs and copying in and out are not counted.",
     },
     Metric {
         id: "throughput",

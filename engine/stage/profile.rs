@@ -132,8 +132,10 @@ fn runs(
     let mut session = find_backend(subject.backend)?.session(&artifact.path, artifact.kind, how)?;
     let signature = session.signature().clone();
     watch.repeat(&mut |watch| {
-        let inputs = in_types_of(&signature, requests.draw());
-        watch.call("run", || session.run(&inputs)).map(drop)
+        session.give(&in_types_of(&signature, requests.draw()))?;
+        watch.call("run", || session.execute())?;
+        session.take()?;
+        Ok(())
     })?;
     if how.profile.is_some() { Ok(session.operators()?) } else { Ok(Vec::new()) }
 }

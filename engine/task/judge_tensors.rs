@@ -197,6 +197,18 @@ mod tests {
             &self.signature
         }
 
+        fn give(&mut self, _: &[(String, Tensor)]) -> Result<(), BackendError> {
+            unreachable!("judging runs whole")
+        }
+
+        fn execute(&mut self) -> Result<(), BackendError> {
+            unreachable!("judging runs whole")
+        }
+
+        fn take(&mut self) -> Result<Named, BackendError> {
+            unreachable!("judging runs whole")
+        }
+
         fn run(&mut self, inputs: &[(String, Tensor)]) -> Result<Named, BackendError> {
             let (name, x) = &inputs[0];
             assert_eq!(
