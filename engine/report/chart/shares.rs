@@ -7,7 +7,7 @@ use crate::report::format;
 use crate::report::view::{PhaseSheet, ProfileSheet, Study};
 
 const WIDTH: f64 = 640.0;
-const LEFT: f64 = 176.0;
+const LEFT: f64 = 204.0;
 const RIGHT: f64 = 624.0;
 const ROW: f64 = 38.0;
 const BAR: f64 = 18.0;
