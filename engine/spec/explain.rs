@@ -70,6 +70,15 @@ impl Explain<'_> {
             (Wrong::Choice | Wrong::Form, Value::String(text)) if !allowed.is_empty() => {
                 self.unknown_value(pointer, text, schema, &allowed)
             }
+            (Wrong::Choice, Value::Number(number)) if !numbers(schema).is_empty() => {
+                let allowed = numbers(schema);
+                let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+                let mut problem =
+                    self.unknown_value(pointer, &number.to_string(), schema, &allowed);
+                // A number beside another is no typing mistake.
+                problem.hint = None;
+                problem
+            }
             (Wrong::Choice | Wrong::Form, _) => self.unexpected(pointer, value, schema, wrong),
             (Wrong::Range, _) => {
                 let limits = limits(schema, "minimum", "maximum", "");
@@ -193,4 +202,10 @@ impl Explain<'_> {
             Value::Object(_) => "a map".into(),
         }
     }
+}
+
+/// The numbers that `schema` lists, as they are written.
+fn numbers(schema: &Value) -> Vec<String> {
+    let listed = schema.get("enum").and_then(Value::as_array);
+    listed.into_iter().flatten().filter(|v| v.is_number()).map(Value::to_string).collect()
 }
