@@ -29,7 +29,7 @@ const READER: &str = "cli";
 /// Packages and the files or folders that may name them.
 const DOORS: &[(&str, &[&str])] = &[
     ("candle_core", &["backend/candle", "model/family/"]),
-    ("candle_nn", &["model/family/"]),
+    ("candle_nn", &["model/family/", "backend/candle_network.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("hf_hub", &["stage/hub.rs"]),
     ("indicatif", &["run/progress.rs"]),

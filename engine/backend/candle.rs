@@ -4,10 +4,11 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::candle_network::CandleNetwork;
 use super::candle_weights::{CheckpointWeights, GgufWeights};
 use super::operators::OpEvent;
 use super::spans::Spans;
-use super::{Backend, BackendError, Generator, Logits, OpenOptions};
+use super::{Backend, BackendError, Generator, Logits, OpenOptions, Session};
 use crate::model::Kind;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::LlamaConfig;
@@ -53,7 +54,7 @@ impl Backend for Candle {
         let model = match kind {
             Kind::Checkpoint => {
                 let checkpoint = Checkpoint::open(artifact)?;
-                let config = checkpoint.config.clone();
+                let config = checkpoint.decoder("generation")?.clone();
                 let dtype = match checkpoint.dtype() {
                     "f32" => DType::F32,
                     "f16" => DType::F16,
@@ -74,6 +75,18 @@ impl Backend for Candle {
         };
         let spans = how.profile.is_some().then(Spans::new);
         Ok(Box::new(CandleLlama { model, capacity: how.capacity, position: 0, spans }))
+    }
+
+    fn session(
+        &self,
+        artifact: &Path,
+        kind: Kind,
+        how: &OpenOptions,
+    ) -> Result<Box<dyn Session>, BackendError> {
+        match kind {
+            Kind::Checkpoint => Ok(Box::new(CandleNetwork::open(artifact, how)?)),
+            _ => Err(BackendError::Kind { backend: ID, kind }),
+        }
     }
 }
 
@@ -154,7 +167,7 @@ mod tests {
     fn parts_of_a_model_are_timed_only_when_asked_for_and_fit_into_their_calls() {
         let folder = Scratch::new();
         RandomModel::parse("random://llama-tiny?seed=3").unwrap().generate(&folder).unwrap();
-        let layers = Checkpoint::open(&folder).unwrap().config.num_hidden_layers;
+        let layers = Checkpoint::open(&folder).unwrap().decoder("this").unwrap().num_hidden_layers;
         let mut how = OpenOptions { capacity: 12, ..OpenOptions::default() };
         let mut plain = Candle.open(&folder, Kind::Checkpoint, &how).unwrap();
         let expected = plain.prefill(&[1, 2, 3, 4], 1).unwrap();

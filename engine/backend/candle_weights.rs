@@ -31,7 +31,8 @@ impl<'a> CheckpointWeights<'a> {
         Self { checkpoint, dtype, files: HashMap::new() }
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    /// The tensor `name`, which must have this shape.
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let (path, info) = self
             .checkpoint
             .tensors

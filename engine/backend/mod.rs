@@ -12,6 +12,7 @@ use crate::data::Tensor;
 use crate::model::{Kind, Signature};
 
 pub mod candle;
+mod candle_network;
 mod candle_quantize;
 mod candle_weights;
 mod device;
@@ -130,6 +131,9 @@ pub struct OpenOptions {
     pub capacity: usize,
     /// Threads the kernels may use; the library's own choice when absent.
     pub threads: Option<u32>,
+    /// Part of the model, such as `image`; for models of several.
+    #[serde(default)]
+    pub part: Option<String>,
     /// Shared library of the runtime, absolute and verified; for backends that need one.
     pub runtime: Option<PathBuf>,
     /// Folder for what a runtime writes about the time of its operators. Whoever is opened with it

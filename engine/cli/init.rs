@@ -70,7 +70,7 @@ impl Init {
             if random {
                 let model = model::RandomModel::parse(&source)
                     .map_err(|error| Failure::invalid(chain(&error)))?;
-                context = model.config().max_position_embeddings as u64;
+                context = model.config().context().unwrap_or(2048);
             }
             let comment =
                 vec!["not looked at yet: the model is made or fetched when it runs".into()];

@@ -7,16 +7,16 @@ use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::safetensors::{Header, TensorInfo, read_index};
-use super::{LlamaConfig, ModelError, bounded, config, llama_tensors, shown};
+use super::{Configuration, LlamaConfig, ModelError, bounded, config, shown};
 
 /// A folder whose headers and configuration agree. No weight has been read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     pub dir: PathBuf,
     /// `eos_token_ids` are those of `generation_config.json` where it names some.
-    pub config: LlamaConfig,
+    pub config: Configuration,
     /// Exactly the tensors that the configuration demands, in the order of
-    /// [`LlamaConfig::tensors`], each with its file; F32, F16 or BF16.
+    /// [`Configuration::tensors`], each with its file; F32, F16 or BF16.
     pub tensors: IndexMap<String, (PathBuf, TensorInfo)>,
     /// `tokenizer.json`, if the folder has one.
     pub tokenizer: Option<PathBuf>,
@@ -37,6 +37,10 @@ pub const SIDECARS: &[&str] = &[
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    "preprocessor_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
 ];
 const CONVERT: &str = "convert the weights to safetensors with the model's own tools, on a machine \
     where running code from these files does no harm";
@@ -46,8 +50,13 @@ impl Checkpoint {
         let folder = Folder::open(dir)?;
         let config_file = folder.file("config.json")?.ok_or_else(|| folder.without_config())?;
         let json = read_json(&config_file)?;
-        let mut config = LlamaConfig::from_json(&config_file, &json)?;
-        let mut files = vec![config_file];
+        let beside = |name: &str| match folder.file(name)? {
+            Some(file) => read_json(&file).map(Some),
+            None => Ok(None),
+        };
+        // A configuration that cannot be read is told of before weights that are missing.
+        Configuration::from_json(&config_file, &json, &|_| false, &beside)?;
+        let mut files = vec![config_file.clone()];
 
         let weights = folder.weights()?;
         files.extend(weights.iter().cloned());
@@ -62,13 +71,16 @@ impl Checkpoint {
             }
         }
         folder.check_index(&stored)?;
+        let named = |name: &str| stored.contains_key(name);
+        let mut config = Configuration::from_json(&config_file, &json, &named, &beside)?;
         let tensors = demanded(dir, &config, stored)?;
 
         for name in SIDECARS {
             files.extend(folder.file(name)?);
         }
-        if let Some(file) = files.iter().find(|file| file.ends_with("generation_config.json")) {
-            generation_config(&mut config, file)?;
+        let generation = files.iter().find(|file| file.ends_with("generation_config.json"));
+        if let (Some(file), Configuration::Llama(config)) = (generation, &mut config) {
+            generation_config(config, file)?;
         }
         let tokenizer = files.iter().find(|file| file.ends_with("tokenizer.json")).cloned();
         let random_weights = json.get(super::random::MARK).is_some();
@@ -78,6 +90,18 @@ impl Checkpoint {
     /// Number of weights; a tied output projection counts once.
     pub fn parameters(&self) -> u64 {
         self.config.parameters()
+    }
+
+    /// The configuration of a decoder, which `what` takes only.
+    pub fn decoder(&self, what: &'static str) -> Result<&LlamaConfig, ModelError> {
+        match &self.config {
+            Configuration::Llama(config) => Ok(config),
+            Configuration::Networks(networks) => Err(ModelError::NoDecoder {
+                path: self.dir.clone(),
+                family: networks.family.to_owned(),
+                what,
+            }),
+        }
     }
 
     /// Bytes of weights by storage type, such as `bf16`, in order of first appearance.
@@ -132,12 +156,12 @@ fn generation_config(config: &mut LlamaConfig, file: &Path) -> Result<(), ModelE
 /// The tensors that `config` demands out of `stored`, or everything that is wrong with them.
 fn demanded(
     dir: &Path,
-    config: &LlamaConfig,
+    config: &Configuration,
     mut stored: IndexMap<String, (PathBuf, TensorInfo)>,
 ) -> Result<IndexMap<String, (PathBuf, TensorInfo)>, ModelError> {
     let shapes =
         stored.iter().map(|(name, (_, info))| (name.clone(), info.shape.clone())).collect();
-    let mut wrong = llama_tensors::compare(config, &shapes);
+    let mut wrong = config.compare(&shapes);
     let mut tensors = IndexMap::with_capacity(stored.len());
     for (name, _) in config.tensors() {
         let Some((file, info)) = stored.swap_remove(&name) else { continue };

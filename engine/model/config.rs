@@ -37,11 +37,11 @@ pub struct LlamaConfig {
 }
 
 /// Largest values, each a multiple of what the largest published Llama has.
-const SIZE_LIMIT: usize = 1 << 20;
-const LAYER_LIMIT: usize = 1 << 10;
+pub(crate) const SIZE_LIMIT: usize = 1 << 20;
+pub(crate) const LAYER_LIMIT: usize = 1 << 10;
 const HEAD_DIM_LIMIT: usize = 1 << 12;
-const VOCAB_LIMIT: usize = 1 << 24;
-const CONTEXT_LIMIT: usize = 1 << 27;
+pub(crate) const VOCAB_LIMIT: usize = 1 << 24;
+pub(crate) const CONTEXT_LIMIT: usize = 1 << 27;
 
 impl LlamaConfig {
     /// Reads the text of a `config.json`; `path` is only shown.
@@ -192,27 +192,27 @@ impl LlamaConfig {
 
 /// The object of a `config.json`, read field by field. A `null` counts as absent, as it does for
 /// transformers.
-struct Fields<'a> {
-    path: &'a Path,
-    map: &'a Map<String, Value>,
+pub struct Fields<'a> {
+    pub path: &'a Path,
+    pub map: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
-    fn fault(&self, field: &str, what: impl Into<String>) -> ModelError {
+    pub fn fault(&self, field: &str, what: impl Into<String>) -> ModelError {
         let (path, field) = (self.path.to_owned(), field.to_owned());
         ModelError::Config { path, field, what: what.into() }
     }
 
-    fn get(&self, field: &str) -> Option<&'a Value> {
+    pub fn get(&self, field: &str) -> Option<&'a Value> {
         self.map.get(field).filter(|value| !value.is_null())
     }
 
     /// What is found instead, short enough for a message.
-    fn found(value: &Value) -> String {
+    pub fn found(value: &Value) -> String {
         shown(&value.to_string())
     }
 
-    fn size(&self, field: &str, limit: usize) -> Result<Option<usize>, ModelError> {
+    pub fn size(&self, field: &str, limit: usize) -> Result<Option<usize>, ModelError> {
         let Some(value) = self.get(field) else { return Ok(None) };
         value
             .as_u64()
@@ -225,31 +225,31 @@ impl<'a> Fields<'a> {
             })
     }
 
-    fn needed(&self, field: &str, limit: usize) -> Result<usize, ModelError> {
+    pub fn needed(&self, field: &str, limit: usize) -> Result<usize, ModelError> {
         self.size(field, limit)?.ok_or_else(|| self.fault(field, "is missing"))
     }
 
-    fn number(&self, field: &str) -> Result<Option<f64>, ModelError> {
+    pub fn number(&self, field: &str) -> Result<Option<f64>, ModelError> {
         let Some(value) = self.get(field) else { return Ok(None) };
         let number = value.as_f64().filter(|x| x.is_finite());
         let fault = || self.fault(field, format!("must be a number, found {}", Self::found(value)));
         number.map(Some).ok_or_else(fault)
     }
 
-    fn flag(&self, field: &str) -> Result<bool, ModelError> {
+    pub fn flag(&self, field: &str) -> Result<bool, ModelError> {
         let Some(value) = self.get(field) else { return Ok(false) };
         let fault = || format!("must be true or false, found {}", Self::found(value));
         value.as_bool().ok_or_else(|| self.fault(field, fault()))
     }
 
-    fn text(&self, field: &str) -> Result<Option<&'a str>, ModelError> {
+    pub fn text(&self, field: &str) -> Result<Option<&'a str>, ModelError> {
         let Some(value) = self.get(field) else { return Ok(None) };
         let fault = || self.fault(field, format!("must be text, found {}", Self::found(value)));
         value.as_str().map(Some).ok_or_else(fault)
     }
 
     /// A token or a list of at most 64 tokens.
-    fn tokens(&self, field: &str) -> Result<Vec<u32>, ModelError> {
+    pub fn tokens(&self, field: &str) -> Result<Vec<u32>, ModelError> {
         let Some(value) = self.get(field) else { return Ok(Vec::new()) };
         token_ids(value).ok_or_else(|| {
             let found = Self::found(value);
@@ -296,6 +296,11 @@ impl<'a> Fields<'a> {
                 return Err(self.fault("partial_rotary_factor", what));
             }
         }
+        self.refuse_quantized()
+    }
+
+    /// Refuses weights that are stored in somebody else's quantized form.
+    pub fn refuse_quantized(&self) -> Result<(), ModelError> {
         if let Some(quantization) = self.get("quantization_config") {
             let method = quantization.get("quant_method").and_then(Value::as_str).unwrap_or("some");
             let what = format!("asks for `{}` weights, supported are floats", shown(method));

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::content::{self, Content};
 use super::gguf_names::ROPE_FACTORS;
 use super::onnx::{ARCHITECTURE_KEY, OnnxFacts, RANDOM_KEY, TASK_KEY, TEXT_GENERATION};
-use super::{Checkpoint, Gguf, GgufValue, LlamaConfig, ModelError, OnnxModel, Signature, random};
+use super::{
+    Checkpoint, Configuration, Gguf, GgufValue, LlamaConfig, ModelError, OnnxModel, Signature,
+    random,
+};
 
 /// How an artifact is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,7 +47,7 @@ pub struct ModelFacts {
     pub kind: Kind,
     /// Such as `llama`; `onnx` for a graph that does not say what it was made from.
     pub architecture: String,
-    /// `text_generation`, or `tensor` for a graph that is not known to be about text.
+    /// Such as `text_generation` or `embedding`; `tensor` for a graph that is not known to be about text.
     pub task: String,
     /// Number of weights; a tied output projection counts once. In a graph all constants count
     /// that it stores like weights, see [`OnnxFacts::parameters`].
@@ -140,7 +143,7 @@ fn of_checkpoint(checkpoint: &Checkpoint) -> Result<ModelFacts, ModelError> {
 
 fn of_gguf(path: &Path) -> Result<ModelFacts, ModelError> {
     let gguf = Gguf::read(path)?;
-    let config = LlamaConfig::from_gguf(&gguf, path)?;
+    let config = Configuration::Llama(LlamaConfig::from_gguf(&gguf, path)?);
     let weights = gguf.tensors.iter().filter(|(name, _)| *name != ROPE_FACTORS);
     let counted = weights.map(|(_, tensor)| {
         let kind = tensor.ggml_type;
@@ -188,7 +191,7 @@ fn of_onnx(model: &OnnxModel) -> Result<ModelFacts, ModelError> {
 
 fn facts_of(
     kind: Kind,
-    config: &LlamaConfig,
+    config: &Configuration,
     tensors: impl Iterator<Item = Counted>,
     bytes_on_disk: u64,
     random_weights: bool,
@@ -207,18 +210,18 @@ fn facts_of(
     let dominant = elements.into_iter().max_by_key(|(_, count)| *count);
     ModelFacts {
         kind,
-        architecture: "llama".to_owned(),
-        task: TEXT_GENERATION.to_owned(),
+        architecture: config.architecture().to_owned(),
+        task: config.task().to_owned(),
         parameters: config.parameters(),
         dtype: dominant.map(|(dtype, _)| dtype).unwrap_or_default(),
-        context_length: Some(config.max_position_embeddings as u64),
-        vocab_size: Some(config.vocab_size as u64),
+        context_length: config.context(),
+        vocab_size: config.vocab(),
         weight_bytes,
         tensor_counts,
         bytes_on_disk,
         quantized_share: quantized as f64 / total.max(1) as f64,
         random_weights,
-        signature: Signature::text_generation(config.vocab_size as u64),
+        signature: config.signature(),
         onnx: None,
     }
 }

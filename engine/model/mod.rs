@@ -19,6 +19,7 @@ mod bounded;
 pub mod checkpoint;
 pub mod config;
 mod config_gguf;
+mod configuration;
 pub mod content;
 pub mod family;
 pub mod gguf;
@@ -28,6 +29,7 @@ pub mod gguf_value;
 pub mod gguf_writer;
 mod llama_tensors;
 pub mod metadata;
+pub mod network;
 pub mod onnx;
 pub mod random;
 pub mod rope;
@@ -44,6 +46,7 @@ use std::path::{Path, PathBuf};
 
 pub use checkpoint::Checkpoint;
 pub use config::LlamaConfig;
+pub use configuration::{Configuration, model_types};
 pub use gguf::{Gguf, GgufTensor};
 pub use gguf_type::GgmlType;
 pub use gguf_value::{GgufArray, GgufValue, Strings};
@@ -57,7 +60,7 @@ pub use signature::Signature;
 
 use crate::base::text::inert;
 
-/// Architectures that can be loaded, as `model_type` of `config.json` and
+/// Decoders that can be loaded, as `model_type` of `config.json` and
 /// `general.architecture` of GGUF name them.
 pub const ARCHITECTURES: &[&str] = &["llama"];
 
@@ -78,13 +81,15 @@ pub enum ModelError {
     #[error(
         "`{}` holds a `{found}` model, which this engine cannot load (known: {})",
         .path.display(),
-        ARCHITECTURES.join(", ")
+        model_types().join(", ")
     )]
     UnknownArchitecture { path: PathBuf, found: String },
     #[error("`{}` {what}", .path.display())]
     Layout { path: PathBuf, what: String, advice: Option<&'static str> },
     #[error("the tensors of `{}` do not fit its configuration: {}", .path.display(), listed(.wrong))]
     Tensors { path: PathBuf, wrong: Vec<String> },
+    #[error("`{}` holds a `{family}` model, and {what} takes decoders only", .path.display())]
+    NoDecoder { path: PathBuf, family: String, what: &'static str },
     #[error("cannot make `{uri}`: {what}")]
     Random { uri: String, what: String },
 }

@@ -12,9 +12,10 @@ use std::thread;
 use half::{bf16, f16};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{LlamaConfig, ModelError, RopeScaling, Writer};
+use super::family::FAMILIES;
+use super::{Configuration, LlamaConfig, ModelError, RopeScaling, Writer};
 use crate::base::Digest;
 use crate::base::suggest::closest;
 
@@ -36,7 +37,9 @@ const PREFIX: &str = "random://";
 pub struct RandomModel {
     pub name: &'static str,
     pub seed: u64,
-    config: LlamaConfig,
+    config: Configuration,
+    /// Its `config.json`.
+    json: Value,
 }
 
 /// hidden, inner, layers, heads, key heads, head size, vocabulary, context.
@@ -152,13 +155,12 @@ impl RandomModel {
         let fault = |what: String| ModelError::Random { uri: super::shown(uri), what };
         let rest = uri.strip_prefix(PREFIX).ok_or_else(|| fault(format!("expected `{PREFIX}`")))?;
         let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let entry = CATALOG.iter().find(|entry| entry.name == name).ok_or_else(|| {
+        let name = names().find(|known| *known == name).ok_or_else(|| {
             let known = names().collect::<Vec<_>>().join(", ");
             let guess = closest(name, names())
                 .map_or_else(String::new, |guess| format!(", did you mean `{guess}`?"));
             fault(format!("`{}` is unknown{guess} (known: {known})", super::shown(name)))
         })?;
-        let mut config = entry.config();
         let (mut seed, mut layers) = (None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -180,14 +182,25 @@ impl RandomModel {
                 return Err(fault(format!("`{key}` is given twice")));
             }
         }
-        if let Some(layers) = layers {
-            config.num_hidden_layers = usize::try_from(layers).unwrap_or(usize::MAX);
-            config.check().map_err(|(_, what)| fault(format!("`layers` {what}")))?;
+        let mut json = described(name);
+        if let Some(layers) = layers
+            && !set_layers(&mut json, layers)
+        {
+            return Err(fault("`layers` is no number of this model's configuration".to_owned()));
         }
-        Ok(Self { name: entry.name, seed: seed.unwrap_or(0), config })
+        let path = Path::new(name);
+        let config = Configuration::from_json(path, &json, &|_| false, &|_| Ok(None));
+        let config = config.map_err(|error| match error {
+            ModelError::Config { field, what, .. } if layers.is_some() => {
+                let field = if field == "num_hidden_layers" { "layers" } else { &field };
+                fault(format!("`{field}` {what}"))
+            }
+            other => other,
+        })?;
+        Ok(Self { name, seed: seed.unwrap_or(0), config, json })
     }
 
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &Configuration {
         &self.config
     }
 
@@ -196,7 +209,7 @@ impl RandomModel {
     /// The bytes depend on name, seed and layers alone, not on the number of threads. Memory
     /// stays at a few MiB per thread whatever the size of the model.
     pub fn generate(&self, dir: &Path) -> Result<(), ModelError> {
-        let mut json = self.config.to_json();
+        let mut json = self.json.clone();
         json[MARK] = json!({"name": self.name, "seed": self.seed, "generator": GENERATOR});
         let path = dir.join("config.json");
         std::fs::write(&path, format!("{json:#}\n")).map_err(ModelError::write(&path))?;
@@ -204,7 +217,7 @@ impl RandomModel {
         let path = dir.join("model.safetensors");
         let file = File::create(&path).map_err(ModelError::write(&path))?;
         let out = BufWriter::with_capacity(1 << 20, file);
-        let dtype = Element::of(&self.config);
+        let dtype = Element::of(&self.json);
         let tensors = self.config.tensors();
         let header: Vec<_> = tensors
             .iter()
@@ -248,7 +261,31 @@ pub fn generate(name: &str, seed: u64, dir: &Path) -> Result<(), ModelError> {
 
 /// Names in the catalogue, in its order.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    CATALOG.iter().map(|entry| entry.name)
+    let networks = FAMILIES.iter().flat_map(|family| family.catalog());
+    CATALOG.iter().map(|entry| entry.name).chain(networks.map(|(name, _)| name))
+}
+
+/// The `config.json` of a name of the catalogue.
+fn described(name: &str) -> Value {
+    if let Some(entry) = CATALOG.iter().find(|entry| entry.name == name) {
+        return entry.config().to_json();
+    }
+    let mut networks = FAMILIES.iter().flat_map(|family| family.catalog());
+    networks.find(|(known, _)| *known == name).map_or(Value::Null, |(_, json)| json)
+}
+
+/// Gives the model, or each of its towers, this many layers; false where it has no such number.
+fn set_layers(json: &mut Value, layers: u64) -> bool {
+    let mut found = false;
+    for at in
+        ["/num_hidden_layers", "/vision_config/num_hidden_layers", "/text_config/num_hidden_layers"]
+    {
+        if let Some(value) = json.pointer_mut(at) {
+            *value = json!(layers);
+            found = true;
+        }
+    }
+    found
 }
 
 /// A run of neighbouring weights of one tensor.
@@ -256,13 +293,14 @@ struct Chunk<'a> {
     tensor: &'a str,
     index: u64,
     len: usize,
-    /// Norms are 1: drawn ones would blow the activations up or down layer by layer.
+    /// Norms and variances are 1: drawn ones would blow the activations up or down layer by layer.
     is_norm: bool,
 }
 
 fn chunks<'a>(tensor: &'a str, shape: &[u64]) -> impl Iterator<Item = Chunk<'a>> + use<'a> {
     let elements: u64 = shape.iter().product();
-    let is_norm = shape.len() == 1;
+    let drawn = [".bias", ".running_mean", "class_embedding"];
+    let is_norm = shape.len() == 1 && !drawn.iter().any(|end| tensor.ends_with(end));
     (0..elements.div_ceil(CHUNK)).map(move |index| Chunk {
         tensor,
         index,
@@ -299,8 +337,8 @@ enum Element {
 }
 
 impl Element {
-    fn of(config: &LlamaConfig) -> Self {
-        match config.torch_dtype.as_deref() {
+    fn of(json: &Value) -> Self {
+        match json["torch_dtype"].as_str() {
             Some("bfloat16") => Self::BF16,
             Some("float16") => Self::F16,
             _ => Self::F32,

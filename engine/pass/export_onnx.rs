@@ -7,9 +7,10 @@ use super::files::{copy_file, copy_sidecars};
 use super::rows::Rows;
 use super::{Pass, PassError, PassJob, PassNotes, matrix};
 use crate::data::ElementType;
-use crate::model::family::llama_onnx::{self, Wanted};
-use crate::model::onnx::{GraphWriter, TensorProto};
-use crate::model::{Checkpoint, Kind};
+use crate::model::family::llama_onnx;
+use crate::model::network::onnx::{self as network, Wanted};
+use crate::model::onnx::{GraphWriter, PART_KEY, TensorProto};
+use crate::model::{Checkpoint, Configuration, Kind};
 
 pub struct ExportOnnx;
 
@@ -18,12 +19,8 @@ pub struct ExportOnnx;
 struct Params {
     #[serde(rename = "format")]
     _format: String,
-    #[serde(default = "yes")]
-    kv_cache: bool,
-}
-
-fn yes() -> bool {
-    true
+    kv_cache: Option<bool>,
+    part: Option<String>,
 }
 
 impl Pass for ExportOnnx {
@@ -48,8 +45,12 @@ impl Pass for ExportOnnx {
                     "enum": ["onnx"],
                 },
                 "kv_cache": {
-                    "description": "Whether the graph keeps keys and values of earlier positions, in buffers that are bound once and written in place. Without it every new token runs the whole sequence again. True when left out.",
+                    "description": "Whether the graph keeps keys and values of earlier positions, in buffers that are bound once and written in place. Without it every new token runs the whole sequence again. True when left out; models that continue no texts have none.",
                     "type": "boolean",
+                },
+                "part": {
+                    "description": "Part of a model of several, such as `image` of CLIP. Planning exports every part by itself; nobody needs to write it.",
+                    "type": "string",
                 },
             },
             "required": ["format"],
@@ -91,6 +92,18 @@ impl Pass for ExportOnnx {
                             source.stream(&|row| row, &encode, out)
                         })?
                     }
+                    Wanted::Joined(sources) => {
+                        let mut joined = Vec::new();
+                        for source in &sources {
+                            let source = rows.source(source);
+                            done += source.rows * source.cols;
+                            joined.append(&mut matrix::read(&source)?);
+                        }
+                        let shape = [joined.len() as u64];
+                        writer.weight::<PassError>(name, ElementType::F32, &shape, |out| {
+                            out(bytemuck::cast_slice(&joined))
+                        })?
+                    }
                     Wanted::Transposed(sources) => {
                         let mut stacked = Vec::new();
                         let mut inputs = 0;
@@ -112,20 +125,42 @@ impl Pass for ExportOnnx {
             (job.progress)(done as f64 / total);
             Ok(tensor)
         };
-        let mut graph = llama_onnx::graph(&checkpoint.config, params.kv_cache, &mut weight)?;
+        let kv_cache = params.kv_cache.unwrap_or(true);
+        let mut graph = match &checkpoint.config {
+            Configuration::Llama(config) => llama_onnx::graph(config, kv_cache, &mut weight)?,
+            Configuration::Networks(all) => {
+                if params.kv_cache == Some(true) {
+                    let what = format!(
+                        "a `{}` model has no key and value cache: leave `kv_cache` out",
+                        all.family
+                    );
+                    return Err(PassError::Unfit(what));
+                }
+                let part = all.part(params.part.as_deref()).ok_or_else(|| {
+                    let parts = all.parts.keys().copied().collect::<Vec<_>>().join(", ");
+                    PassError::Unfit(format!("`export` needs one of the model's parts: {parts}"))
+                })?;
+                let mut graph = network::graph(part, all.task, all.family, &mut weight)?;
+                if let Some(part) = &params.part {
+                    graph.set_metadata(PART_KEY, part);
+                }
+                graph
+            }
+        };
         if checkpoint.random_weights {
             graph.set_metadata(llama_onnx::RANDOM_KEY, "true");
         }
         writer.finish(&graph)?;
         copy_file(job.input, job.out, "config.json")?;
         copy_sidecars(job.input, job.out)?;
-        let cache = match params.kv_cache {
-            true => "key and value buffers written in place by TensorScatter",
-            false => "no key and value cache",
+        let cache = match (&checkpoint.config, kv_cache) {
+            (Configuration::Networks(_), _) => "",
+            (_, true) => "; key and value buffers written in place by TensorScatter",
+            (_, false) => "; no key and value cache",
         };
         let notes = vec![
             "standard operators of set 24, weights in f32".to_owned(),
-            format!("query, key and value projections packed into one matrix; {cache}"),
+            format!("query, key and value projections packed into one matrix{cache}"),
         ];
         Ok(PassNotes { kind: Kind::Onnx, notes })
     }

@@ -16,7 +16,11 @@ pub fn copy_sidecars(from: &Path, to: &Path) -> Result<(), PassError> {
 pub fn copy_file(from: &Path, to: &Path, name: &str) -> Result<(), PassError> {
     let source = from.join(name);
     if source.is_file() {
-        std::fs::copy(&source, to.join(name)).map_err(file_error("copy", &source))?;
+        let target = to.join(name);
+        if let Some(folder) = target.parent() {
+            std::fs::create_dir_all(folder).map_err(file_error("create", folder))?;
+        }
+        std::fs::copy(&source, target).map_err(file_error("copy", &source))?;
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Pass for QuantizeGguf {
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
         let params: Params = serde_json::from_value(job.params.clone())?;
         let checkpoint = Checkpoint::open(job.input)?;
-        let config = &checkpoint.config;
+        let config = checkpoint.decoder("`quantize: {method: gguf}`")?;
         let format = known(&params.format)?;
         let embedding = match &params.embedding {
             Some(name) => known(name)?,

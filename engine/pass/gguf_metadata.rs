@@ -30,7 +30,7 @@ pub fn metadata(
     format: GgmlType,
     notes: &mut Vec<String>,
 ) -> Result<Entries, PassError> {
-    let config = &checkpoint.config;
+    let config = checkpoint.decoder("GGUF")?;
     let u32_of = |n: usize| GgufValue::U32(n as u32);
     let mut out: Entries = vec![
         ("general.architecture".into(), GgufValue::String("llama".into())),
@@ -107,7 +107,7 @@ fn tokenizer(
     } else {
         bpe(&json, checkpoint, out, notes)?;
     }
-    let config = &checkpoint.config;
+    let config = checkpoint.decoder("GGUF")?;
     if let Some(bos) = config.bos_token_id {
         out.push(("tokenizer.ggml.bos_token_id".into(), GgufValue::U32(bos)));
         if let Some(wanted) = add_bos(checkpoint, &json, bos) {
@@ -143,7 +143,7 @@ fn bpe(
     notes: &mut Vec<String>,
 ) -> Result<(), PassError> {
     let model = &json["model"];
-    let size = checkpoint.config.vocab_size;
+    let size = checkpoint.decoder("GGUF")?.vocab_size;
     let vocab = model["vocab"]
         .as_object()
         .ok_or_else(|| PassError::Tokenizer("its model has no vocabulary".into()))?;

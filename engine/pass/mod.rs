@@ -124,6 +124,8 @@ pub enum PassError {
     Quantize { tensor: String, source: QuantizeError },
     #[error("the parameters do not fit: {0}")]
     Params(#[from] serde_json::Error),
+    #[error("{0}")]
+    Unfit(String),
     #[error("tensor `{tensor}` holds a value that is not finite (row {row})")]
     NotFinite { tensor: String, row: u64 },
     #[error("tensor `{tensor}` holds values beyond the range of {target}")]

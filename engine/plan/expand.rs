@@ -174,7 +174,7 @@ impl Builder<'_> {
             Ok(Source::Random(uri)) => {
                 match RandomModel::parse(&uri) {
                     Ok(model) => {
-                        self.context = Some(model.config().max_position_embeddings as u64);
+                        self.context = model.config().context();
                     }
                     Err(error) => {
                         self.problem("plan/bad-source", "/model/source", error.to_string());

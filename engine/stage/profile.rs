@@ -109,6 +109,7 @@ fn requests(
         runtime: subject.runtime.map(Path::to_owned),
         profile: profile.map(Path::to_owned),
         placement: subject.backend.placement.clone(),
+        part: None,
     };
     let clock = Monotonic::start();
     let mut watch = Watch { clock: &clock, calls: Vec::new(), counted: false };

@@ -16,6 +16,7 @@
 use crate::data::ElementType::{F32, I64};
 use crate::data::Tensor;
 use crate::model::LlamaConfig;
+use crate::model::network::onnx::Wanted;
 use crate::model::onnx::build::{GraphBuilder, Value};
 use crate::model::onnx::{AttributeProto, ModelProto, TensorProto};
 use crate::model::signature::Dim;
@@ -28,18 +29,6 @@ pub const TASK_KEY: &str = "engine.task";
 pub const ARCHITECTURE_KEY: &str = "engine.architecture";
 pub const CACHE_KEY: &str = "engine.kv_cache";
 pub const RANDOM_KEY: &str = "engine.random_weights";
-
-/// A weight the graph asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Wanted<'a> {
-    /// A tensor of the checkpoint as it is stored, in f32.
-    Stored(&'a str),
-    /// Matrices (outputs, inputs) of the checkpoint, stacked along their outputs and transposed
-    /// to (inputs, outputs), in f32.
-    Transposed(Vec<String>),
-    /// A table of numbers that the configuration decides.
-    Table(Tensor),
-}
 
 /// The graph of a Llama. `weight` makes the initializer of a name.
 pub fn graph<E>(

@@ -8,9 +8,17 @@ use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{Module, Result, Tensor};
 use std::sync::Arc;
 
+mod bert;
+mod clip;
+mod describe;
 pub mod llama;
 pub mod llama_onnx;
+mod resnet;
 mod spans;
+mod vit;
+
+pub use clip::{IMAGE, TEXT};
+pub use describe::{ConfigFile, Description, FAMILIES, Family, family};
 
 pub use spans::{PartWork, TARGET, part};
 

@@ -36,6 +36,11 @@ impl GraphBuilder {
         self.graph.output.push(value_info(name, dtype, shape));
     }
 
+    /// Whether a node added so far makes this tensor.
+    pub fn makes(&self, value: &Value) -> bool {
+        self.graph.node.iter().any(|node| node.output.contains(&value.0))
+    }
+
     pub fn initializer(&mut self, tensor: TensorProto) -> Value {
         let name = tensor.name.clone().unwrap_or_default();
         self.graph.initializer.push(tensor);

@@ -58,6 +58,8 @@ pub const GRAPH_FILE: &str = "model.onnx";
 /// from (`llama`), and `true` where weights were drawn, not trained.
 pub const TASK_KEY: &str = "engine.task";
 pub const ARCHITECTURE_KEY: &str = "engine.architecture";
+/// The part of a model of several, such as `image`.
+pub const PART_KEY: &str = "engine.part";
 pub const RANDOM_KEY: &str = "engine.random_weights";
 
 /// Value of [`TASK_KEY`] for graphs with `config.json` and a tokenizer beside them.
@@ -103,7 +105,7 @@ impl OnnxModel {
     /// that is about text.
     pub fn all_files(&self) -> Result<Vec<PathBuf>, ModelError> {
         let mut files = self.files.clone();
-        if self.metadata(TASK_KEY) == Some(TEXT_GENERATION) {
+        if self.metadata(TASK_KEY).is_some() {
             let folder = Folder::open(self.folder())?;
             for name in std::iter::once("config.json").chain(SIDECARS.iter().copied()) {
                 files.extend(folder.file(name)?);

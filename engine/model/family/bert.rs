@@ -1,0 +1,290 @@
+//! Encoders of the BERT class, as they come out of sentence-transformers: BERT, RoBERTa, XLM-R and
+//! DistilBERT, with pooling and normalisation in the network.
+//!
+//! Source: Devlin et al., 2019; layouts and defaults as in transformers. Inputs are `input_ids`
+//! and `attention_mask`, both i64 (batch, sequence), 1 where a token counts. Texts are single: the
+//! token type is 0 everywhere. RoBERTa numbers positions from `pad_token_id + 1`; here padded
+//! positions are numbered on instead of repeated, which changes nothing because nothing looks at
+//! them.
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+
+use super::describe::{ConfigFile, Description, Family};
+use crate::model::ModelError;
+use crate::model::config::{CONTEXT_LIMIT, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
+use crate::model::network::{Activation, Linear, Network, Op, Value as Made, Weight};
+
+pub struct Bert;
+
+/// Names of things that differ between the layouts.
+struct Layout {
+    prefix: &'static str,
+    layers: &'static str,
+    query: &'static str,
+    key: &'static str,
+    value: &'static str,
+    output: &'static str,
+    attention_norm: &'static str,
+    inner: &'static str,
+    outer: &'static str,
+    outer_norm: &'static str,
+    /// Keys of `config.json`: hidden, inner, layers, heads, activation.
+    keys: [&'static str; 5],
+    types: bool,
+}
+
+const BERT: Layout = Layout {
+    prefix: "bert.",
+    layers: "encoder.layer",
+    query: "attention.self.query",
+    key: "attention.self.key",
+    value: "attention.self.value",
+    output: "attention.output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    inner: "intermediate.dense",
+    outer: "output.dense",
+    outer_norm: "output.LayerNorm",
+    keys: [
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "hidden_act",
+    ],
+    types: true,
+};
+
+const ROBERTA: Layout = Layout { prefix: "roberta.", ..BERT };
+
+const DISTILBERT: Layout = Layout {
+    prefix: "distilbert.",
+    layers: "transformer.layer",
+    query: "attention.q_lin",
+    key: "attention.k_lin",
+    value: "attention.v_lin",
+    output: "attention.out_lin",
+    attention_norm: "sa_layer_norm",
+    inner: "ffn.lin1",
+    outer: "ffn.lin2",
+    outer_norm: "output_layer_norm",
+    keys: ["dim", "hidden_dim", "n_layers", "n_heads", "activation"],
+    types: false,
+};
+
+/// How the vectors of a text's tokens become one.
+#[derive(Clone, Copy)]
+enum Pooling {
+    First,
+    Mean,
+}
+
+impl Family for Bert {
+    fn id(&self) -> &'static str {
+        "bert"
+    }
+
+    fn about(&self) -> &'static str {
+        "text encoders: BERT, MiniLM, RoBERTa, XLM-R, DistilBERT, with sentence-transformers' pooling"
+    }
+
+    fn model_types(&self) -> &'static [&'static str] {
+        &["bert", "roberta", "xlm-roberta", "distilbert"]
+    }
+
+    fn read(&self, config: &ConfigFile<'_>) -> Result<Description, ModelError> {
+        let fields = &config.fields;
+        let kind = fields.text("model_type")?.unwrap_or("bert");
+        let layout = match kind {
+            "distilbert" => &DISTILBERT,
+            "roberta" | "xlm-roberta" => &ROBERTA,
+            _ => &BERT,
+        };
+        if let Some(other) = fields.text("position_embedding_type")?.filter(|p| *p != "absolute") {
+            let what = format!("is `{}`, supported is `absolute`", crate::model::shown(other));
+            return Err(fields.fault("position_embedding_type", what));
+        }
+        let hidden = fields.needed(layout.keys[0], SIZE_LIMIT)?;
+        let inner = fields.needed(layout.keys[1], SIZE_LIMIT)?;
+        let layers = fields.needed(layout.keys[2], LAYER_LIMIT)?;
+        let heads = fields.heads(layout.keys[3], hidden)?;
+        let activation = fields.activation(layout.keys[4], Activation::Gelu)?;
+        let vocab = fields.needed("vocab_size", VOCAB_LIMIT)?;
+        let rows = fields.needed("max_position_embeddings", CONTEXT_LIMIT)?;
+        let epsilon = fields.epsilon("layer_norm_eps", 1e-12)?;
+        let first = match kind {
+            "roberta" | "xlm-roberta" => match fields.tokens("pad_token_id")?.first() {
+                Some(&pad) => pad as usize + 1,
+                None => 2,
+            },
+            _ => 0,
+        };
+        if first >= rows {
+            let what = format!("must exceed the {first} rows that padding takes, found {rows}");
+            return Err(fields.fault("max_position_embeddings", what));
+        }
+        let (pooling, normalized, most) = sentence(config)?;
+
+        let at = config.prefix(layout.prefix, "embeddings.word_embeddings.weight");
+        let mut n = Network::default();
+        let ids = n.tokens("input_ids");
+        let mask = n.tokens("attention_mask");
+        let table = |name: &str, rows: usize| {
+            Weight::new(format!("{at}embeddings.{name}.weight"), &[rows, hidden])
+        };
+        let words = n.node(
+            "embeddings.words",
+            Op::Embedding { table: table("word_embeddings", vocab) },
+            &[ids],
+        );
+        let mut x = words;
+        if layout.types {
+            let types = fields.size("type_vocab_size", SIZE_LIMIT)?.unwrap_or(2);
+            let row = Op::Row { table: table("token_type_embeddings", types), row: 0 };
+            let row = n.node("embeddings.type", row, &[]);
+            x = n.add("embeddings.typed", x, row);
+        }
+        let positions = Op::Positions { table: table("position_embeddings", rows), first };
+        let positions = n.node("embeddings.positions", positions, &[ids]);
+        x = n.add("embeddings.sum", x, positions);
+        x = n.layer_norm(
+            "embeddings.norm",
+            &format!("{at}embeddings.LayerNorm"),
+            hidden,
+            epsilon,
+            x,
+        );
+        for layer in 0..layers {
+            let own = format!("{at}{}.{layer}", layout.layers);
+            let part = |name: &str, inputs, outputs| {
+                Linear::new(&format!("{own}.{name}"), inputs, outputs)
+            };
+            let here = format!("layers.{layer}");
+            let attention = Op::Attention {
+                heads,
+                query: part(layout.query, hidden, hidden),
+                key: part(layout.key, hidden, hidden),
+                value: part(layout.value, hidden, hidden),
+                causal: false,
+            };
+            let attended = n.node(format!("{here}.attention"), attention, &[x, mask]);
+            let y =
+                n.linear(&format!("{here}.output"), part(layout.output, hidden, hidden), attended);
+            let sum = n.add(&format!("{here}.attention_sum"), y, x);
+            let norm = format!("{own}.{}", layout.attention_norm);
+            x = n.layer_norm(&format!("{here}.attention_norm"), &norm, hidden, epsilon, sum);
+            let y = n.linear(&format!("{here}.inner"), part(layout.inner, hidden, inner), x);
+            let y = n.activate(&format!("{here}.activation"), activation, y);
+            let y = n.linear(&format!("{here}.outer"), part(layout.outer, inner, hidden), y);
+            let sum = n.add(&format!("{here}.sum"), y, x);
+            let norm = format!("{own}.{}", layout.outer_norm);
+            x = n.layer_norm(&format!("{here}.norm"), &norm, hidden, epsilon, sum);
+        }
+        let mut pooled: Made = match pooling {
+            Pooling::First => n.node("pooling", Op::FirstPosition, &[x]),
+            Pooling::Mean => n.node("pooling", Op::MeanPositions, &[x, mask]),
+        };
+        if normalized {
+            pooled = n.node("normalize", Op::Normalize, &[pooled]);
+        }
+        n.output("embeddings", hidden, pooled);
+        let context = rows - first;
+        Ok(Description {
+            family: self.id(),
+            task: "embedding",
+            parts: IndexMap::from([("", n)]),
+            context: Some(most.map_or(context, |most| most.min(context))),
+            vocab: Some(vocab),
+            labels: Vec::new(),
+            unused: vec![
+                "pooler.dense.weight",
+                "pooler.dense.bias",
+                "position_ids",
+                "cls.",
+                "lm_head.",
+                "vocab_",
+            ],
+        })
+    }
+
+    fn catalog(&self) -> Vec<(&'static str, Value)> {
+        let bert = |hidden: usize, inner: usize, layers: usize, heads: usize| {
+            json!({
+                "architectures": ["BertModel"], "model_type": "bert", "hidden_size": hidden,
+                "intermediate_size": inner, "num_hidden_layers": layers,
+                "num_attention_heads": heads, "hidden_act": "gelu", "vocab_size": 30522,
+                "max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
+                "torch_dtype": "float32",
+            })
+        };
+        let mut tiny = bert(32, 64, 2, 4);
+        tiny["vocab_size"] = json!(128);
+        tiny["max_position_embeddings"] = json!(64);
+        vec![
+            ("minilm-l6", bert(384, 1536, 6, 12)),
+            ("bert-base", bert(768, 3072, 12, 12)),
+            ("bert-tiny", tiny),
+        ]
+    }
+}
+
+/// Pooling, whether vectors are normalized, and the longest text, as sentence-transformers' files
+/// say; mean and normalized where there are none.
+fn sentence(config: &ConfigFile<'_>) -> Result<(Pooling, bool, Option<usize>), ModelError> {
+    let Some(modules) = (config.beside)("modules.json")? else {
+        return Ok((Pooling::Mean, true, None));
+    };
+    let kinds: Vec<(&str, &str)> = modules
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|module| Some((module.get("type")?.as_str()?, module.get("path")?.as_str()?)))
+        .collect();
+    let of = |name: &str| kinds.iter().find(|(kind, _)| kind.ends_with(name));
+    let known = ["Transformer", "Pooling", "Normalize"];
+    if let Some((other, _)) =
+        kinds.iter().find(|(kind, _)| !known.iter().any(|k| kind.ends_with(k)))
+    {
+        let what = format!(
+            "names the module `{}`, known are {}",
+            crate::model::shown(other),
+            known.join(", ")
+        );
+        return Err(ModelError::Layout {
+            path: config.fields.path.with_file_name("modules.json"),
+            what,
+            advice: None,
+        });
+    }
+    let most = (config.beside)("sentence_bert_config.json")?
+        .and_then(|json| json.get("max_seq_length")?.as_u64())
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|&n| n > 0);
+    let mut pooling = Pooling::Mean;
+    if let Some((_, folder)) = of("Pooling") {
+        let file = format!("{folder}/config.json");
+        let plain = !folder.contains("..") && !folder.starts_with('/');
+        let json = if plain { (config.beside)(&file)? } else { None };
+        let path = config.fields.path.with_file_name(&file);
+        let json = json.ok_or_else(|| ModelError::Layout {
+            path: path.clone(),
+            what: "is missing, and `modules.json` names it".into(),
+            advice: None,
+        })?;
+        let on = |key: &str| json.get(key).and_then(Value::as_bool).unwrap_or(false);
+        pooling = match (on("pooling_mode_mean_tokens"), on("pooling_mode_cls_token")) {
+            (true, false) => Pooling::Mean,
+            (false, true) => Pooling::First,
+            _ => {
+                return Err(ModelError::Layout {
+                    path,
+                    what:
+                        "must choose one of `pooling_mode_mean_tokens` and `pooling_mode_cls_token`"
+                            .into(),
+                    advice: None,
+                });
+            }
+        };
+    }
+    Ok((pooling, of("Normalize").is_some(), most))
+}
