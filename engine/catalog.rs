@@ -1,6 +1,6 @@
 //! Everything that is registered, in one place: lookup, listing, and the schema of the language.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::backend::BACKENDS;
 use crate::measure::METRICS;
@@ -46,9 +46,22 @@ pub fn list(kind: &str) -> Option<Vec<Listed>> {
     })
 }
 
+/// The parameters of a stage with those that every stage has.
+fn with_parts(mut params: Value) -> Value {
+    params["properties"][spec::PARTS_KEY] = json!({
+        "description": "Parts of a model of several that the stage is about, such as `[image]` of CLIP; all when left out.",
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": {"type": "string", "minLength": 1, "maxLength": 64},
+    });
+    params
+}
+
 /// The JSON schema of the spec language, with the parameters of every stage and metric.
 pub fn spec_schema() -> Value {
-    let stages: Vec<_> = PASSES.iter().map(|p| (p.id(), p.params(), p.about())).collect();
+    let stages: Vec<_> =
+        PASSES.iter().map(|p| (p.id(), with_parts(p.params()), p.about())).collect();
     let metrics: Vec<_> = task::METRICS.iter().map(|m| (m.id, m.params(), m.about)).collect();
     spec::schema(&stages, &metrics)
 }

@@ -323,13 +323,7 @@ impl Session for CandleNetwork {
                 found.ok_or_else(|| failed(format!("input `{}` is missing", port.name)))?;
             fits(&port.shape, &tensor.shape)
                 .map_err(|why| failed(format!("input `{}` {why}", port.name)))?;
-            let table = self.network.nodes.iter().find_map(|node| match &node.op {
-                Op::Embedding { table } => {
-                    let looked_up = &self.network.nodes[node.inputs[0].node()];
-                    (looked_up.name == port.name).then_some(table.shape[0])
-                }
-                _ => None,
-            });
+            let table = self.network.rows_looked_up(&port.name);
             let given = value_of(tensor, table);
             self.given.push(given.map_err(|why| failed(format!("input `{}`: {why}", port.name)))?);
         }

@@ -56,8 +56,16 @@ pub struct Metric {
 }
 
 const TEXT: &[&str] = &["text_generation"];
-const TENSOR: &[&str] = &["tensor"];
-const BOTH: &[&str] = &["text_generation", "tensor"];
+const TENSOR: &[&str] =
+    &["tensor", "embedding", "image_classification", "zero_shot_image_classification"];
+const PICTURES: &[&str] = &["image_classification", "zero_shot_image_classification"];
+const BOTH: &[&str] = &[
+    "text_generation",
+    "tensor",
+    "embedding",
+    "image_classification",
+    "zero_shot_image_classification",
+];
 
 /// All metrics in the order in which reports show them.
 pub static METRICS: &[Metric] = &[
@@ -116,6 +124,22 @@ pub static METRICS: &[Metric] = &[
         source: Source::Timing,
         tasks: TENSOR,
         definition: "Items of a request, which are its batch, divided by its latency.",
+    },
+    Metric {
+        id: "decode",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        tasks: PICTURES,
+        definition: "Reading the pictures of a request from their files and decoding them, one after the other on one thread; before `latency` and not part of it.",
+    },
+    Metric {
+        id: "preprocess",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        tasks: PICTURES,
+        definition: "Resizing, cropping and normalizing the decoded pictures of a request, one after the other on one thread; before `latency` and not part of it.",
     },
     Metric {
         id: "load",

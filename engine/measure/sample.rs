@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Greedy generation on one stream emits one token at a time, so `tokens` holds one instant per
 /// generated token. The count of tokens is counted here, never taken from the spec. A request that
 /// is not about tokens has a single instant, at which all its outputs were there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timeline {
     /// When the request was handed to the backend (closed loop: also its scheduled instant).
@@ -18,6 +18,12 @@ pub struct Timeline {
     /// that is not about tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_tokens: Option<u32>,
+    /// Time spent on reading and decoding its pictures before it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode: Option<u64>,
+    /// Time spent on resizing and normalizing them before it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<u64>,
     /// Sequences or other items side by side.
     pub batch: u32,
     /// Requests before the steady state; kept, shown, left out of the summaries.

@@ -21,6 +21,8 @@ pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
         "e2e" => each(e2e),
         "latency" => each(latency),
         "throughput" => each(throughput),
+        "decode" => each(|t| t.decode.map(seconds)),
+        "preprocess" => each(|t| t.preprocess.map(seconds)),
         "itl" => counted(observed).flat_map(gaps).collect(),
         "load" => vec![seconds(observed.load)],
         "first_call" => {
@@ -117,7 +119,13 @@ mod tests {
 
     fn request(sent: u64, tokens: &[u64]) -> Timeline {
         let tokens = tokens.iter().map(|t| t * MS).collect();
-        Timeline { sent: sent * MS, tokens, prompt_tokens: Some(100), batch: 2, warmup: false }
+        Timeline {
+            sent: sent * MS,
+            tokens,
+            prompt_tokens: Some(100),
+            batch: 2,
+            ..Timeline::default()
+        }
     }
 
     fn launch(requests: Vec<Timeline>) -> Observed {

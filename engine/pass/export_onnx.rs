@@ -9,7 +9,7 @@ use super::{Pass, PassError, PassJob, PassNotes, matrix};
 use crate::data::ElementType;
 use crate::model::family::llama_onnx;
 use crate::model::network::onnx::{self as network, Wanted};
-use crate::model::onnx::{GraphWriter, PART_KEY, TensorProto};
+use crate::model::onnx::{CONTEXT_KEY, GraphWriter, PART_KEY, TensorProto};
 use crate::model::{Checkpoint, Configuration, Kind};
 
 pub struct ExportOnnx;
@@ -56,6 +56,10 @@ impl Pass for ExportOnnx {
             "required": ["format"],
             "additionalProperties": false,
         })
+    }
+
+    fn takes_out_a_part(&self) -> bool {
+        true
     }
 
     fn takes(&self, kind: Kind) -> Result<Kind, String> {
@@ -141,6 +145,9 @@ impl Pass for ExportOnnx {
                     PassError::Unfit(format!("`export` needs one of the model's parts: {parts}"))
                 })?;
                 let mut graph = network::graph(part, all.task, all.family, &mut weight)?;
+                if let Some(context) = all.context {
+                    graph.set_metadata(CONTEXT_KEY, &context.to_string());
+                }
                 if let Some(part) = &params.part {
                     graph.set_metadata(PART_KEY, part);
                 }

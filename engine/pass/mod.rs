@@ -66,6 +66,11 @@ pub trait Pass: Sync {
     /// JSON schema of the parameters: an object, closed, every property described.
     fn params(&self) -> Value;
 
+    /// Whether it takes one part out of a model of several, the one its parameter `part` names.
+    fn takes_out_a_part(&self) -> bool {
+        false
+    }
+
     /// The kind that comes out of `kind`, or why the pass cannot take it.
     fn takes(&self, kind: Kind) -> Result<Kind, String>;
 

@@ -5,13 +5,16 @@
 //! carried out by `engine run`; what a step finds in the store is asked through one function, so
 //! the two cannot disagree. Deliberately absent: processes and progress (run).
 
+mod benches;
 mod devices;
 mod expand;
+mod judges;
 mod preview;
 mod resolve;
 mod show;
 mod task;
 mod tensors;
+mod variants;
 
 use indexmap::IndexMap;
 
@@ -58,13 +61,31 @@ pub struct VariantPlan {
     pub runner: Runner,
     /// The step that opens its device, where that is not the CPU.
     pub device: Option<StepIndex>,
-    /// The step whose output the variant runs.
-    pub artifact: StepIndex,
+    /// The step whose output the variant runs, for every part of the model; a model of one part has
+    /// one without a name.
+    pub parts: IndexMap<String, StepIndex>,
     /// Labels of its stages from the source on.
     pub recipe: Vec<String>,
 }
 
 impl VariantPlan {
+    /// The step whose output is run for `part`; the first part's where it has no such part.
+    pub fn artifact(&self, part: Option<&str>) -> StepIndex {
+        let found =
+            part.and_then(|part| self.parts.get(part)).or_else(|| self.parts.values().next());
+        *found.expect("a variant has a part")
+    }
+
+    /// The names of its parts with the steps; of a model of one part `None`.
+    pub fn artifacts(&self) -> impl Iterator<Item = (Option<&str>, StepIndex)> {
+        self.parts.iter().map(|(part, step)| (Some(part.as_str()).filter(|p| !p.is_empty()), *step))
+    }
+
+    /// Whether step `reached` is among those that it runs on.
+    pub fn rests_on(&self, reached: &[bool]) -> bool {
+        self.parts.values().any(|&step| reached[step])
+    }
+
     /// Whether what runs the variant needs the library of a runtime.
     pub fn needs_runtime(&self) -> bool {
         backend::of(&self.runner).is_some_and(|backend| backend.runtime().is_some())

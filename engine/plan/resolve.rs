@@ -86,7 +86,7 @@ pub fn recipe(
         Stage::LoadModel(load) => load.recipe(),
         Stage::LoadRuntime(runtime) => runtime.recipe(),
         Stage::LoadTokens(tokens) => Some(tokens.recipe(&inputs[0])),
-        Stage::LoadItems(items) => Some(items.recipe()),
+        Stage::LoadItems(items) => Some(items.recipe(inputs.pop())),
         Stage::Optimize(optimize) => Some(optimize.recipe(inputs)),
         Stage::Judge(judge) => {
             let context = outputs[step.needs[0]].as_ref().and_then(Output::model);

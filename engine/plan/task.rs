@@ -1,10 +1,12 @@
 //! The task of a spec, from the spec or from the model.
 
+use std::path::Path;
+
 use super::Surroundings;
 use crate::base::{Problem, Problems};
-use crate::model::{self, Kind, ModelFacts};
+use crate::model::{self, Kind, ModelFacts, RandomModel};
 use crate::spec::{Loaded, Task};
-use crate::stage::{Source, find_file};
+use crate::stage::{Source, find_file, hub};
 
 /// The same spec with its task and the defaults of that task. A spec that names its task has them
 /// already; otherwise the model is asked, and one that cannot be read is left to the plan.
@@ -16,16 +18,24 @@ pub fn settle(loaded: Loaded, around: &Surroundings) -> Result<Loaded, Problems>
         return Ok(loaded);
     }
     let model = &loaded.spec.model;
-    let mut task = Task::TextGeneration;
-    if let Ok(Source::File(path)) = Source::parse(&model.source, model.revision.as_deref())
-        && let Ok(found) = find_file(&path, &around.roots)
-    {
-        task = match model::facts(&found) {
-            Ok(facts) => of_model(&facts),
-            Err(_) if found.extension().is_some_and(|suffix| suffix == "onnx") => Task::Tensor,
-            Err(_) => Task::TextGeneration,
-        };
-    }
+    let at = |found: &Path| match model::facts(found) {
+        Ok(facts) => of_model(&facts),
+        Err(_) if found.extension().is_some_and(|suffix| suffix == "onnx") => Task::Tensor,
+        Err(_) => Task::TextGeneration,
+    };
+    let task = match Source::parse(&model.source, model.revision.as_deref()) {
+        Ok(Source::File(path)) => find_file(&path, &around.roots).ok().map(|found| at(&found)),
+        Ok(Source::Random(uri)) => {
+            let random = RandomModel::parse(&uri).ok();
+            random.and_then(|model| Task::parse(model.config().task()))
+        }
+        Ok(Source::Hub { repository, revision }) => {
+            let cached = hub::cached(&repository, revision.as_deref().unwrap_or("main"));
+            cached.map(|folder| at(&folder))
+        }
+        Err(_) => None,
+    };
+    let task = task.unwrap_or(Task::TextGeneration);
     loaded.for_task(task)
 }
 
@@ -47,6 +57,11 @@ pub(super) fn mismatch(loaded: &Loaded, facts: &ModelFacts) -> Option<Problem> {
         (Task::TextGeneration, Task::Tensor, _) => {
             "the graph does not say that it generates text: its metadata has no `engine.task`"
                 .into()
+        }
+        // A graph that says nothing may be of any task that runs tensors.
+        (asked, Task::Tensor, _) if asked.runs_tensors() => return None,
+        (asked, found, _) if asked != found && asked != Task::Tensor => {
+            format!("the model's task is `{}`, not `{}`", found.id(), asked.id())
         }
         _ => return None,
     };

@@ -1,25 +1,41 @@
 //! Settings and inputs of a graph, from its signature, the matrix and recorded files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
 
 use super::StepIndex;
-use super::expand::{Builder, threads};
-use crate::base::Problem;
+use super::benches::threads;
+use super::expand::Builder;
 use crate::base::suggest::closest;
-use crate::data::ElementType;
+use crate::base::{Digest, Problem};
+use crate::data::{Document, ElementType, Texts};
+use crate::model::family::Description;
+use crate::model::network::Network;
+use crate::model::onnx::CONTEXT_KEY;
 use crate::model::signature::{Dim, Port};
 use crate::model::{Kind, OnnxModel, Signature};
-use crate::spec::Matrix;
+use crate::spec::{Bench as BenchSpec, Matrix, Task};
 use crate::stage::{LoadItems, Setting, Stage, Work, find_file};
 use crate::task::{
-    Fill, FreeDimensions, InputPort, Item, OutputPort, Recorded, RecordedFile, Size, TensorInputs,
-    usual_size,
+    Fill, FreeDimensions, InputPort, Item, Origin, OutputPort, PictureFile, Pictures, Recorded,
+    RecordedFile, Size, TensorInputs, TextFile, usual_size,
 };
+
+/// Longest text in tokens for a graph that does not say how many it takes.
+const LONGEST_TEXT: usize = 512;
+
+/// The graphs of a model by part; a model of one part has one without a name.
+pub(super) type Graphs = IndexMap<String, Graph>;
 
 /// What planning needs to know of a graph.
 #[derive(Debug, Clone)]
 pub(super) struct Graph {
     pub signature: Signature,
+    /// Longest text in tokens.
+    context: Option<usize>,
+    /// Names of classes in the order of the output.
+    pub labels: Vec<String>,
     free: FreeDimensions,
     /// Element type and rule of numbers of every input.
     fills: Vec<(ElementType, Fill)>,
@@ -44,7 +60,38 @@ impl Graph {
             };
             fills.push((dtype, fill));
         }
-        Ok(Self { free: FreeDimensions::of(&signature), signature, fills })
+        let free = FreeDimensions::of(&signature);
+        let context = metadata_context(&model);
+        Ok(Self { free, signature, context, labels: Vec::new(), fills })
+    }
+
+    /// The networks of a checkpoint.
+    pub fn of_networks(networks: &Description) -> Graphs {
+        let one = |network: &Network| {
+            let signature = network.signature();
+            let fill = |port: &Port| {
+                let dtype = ElementType::parse(&port.dtype).expect("networks take plain tensors");
+                let looked_up = network.rows_looked_up(&port.name).map(|rows| rows as u64);
+                (dtype, Fill::of(&port.name, dtype, looked_up))
+            };
+            let fills = signature.inputs.iter().map(fill).collect();
+            let (context, labels) = (networks.context, networks.labels.clone());
+            Self { free: FreeDimensions::of(&signature), signature, context, labels, fills }
+        };
+        let parts = networks.parts.iter();
+        parts.map(|(part, network)| ((*part).to_owned(), one(network))).collect()
+    }
+
+    /// Whether it takes token ids.
+    fn takes_texts(&self) -> bool {
+        self.signature.inputs.iter().any(|port| port.name == "input_ids")
+    }
+
+    /// Sizes of the matrix that are about this graph.
+    fn dims_of<'m>(&self, matrix: &'m Matrix) -> IndexMap<&'m str, &'m [u32]> {
+        let own = |name: &str| self.free.others.iter().any(|free| free.name == name);
+        let sizes = matrix.dims.iter().filter(|(name, _)| own(name));
+        sizes.map(|(name, sizes)| (name.as_str(), sizes.as_slice())).collect()
     }
 
     /// Inputs with free dimensions as `size` says.
@@ -74,12 +121,16 @@ impl Graph {
     }
 
     /// Synthetic inputs with these sizes of free dimensions.
-    fn synthetic(&self, dims: &[(String, u32)]) -> TensorInputs {
+    pub fn synthetic(&self, dims: &[(String, u32)]) -> TensorInputs {
         let size = |name: &str| {
             let known = dims.iter().find(|(known, _)| known == name);
             known.map_or(Size::Any, |(_, size)| Size::Fixed(*size as usize))
         };
-        TensorInputs { inputs: self.ports(&size), outputs: self.outputs(), recorded: None }
+        TensorInputs {
+            inputs: self.ports(&size),
+            outputs: self.outputs(),
+            origin: Origin::Synthetic,
+        }
     }
 
     /// Free dimensions for which `dims` has no size, each with an input that has it.
@@ -108,42 +159,79 @@ fn dims_line(names: &[&str], inputs: &[Port]) -> String {
 
 impl Builder<'_> {
     /// Settings of the matrix with the inputs of each, and problems for what cannot be made.
-    pub(super) fn runs(&mut self, graph: &Graph) -> Vec<(Setting, TensorInputs)> {
+    pub(super) fn runs(&mut self, graphs: &Graphs) -> Vec<(Setting, TensorInputs)> {
         let Some(bench) = &self.loaded.spec.bench else { return Vec::new() };
+        let mut out: Vec<(Setting, TensorInputs)> = Vec::new();
+        let unknown = bench.matrix.part.iter().position(|part| !graphs.contains_key(part));
+        if let Some(at) = unknown {
+            let known: Vec<&str> = graphs.keys().map(String::as_str).collect();
+            let what = format!(
+                "the model has no part `{}`, only {}",
+                bench.matrix.part[at],
+                known.join(", ")
+            );
+            self.problem("plan/unknown-part", &format!("/bench/matrix/part/{at}"), what);
+            return out;
+        }
+        self.known_dimensions(graphs, &bench.matrix);
+        for (part, graph) in graphs {
+            if bench.matrix.part.is_empty() || bench.matrix.part.contains(part) {
+                let part = Some(part.clone()).filter(|part| !part.is_empty());
+                self.runs_of(part, graph, bench, &mut out);
+            }
+        }
+        out
+    }
+
+    fn runs_of(
+        &mut self,
+        part: Option<String>,
+        graph: &Graph,
+        bench: &BenchSpec,
+        out: &mut Vec<(Setting, TensorInputs)>,
+    ) {
         self.batches(graph, &bench.matrix);
-        let recorded = match &bench.data {
-            Some(name) => match self.recorded(name, graph) {
+        // Random weights come without a tokenizer.
+        let random = self.loaded.spec.model.source.starts_with("random://");
+        let data = bench.data.as_ref().filter(|_| !(random && graph.takes_texts()));
+        let given = match data {
+            Some(name) => match self.inputs_of(name, graph, None) {
                 Some(inputs) => Some(inputs),
-                None => return Vec::new(),
+                None => return,
             },
             None => None,
         };
-        if !self.dimensions(graph, &bench.matrix, recorded.is_some()) {
-            return Vec::new();
+        let recorded = given.as_ref().is_some_and(|i| !matches!(i.origin, Origin::Texts(_)));
+        if !self.dimensions(graph, &bench.matrix, recorded) {
+            return;
         }
         let mut combinations: Vec<Vec<(String, u32)>> = vec![Vec::new()];
-        for (name, sizes) in &bench.matrix.dims {
+        for (name, sizes) in graph.dims_of(&bench.matrix) {
             combinations = combinations
                 .iter()
                 .flat_map(|begin| {
-                    sizes.iter().map(|size| [begin.clone(), vec![(name.clone(), *size)]].concat())
+                    sizes
+                        .iter()
+                        .map(|size| [begin.clone(), vec![(name.to_owned(), *size)]].concat())
                 })
                 .collect();
         }
-        let mut out: Vec<(Setting, TensorInputs)> = Vec::new();
         for &batch in &bench.matrix.batch {
             for dims in &combinations {
                 for &asked in &bench.matrix.threads {
                     let (dims, threads) = (dims.clone(), threads(asked, self.around));
-                    let inputs = recorded.clone().unwrap_or_else(|| graph.synthetic(&dims));
-                    let setting = Setting { batch, work: Work::Run { dims }, threads };
+                    let inputs = match &given {
+                        None => graph.synthetic(&dims),
+                        Some(inputs) => cut_to(inputs, &dims),
+                    };
+                    let setting =
+                        Setting { part: part.clone(), batch, work: Work::Run { dims }, threads };
                     if out.iter().all(|(known, _)| *known != setting) {
                         out.push((setting, inputs));
                     }
                 }
             }
         }
-        out
     }
 
     /// What a quality metric is judged on: recorded inputs, or synthetic ones with the first size
@@ -154,7 +242,7 @@ impl Builder<'_> {
         graph: &Graph,
     ) -> Option<TensorInputs> {
         if let Some(name) = data {
-            return self.recorded(name, graph);
+            return self.inputs_of(name, graph, None);
         }
         let matrix =
             self.loaded.spec.bench.as_ref().map_or_else(Matrix::default, |b| b.matrix.clone());
@@ -171,9 +259,90 @@ impl Builder<'_> {
             }
             return None;
         }
+        let sizes = graph.dims_of(&matrix).into_iter();
         let dims: Vec<(String, u32)> =
-            matrix.dims.iter().map(|(name, sizes)| (name.clone(), sizes[0])).collect();
+            sizes.map(|(name, sizes)| (name.to_owned(), sizes[0])).collect();
         Some(graph.synthetic(&dims))
+    }
+
+    /// Inputs from a data set, of whatever kind it is; `None` with a problem when they cannot be
+    /// used. Texts have `length` tokens, or their own number.
+    pub(super) fn inputs_of(
+        &mut self,
+        name: &str,
+        graph: &Graph,
+        length: Option<usize>,
+    ) -> Option<TensorInputs> {
+        let task = self.loaded.spec.model.task?;
+        let source = &self.loaded.spec.data[name].source;
+        let suffix = source.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+        if task == Task::Tensor || matches!(suffix, "npz" | "npy" | "pb") {
+            return self.recorded(name, graph);
+        }
+        let pointer = format!("/data/{name}/source");
+        let path = match find_file(source, &self.around.roots) {
+            Ok(path) => std::path::absolute(&path).unwrap_or(path),
+            Err(error) => {
+                self.missing(&pointer, &error);
+                return None;
+            }
+        };
+        let origin = if graph.takes_texts() {
+            let data = &self.loaded.spec.data[name];
+            match Texts::read(&path, &data.field, data.take, data.seed) {
+                Ok(texts) => {
+                    let digest = |text: &Document| Digest::of_bytes(text.text.as_bytes());
+                    let items = texts.documents.iter().map(digest).collect();
+                    self.items.entry(name.to_owned()).or_insert(items);
+                    Origin::Texts(self.text_file(name, graph, (path, texts.digest), length))
+                }
+                Err(error) => {
+                    self.told_once("plan/bad-data", &pointer, error.to_string());
+                    return None;
+                }
+            }
+        } else {
+            let mut file = self.picture_file(name, path);
+            match Pictures::look(&mut file) {
+                Ok(items) => {
+                    self.items.insert(name.to_owned(), items);
+                    Origin::Pictures(file)
+                }
+                Err(error) => {
+                    self.told_once("plan/bad-data", &pointer, crate::base::chain(&error));
+                    return None;
+                }
+            }
+        };
+        let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
+        Some(TensorInputs { inputs, outputs, origin })
+    }
+
+    /// The texts of a data set whose file and digest are known.
+    pub(super) fn text_file(
+        &self,
+        name: &str,
+        graph: &Graph,
+        (path, digest): (PathBuf, Digest),
+        length: Option<usize>,
+    ) -> TextFile {
+        let data = &self.loaded.spec.data[name];
+        let (field, take, seed) = (data.field.clone(), data.take, data.seed);
+        let most = graph.context.unwrap_or(LONGEST_TEXT);
+        TextFile { path, digest, field, take, seed, length, most }
+    }
+
+    fn picture_file(&self, name: &str, path: PathBuf) -> PictureFile {
+        let data = &self.loaded.spec.data[name];
+        PictureFile {
+            path,
+            digest: Digest::of_bytes(&[]),
+            image: data.image.clone().unwrap_or_else(|| "image".to_owned()),
+            label: data.label.clone(),
+            field: data.field.clone(),
+            take: data.take,
+            seed: data.seed,
+        }
     }
 
     /// Recorded inputs of a data set; `None` with a problem when they cannot be used.
@@ -202,18 +371,25 @@ impl Builder<'_> {
         let file = RecordedFile { path, digest, take, seed };
         let items = recorded.items(&file).iter().map(Item::digest).collect();
         self.items.insert(name.to_owned(), items);
-        Some(TensorInputs { inputs, outputs, recorded: Some(file) })
+        Some(TensorInputs { inputs, outputs, origin: Origin::Recorded(file) })
     }
 
-    /// The step that leaves recorded items to calibrate on; `None` with a problem when there can be
-    /// none.
-    pub(super) fn recorded_items(&mut self, name: &str, graph: &Graph) -> Option<StepIndex> {
-        let id = format!("data/{name}");
-        if let Some(step) = self.step_named(&id) {
+    /// The step that leaves items to calibrate on; `None` with a problem when there can be none.
+    pub(super) fn items_step(
+        &mut self,
+        name: &str,
+        graph: &Graph,
+        source: StepIndex,
+    ) -> Option<StepIndex> {
+        let inputs = self.inputs_of(name, graph, None)?;
+        let load = LoadItems { data: name.to_owned(), inputs };
+        let needs = if load.inputs.origin.asks_the_model() { vec![source] } else { Vec::new() };
+        let equal = |step: &super::Step| step.stage == Stage::LoadItems(load.clone());
+        if let Some(step) = self.steps.iter().position(equal) {
             return Some(step);
         }
-        let load = LoadItems { data: name.to_owned(), inputs: self.recorded(name, graph)? };
-        Some(self.push(id, Stage::LoadItems(load), Vec::new(), Kind::Checkpoint))
+        let id = self.free_id(&format!("data/{name}"));
+        Some(self.push(id, Stage::LoadItems(load), needs, Kind::Checkpoint))
     }
 
     fn told_once(&mut self, code: &'static str, pointer: &str, what: String) {
@@ -240,14 +416,13 @@ impl Builder<'_> {
         }
     }
 
-    /// Every free dimension has a size from one place, and every size a dimension.
-    fn dimensions(&mut self, graph: &Graph, matrix: &Matrix, recorded: bool) -> bool {
-        let before = self.problems.len();
-        let known: Vec<&str> = graph.free.others.iter().map(|free| free.name.as_str()).collect();
+    /// Every size of the matrix is of a free dimension of some part.
+    fn known_dimensions(&mut self, graphs: &Graphs, matrix: &Matrix) {
+        let free = || graphs.values().flat_map(|graph| &graph.free.others);
+        let mut known: Vec<&str> = free().map(|free| free.name.as_str()).collect();
+        known.dedup();
         for name in matrix.dims.keys() {
-            let pointer =
-                format!("/bench/matrix/dims/{}", name.replace('~', "~0").replace('/', "~1"));
-            let (what, hint) = if graph.free.batch.contains(name) {
+            let (what, hint) = if graphs.values().any(|graph| graph.free.batch.contains(name)) {
                 (
                     format!("`{name}` is the graph's batch dimension"),
                     Some("write it as `batch`".to_owned()),
@@ -258,20 +433,29 @@ impl Builder<'_> {
                     format!("the graph has no free dimension `{name}`"),
                     hint.map(|name| format!("did you mean `{name}`?")),
                 )
-            } else if recorded {
-                (
-                    format!("recorded inputs have their own size of `{name}`"),
-                    Some("leave it out, or `bench.data`".to_owned()),
-                )
             } else {
                 continue;
             };
-            let problem = self.problem("plan/unknown-dimension", &pointer, what);
+            let problem = self.problem("plan/unknown-dimension", &dim_pointer(name), what);
             problem.hint = hint;
             problem.notes.push(match known.as_slice() {
                 [] => "every dimension but the batch is fixed".to_owned(),
                 names => format!("free dimensions: {}", names.join(", ")),
             });
+        }
+    }
+
+    /// Every free dimension has a size from one place.
+    fn dimensions(&mut self, graph: &Graph, matrix: &Matrix, recorded: bool) -> bool {
+        let before = self.problems.len();
+        let given = graph.dims_of(matrix);
+        if let Some(name) = given.keys().next().filter(|_| recorded) {
+            let what = format!("recorded inputs have their own size of `{name}`");
+            let problem = self.problem("plan/unknown-dimension", &dim_pointer(name), what);
+            problem.hint = Some("leave it out, or `bench.data`".to_owned());
+            let names: Vec<&str> =
+                graph.free.others.iter().map(|free| free.name.as_str()).collect();
+            problem.notes.push(format!("free dimensions: {}", names.join(", ")));
         }
         let missing = graph.missing(matrix);
         if let [(name, input), ..] = missing.as_slice()
@@ -292,6 +476,24 @@ impl Builder<'_> {
         }
         self.problems.len() == before
     }
+}
+
+fn dim_pointer(name: &str) -> String {
+    format!("/bench/matrix/dims/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// The same texts with the number of tokens that `dims` says; other inputs have no sizes to choose.
+fn cut_to(inputs: &TensorInputs, dims: &[(String, u32)]) -> TensorInputs {
+    let mut out = inputs.clone();
+    if let Origin::Texts(file) = &mut out.origin {
+        file.length = dims.iter().find(|(name, _)| name == "sequence").map(|(_, n)| *n as usize);
+    }
+    out
+}
+
+/// The longest text that a graph which came out of this engine takes.
+fn metadata_context(model: &OnnxModel) -> Option<usize> {
+    model.metadata(CONTEXT_KEY)?.parse().ok().filter(|&context| context > 0)
 }
 
 impl Graph {

@@ -40,7 +40,7 @@ fn timeline(rng: &mut Pcg64Mcg, scale: f64, prompt: u32, warmup: bool, sent: u64
         at += noisy(rng, 2_900_000.0 * scale);
         tokens.push(at);
     }
-    Timeline { sent, tokens, prompt_tokens: Some(prompt), batch: 1, warmup }
+    Timeline { sent, tokens, prompt_tokens: Some(prompt), batch: 1, warmup, ..Timeline::default() }
 }
 
 fn observed(rng: &mut Pcg64Mcg, truth: &Truth, prompt: u32, drift: f64) -> Observed {

@@ -21,7 +21,7 @@ fn observed(rng: &mut Pcg64Mcg, seconds: f64, batch: u32) -> Observed {
     let mut request = |warmup: bool, slower: f64| {
         let noise = 1.0 + 0.02 * (rng.random::<f64>() - 0.5);
         let done = sent + (seconds * f64::from(batch) * noise * slower * 1e9) as u64;
-        let timeline = Timeline { sent, tokens: vec![done], prompt_tokens: None, batch, warmup };
+        let timeline = Timeline { sent, tokens: vec![done], batch, warmup, ..Timeline::default() };
         sent = done + 100_000;
         timeline
     };

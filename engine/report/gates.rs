@@ -99,11 +99,8 @@ fn on_cells(
     gate: &Gate,
     metric: &'static Metric,
 ) -> Vec<GateSight> {
-    let matches = |cell: &Cell| {
-        gate.axes
-            .iter()
-            .all(|(axis, n)| cell.axes.get(axis).and_then(serde_json::Value::as_u64) == Some(*n))
-    };
+    let matches =
+        |cell: &Cell| gate.axes.iter().all(|(axis, value)| cell.axes.get(axis) == Some(value));
     let mut out = Vec::new();
     for (setting, first) in evidence.settings.iter().enumerate() {
         if !matches(first) {

@@ -17,7 +17,7 @@ pub struct Gate {
     pub name: String,
     pub variant: String,
     /// Axes the gate is restricted to.
-    pub axes: Vec<(String, u64)>,
+    pub axes: Vec<(String, Value)>,
     pub metric: String,
     pub condition: Condition,
 }
@@ -25,7 +25,10 @@ pub struct Gate {
 impl Gate {
     /// The variant, and the axes the gate is restricted to.
     pub fn target(&self) -> String {
-        let axes = self.axes.iter().map(|(axis, n)| format!(", {axis} {n}"));
+        let axes = self.axes.iter().map(|(axis, value)| match value.as_str() {
+            Some(text) => format!(", {axis} {text}"),
+            None => format!(", {axis} {value}"),
+        });
         format!("{}{}", self.variant, axes.collect::<String>())
     }
 
@@ -132,14 +135,16 @@ pub fn gates(spec: &Value) -> Vec<Gate> {
 fn gate(value: &Value) -> Gate {
     let text =
         |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let axis = |axis: &str| Some((axis.to_owned(), value.pointer("/on")?.get(axis)?.as_u64()?));
-    let mut axes: Vec<(String, u64)> =
-        ["batch", "prompt_tokens", "new_tokens"].into_iter().filter_map(axis).collect();
+    let axis = |axis: &str| {
+        let found = value.pointer("/on")?.get(axis)?;
+        Some((axis.to_owned(), found.clone())).filter(|_| !found.is_null())
+    };
+    let mut axes: Vec<(String, Value)> =
+        ["part", "batch", "prompt_tokens", "new_tokens"].into_iter().filter_map(axis).collect();
     let dims = value.pointer("/on/dims").and_then(Value::as_object);
-    axes.extend(dims.into_iter().flatten().map(|(name, size)| {
-        // A size that is no number matches no cell.
-        (dimension_axis(name), size.as_u64().unwrap_or(u64::MAX))
-    }));
+    axes.extend(
+        dims.into_iter().flatten().map(|(name, size)| (dimension_axis(name), size.clone())),
+    );
     Gate {
         name: text("/name"),
         variant: text("/on/variant"),

@@ -204,7 +204,8 @@ fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)
 fn able(blocks: &Blocks<'_>, state: &Progressed) -> Vec<(String, Artifact)> {
     let able = blocks.plan.variants.iter().filter_map(|(name, variant)| {
         let sound = state.variants[name].is_able();
-        let model = state.outputs[variant.artifact].as_ref().and_then(Output::model)?;
+        let step = variant.artifact(blocks.stage.setting.part.as_deref());
+        let model = state.outputs[step].as_ref().and_then(Output::model)?;
         sound.then(|| (name.clone(), model.artifact.clone()))
     });
     able.collect()

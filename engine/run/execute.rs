@@ -236,7 +236,7 @@ fn waves(
 /// Whether step `index` changes a model for nobody but variants that are skipped.
 fn is_idle(plan: &Plan, index: StepIndex, state: &Progressed) -> bool {
     let reached = plan.dependants(index);
-    let mut users = plan.variants.iter().filter(|(_, variant)| reached[variant.artifact]);
+    let mut users = plan.variants.iter().filter(|(_, variant)| variant.rests_on(&reached));
     matches!(plan.steps[index].stage, Stage::Optimize(_))
         && users.all(|(name, _)| state.variants[name].skipped.is_some())
 }
@@ -269,7 +269,7 @@ fn hold_back_dependants(plan: &Plan, index: StepIndex, end: &Step, state: &mut P
     let reached = plan.dependants(index);
     for (name, variant) in &plan.variants {
         let runs_on = variant.device == Some(index) || (is_runtime && variant.needs_runtime());
-        if !reached[variant.artifact] && !runs_on {
+        if !variant.rests_on(&reached) && !runs_on {
             continue;
         }
         let variant = &mut state.variants[name];
@@ -297,8 +297,10 @@ fn why_left(plan: &Plan, index: StepIndex, session: &Session) -> &'static str {
 /// Checks `expect:` of every variant that has an artifact.
 fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Progressed) {
     let size_of = |name: &str| {
-        let step = plan.variants.get(name)?.artifact;
-        Some(state.outputs[step].as_ref()?.model()?.artifact.bytes)
+        let mut steps: Vec<_> = plan.variants.get(name)?.parts.values().copied().collect();
+        steps.dedup();
+        let bytes = |step: StepIndex| Some(state.outputs[step].as_ref()?.model()?.artifact.bytes);
+        steps.into_iter().try_fold(0, |sum, step| Some(sum + bytes(step)?))
     };
     let (mut found, mut unchecked) = (Vec::new(), Vec::new());
     for (name, variant) in &plan.variants {
@@ -312,9 +314,11 @@ fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Pr
         if known.skipped.is_some() {
             continue;
         }
-        let Some(model) = state.outputs[variant.artifact].as_ref().and_then(Output::model) else {
-            continue;
-        };
+        let models: Option<Vec<_>> = variant
+            .artifacts()
+            .map(|(part, step)| Some((part, state.outputs[step].as_ref()?.model()?)))
+            .collect();
+        let Some(models) = models else { continue };
         if let Some(size) = &expect.size_vs
             && size_of(&size.variant).is_none()
         {
@@ -322,8 +326,18 @@ fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Pr
             let note = format!("`{name}`: size not checked, because `{other}` has no artifact");
             unchecked.push(note);
         }
-        let (runner, placed) = (&variant.runner, known.placed.as_ref());
-        let checks = check(expect, &model.facts, &model.artifact, runner, placed, &size_of);
+        let runner = &variant.runner;
+        let mut checks = Vec::new();
+        for (at, (part, model)) in models.into_iter().enumerate() {
+            let placed = known.placed.as_ref().and_then(|placed| placed.get(at));
+            let size = size_of(name).filter(|_| at == 0);
+            let (facts, artifact) = (&model.facts, &model.artifact);
+            let own = check(expect, facts, artifact, size, runner, placed, &size_of);
+            checks.extend(own.into_iter().map(|check| match part {
+                Some(part) => Check { what: format!("{part}: {}", check.what), ..check },
+                None => check,
+            }));
+        }
         found.push((name, checks));
     }
     state.notes.append(&mut unchecked);

@@ -110,31 +110,65 @@ fn runtimes(plan: &Plan, state: &Progressed) -> Vec<Runtime> {
 fn variant(name: &str, plan: &Plan, state: &Progressed) -> Variant {
     let planned = &plan.variants[name];
     let known = &state.variants[name];
-    let found = state.outputs[planned.artifact].as_ref().and_then(Output::model);
     Variant {
         backend: planned.runner.backend.clone(),
         device: device(planned, known, plan),
         recipe: planned.recipe.clone(),
-        artifact: found.map(|m| ArtifactFacts {
-            digest: m.artifact.digest,
-            kind: m.artifact.kind.name().to_owned(),
-            bytes: m.artifact.bytes,
-            parameters: m.facts.parameters,
-            weight_bytes: m.facts.weight_bytes.clone(),
-            notes: m.notes.clone(),
-        }),
+        artifact: artifact(planned, state),
         checks: known.checks.clone(),
         failed: known.failed.clone(),
         skipped: known.skipped.clone(),
     }
 }
 
+/// What a variant runs. Several artifacts, one for each part of a model, count as one.
+fn artifact(planned: &VariantPlan, state: &Progressed) -> Option<ArtifactFacts> {
+    let mut parts: Vec<_> = planned.artifacts().collect();
+    parts.dedup_by_key(|(_, step)| *step);
+    let found: Option<Vec<_>> = parts
+        .iter()
+        .map(|(part, step)| Some((*part, state.outputs[*step].as_ref()?.model()?)))
+        .collect();
+    let found = found?;
+    let (_, first) = found.first()?;
+    let mut facts = ArtifactFacts {
+        digest: first.artifact.digest,
+        kind: first.artifact.kind.name().to_owned(),
+        bytes: first.artifact.bytes,
+        parameters: first.facts.parameters,
+        weight_bytes: first.facts.weight_bytes.clone(),
+        notes: first.notes.clone(),
+    };
+    if found.len() > 1 {
+        let digests: Vec<String> = found.iter().map(|(_, m)| m.artifact.digest.hex()).collect();
+        facts.digest = Digest::of_json(&serde_json::json!(digests));
+        facts.bytes = found.iter().map(|(_, m)| m.artifact.bytes).sum();
+        facts.parameters = found.iter().map(|(_, m)| m.facts.parameters).sum();
+        facts.weight_bytes.clear();
+        for (dtype, bytes) in found.iter().flat_map(|(_, m)| &m.facts.weight_bytes) {
+            *facts.weight_bytes.entry(dtype.clone()).or_default() += bytes;
+        }
+        let notes = found.iter().flat_map(|(part, m)| {
+            let part = part.unwrap_or_default();
+            m.notes.iter().map(move |note| format!("{part}: {note}"))
+        });
+        facts.notes = notes.collect();
+    }
+    Some(facts)
+}
+
 /// Where a variant runs; `None` for the CPU of which nobody asked more.
 fn device(planned: &VariantPlan, known: &VariantState, plan: &Plan) -> Option<Device> {
     let placement = &planned.runner.placement;
     let nodes: IndexMap<String, u64> = match &known.placed {
-        Some(Ok(assigned)) => assigned.iter().map(|a| (a.provider.clone(), a.nodes)).collect(),
-        _ => IndexMap::new(),
+        Some(parts) => {
+            let mut nodes = IndexMap::new();
+            for assigned in parts.iter().flatten().flatten() {
+                *nodes.entry(assigned.provider.clone()).or_default() += assigned.nodes;
+            }
+            nodes
+        }
+        None => IndexMap::new(),
     };
     if placement.device.is_cpu() && nodes.is_empty() {
         return None;
@@ -160,7 +194,8 @@ fn quality(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
     let mut out = unmeasured(spec, plan);
     for (step, output) in plan.steps.iter().zip(&state.outputs) {
         let Stage::Judge(judge) = &step.stage else { continue };
-        let artifact = state.outputs[step.needs[0]].as_ref().and_then(Output::digest);
+        let planned = &plan.variants[&judge.variant];
+        let artifact = artifact(planned, state).map(|facts| facts.digest);
         let ended = session.steps.iter().find(|known| known.id == step.id);
         for (at, request) in judge.metrics.iter().enumerate() {
             let judged = match output {
@@ -245,9 +280,9 @@ fn synthetic(plan: &Plan) -> Vec<String> {
         let of = |port: &crate::task::InputPort| {
             format!("input `{}` is seeded synthetic: {}", inert(&port.name), port.fill.words())
         };
-        match inputs.recorded {
-            Some(_) => Vec::new(),
-            None => inputs.inputs.iter().map(of).collect(),
+        match inputs.origin.is_synthetic() {
+            false => Vec::new(),
+            true => inputs.inputs.iter().map(of).collect(),
         }
     };
     let mut notes: Vec<String> = Vec::new();

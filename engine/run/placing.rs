@@ -21,8 +21,8 @@ pub fn runner(plan: &Plan, outputs: &[Option<Output>], store: &Store, variant: &
         let digest = |step: Option<usize>| {
             step.and_then(|step| outputs[step].as_ref()).and_then(Output::digest)
         };
-        let parts =
-            [digest(Some(planned.artifact)), digest(plan.runtime()), digest(planned.device)];
+        let artifacts: Vec<_> = planned.artifacts().map(|(_, step)| digest(Some(step))).collect();
+        let parts = (artifacts, digest(plan.runtime()), digest(planned.device));
         let text = format!("{parts:?} {:?}", runner.placement.tensorrt);
         let folder = Digest::of_bytes(text.as_bytes()).hex();
         runner.placement.engines = Some(store.root().join("engines").join(folder));
@@ -46,13 +46,20 @@ pub(super) fn look(
         if !asked || !state.variants[name].is_able() {
             continue;
         }
-        let model = state.outputs[variant.artifact].as_ref().and_then(Output::model);
-        let Some(artifact) = model.map(|model| model.artifact.clone()) else { continue };
+        let models: Option<Vec<_>> = variant
+            .artifacts()
+            .map(|(_, step)| state.outputs[step].as_ref()?.model().map(|m| m.artifact.clone()))
+            .collect();
+        let Some(artifacts) = models else { continue };
         let mut backend = runner(plan, &state.outputs, conditions.store, name);
         // Nodes elsewhere are named by the check, which is more than an error of opening tells.
         backend.placement = Placement { fallback: true, ..backend.placement };
         let runtime = state.runtime(plan, name).map(|(library, _)| library);
-        let placed = place(&Job::Place { artifact, backend, runtime }, conditions)?;
+        let mut placed = Vec::with_capacity(artifacts.len());
+        for artifact in artifacts {
+            let (backend, runtime) = (backend.clone(), runtime.clone());
+            placed.push(place(&Job::Place { artifact, backend, runtime }, conditions)?);
+        }
         state.variants[name].placed = Some(placed);
     }
     Ok(())

@@ -13,7 +13,7 @@ use super::runtime::{Provided, Provider};
 use crate::base::text::inert;
 use crate::plan::{JUDGED_FILE, Output, Plan, StepIndex, output_of, read_model, recipe, slot};
 use crate::record::{Failure, Step, StepState, Verdict};
-use crate::stage::{Done, Job, LoadRuntime, OpenDevice, Source, Stage, hub};
+use crate::stage::{Done, Job, JudgeOn, LoadRuntime, OpenDevice, Source, Stage, hub};
 use crate::store::{Lookup, Recipe};
 
 /// Longest time of a step that is not measured.
@@ -238,7 +238,10 @@ impl Task<'_> {
         match &step.stage {
             Stage::LoadModel(load) => load.job(out).expect("a recipe means that there is a job"),
             Stage::LoadTokens(tokens) => tokens.job(&model(0).artifact, out),
-            Stage::LoadItems(items) => items.job(out),
+            Stage::LoadItems(items) => {
+                let asked = !step.needs.is_empty();
+                items.job(asked.then(|| model(0).artifact.clone()), out)
+            }
             Stage::Optimize(optimize) => {
                 optimize.job(&model(0).artifact, self.data(), runtime, out)
             }
@@ -249,7 +252,9 @@ impl Task<'_> {
                 let runs = |name: &str| runner(self.plan, self.outputs, store, name);
                 let own = (&variant.artifact, runs(&judge.variant));
                 let other = (&model(1).artifact, runs(&judge.reference));
-                judge.job(context, own, other, self.data(), runtime)
+                let both = matches!(judge.on, JudgeOn::Matching { .. });
+                let others = both.then(|| (&model(2).artifact, &model(3).artifact));
+                judge.job(context, own, other, others, self.data(), runtime)
             }
             Stage::LoadRuntime(_) | Stage::OpenDevice(_) => {
                 unreachable!("runtimes and devices are provided, see `make`")

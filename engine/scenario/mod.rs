@@ -7,7 +7,7 @@ use std::time::Instant;
 
 mod single_stream;
 
-pub use single_stream::{Request, StreamRules, single_stream, single_stream_of_runs};
+pub use single_stream::{Given, Request, StreamRules, single_stream, single_stream_of_runs};
 
 /// A scenario as `engine list` shows it.
 pub struct Scenario {

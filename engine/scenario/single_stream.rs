@@ -45,33 +45,43 @@ pub fn single_stream(
     })
 }
 
+/// The inputs of a run, and what making them took in nanoseconds, where that is measured.
+#[derive(Debug, Default)]
+pub struct Given {
+    pub inputs: Vec<(String, Tensor)>,
+    pub decode: Option<u64>,
+    pub preprocess: Option<u64>,
+}
+
 /// The same for a graph: a request is one run on the inputs that `next` gives, `batch` items of
 /// them, and ends when all outputs are there.
-pub fn single_stream_of_runs(
+pub fn single_stream_of_runs<E: From<BackendError>>(
     session: &mut dyn Session,
-    next: &mut dyn FnMut() -> Vec<(String, Tensor)>,
+    next: &mut dyn FnMut() -> Result<Given, E>,
     batch: u32,
     rules: StreamRules,
     clock: &dyn Clock,
-) -> Result<(Timeline, Vec<Timeline>), BackendError> {
+) -> Result<(Timeline, Vec<Timeline>), E> {
     stream(rules, clock, &mut |warmup| {
-        session.give(&next())?;
+        let Given { inputs, decode, preprocess } = next()?;
+        session.give(&inputs)?;
         let sent = clock.now();
         session.execute()?;
         let done = clock.now();
         // An output that cannot be taken is no answer, however fast it came.
         session.take()?;
-        Ok(Timeline { sent, tokens: vec![done], prompt_tokens: None, batch, warmup })
+        let (tokens, prompt_tokens) = (vec![done], None);
+        Ok(Timeline { sent, tokens, prompt_tokens, decode, preprocess, batch, warmup })
     })
 }
 
 /// First call, warm-up and counted requests, each made by `run`, which is told whether it is
 /// warm-up.
-fn stream(
+fn stream<E>(
     rules: StreamRules,
     clock: &dyn Clock,
-    run: &mut dyn FnMut(bool) -> Result<Timeline, BackendError>,
-) -> Result<(Timeline, Vec<Timeline>), BackendError> {
+    run: &mut dyn FnMut(bool) -> Result<Timeline, E>,
+) -> Result<(Timeline, Vec<Timeline>), E> {
     let first_call = run(false)?;
     let mut requests = Vec::new();
     for _ in 0..rules.warmup {
@@ -115,6 +125,7 @@ fn complete(
         prompt_tokens: Some((prompt.len() / request.batch.max(1)) as u32),
         batch: request.batch as u32,
         warmup,
+        ..Timeline::default()
     })
 }
 
@@ -252,13 +263,15 @@ mod tests {
         let mut next = || {
             made += 1;
             clock.0.set(clock.0.get() + 1000);
-            vec![("x".to_owned(), Tensor::of_f32(vec![1], &[made as f32]))]
+            let inputs = vec![("x".to_owned(), Tensor::of_f32(vec![1], &[made as f32]))];
+            Ok::<_, BackendError>(Given { inputs, decode: Some(600), ..Given::default() })
         };
         let rules = StreamRules { warmup: 1, min: 2, max: 2, min_time: 0 };
         let (first, rest) =
             single_stream_of_runs(&mut session, &mut next, 8, rules, &clock).unwrap();
         assert_eq!((first.sent, first.tokens.as_slice()), (1400, &[1405][..]));
         assert_eq!((first.batch, first.prompt_tokens), (8, None));
+        assert_eq!((first.decode, first.preprocess), (Some(600), None));
         let warm: Vec<_> = rest.iter().map(|t| t.warmup).collect();
         assert_eq!(warm, [true, false, false]);
         assert_eq!(made, 4);

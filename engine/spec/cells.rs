@@ -25,6 +25,7 @@ impl Rules<'_> {
             .iter()
             .map(|t| serde_json::to_value(t).map_or_else(|_| String::new(), |v| v.to_string()))
             .collect();
+        self.duplicates("/bench/matrix/part", &m.part);
         self.duplicates("/bench/matrix/batch", &m.batch);
         let tokens = [("prompt_tokens", &m.prompt_tokens), ("new_tokens", &m.new_tokens)];
         for (axis, values) in tokens {
@@ -36,7 +37,7 @@ impl Rules<'_> {
         self.duplicates("/bench/matrix/threads", &threads);
         let measured: Vec<&str> = bench.measure.iter().flatten().map(|name| id(*name)).collect();
         self.duplicates("/bench/measure", &measured);
-        let mut axes = vec![m.batch.len()];
+        let mut axes = vec![m.part.len().max(1), m.batch.len()];
         axes.extend(tokens.iter().filter_map(|(_, values)| values.as_ref().map(Vec::len)));
         axes.extend(m.dims.values().map(Vec::len));
         axes.push(m.threads.len());
@@ -98,8 +99,24 @@ impl Rules<'_> {
                 self.variant(&below(&here, "variant"), variant);
             }
             let m = &bench.matrix;
+            self.part(&below(&here, "part"), cell.part.as_deref(), &m.part);
             self.axis(&below(&here, "batch"), cell.batch, &m.batch);
             self.axes_of(&here, (cell.prompt_tokens, cell.new_tokens, &cell.dims), m);
+        }
+    }
+
+    /// The part at `pointer` must be one of the matrix's, where it lists some.
+    pub(super) fn part(&mut self, pointer: &str, wanted: Option<&str>, parts: &[String]) {
+        let Some(wanted) = wanted.filter(|wanted| !parts.iter().any(|part| part == wanted)) else {
+            return;
+        };
+        // Without a list all parts of the model are measured, and the plan knows them.
+        if !parts.is_empty() {
+            let what =
+                format!("{} is `{wanted}`, which `bench.matrix` does not have", dotted(pointer));
+            let note =
+                super::words::allowed_note(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+            self.report("spec/bad-reference", pointer, what).notes.push(note);
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) fn metric(metric: GateMetric) -> (&'static str, bool) {
         GateMetric::E2e => (id(M::E2e), true),
         GateMetric::Latency => (id(M::Latency), true),
         GateMetric::Throughput => (id(M::Throughput), true),
+        GateMetric::Decode => (id(M::Decode), true),
+        GateMetric::Preprocess => (id(M::Preprocess), true),
         GateMetric::PeakMemory => (id(M::PeakMemory), true),
         GateMetric::ModelSize => (id(M::ModelSize), true),
         GateMetric::Perplexity => ("perplexity", false),
@@ -149,6 +151,7 @@ fn settings(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
     let Some(bench) = &rules.spec.bench else { return };
     let m = &bench.matrix;
     let on = &gate.on;
+    rules.part(&format!("{here}/on/part"), on.part.as_deref(), &m.part);
     rules.axis(&format!("{here}/on/batch"), on.batch, &m.batch);
     rules.axes_of(&below(here, "on"), (on.prompt_tokens, on.new_tokens, &on.dims), m);
 }

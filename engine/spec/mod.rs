@@ -55,6 +55,8 @@ pub const MAX_TEXT: usize = 64 << 10;
 pub const MAX_NODES: usize = 20_000;
 /// Most cells: variants times all combinations of the matrix.
 pub const MAX_CELLS: u64 = 100_000;
+/// Key of every stage that chooses parts of a model of several.
+pub const PARTS_KEY: &str = "parts";
 /// Collecting stops here; nobody reads further.
 pub(crate) const MAX_PROBLEMS: usize = 200;
 

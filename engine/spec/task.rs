@@ -10,14 +10,47 @@ use super::types::{Bench, MetricName, Spec, Task};
 use crate::base::Problem;
 
 impl Task {
-    pub const ALL: [Self; 2] = [Self::TextGeneration, Self::Tensor];
+    pub const ALL: [Self; 5] = [
+        Self::TextGeneration,
+        Self::Tensor,
+        Self::Embedding,
+        Self::ImageClassification,
+        Self::ZeroShotImageClassification,
+    ];
 
     /// As specs and records write it.
     pub fn id(self) -> &'static str {
         match self {
             Self::TextGeneration => "text_generation",
             Self::Tensor => "tensor",
+            Self::Embedding => "embedding",
+            Self::ImageClassification => "image_classification",
+            Self::ZeroShotImageClassification => "zero_shot_image_classification",
         }
+    }
+
+    /// Whether a request is one run from tensors to tensors.
+    pub fn runs_tensors(self) -> bool {
+        self != Self::TextGeneration
+    }
+
+    /// Whether its inputs can be pictures.
+    pub fn sees_pictures(self) -> bool {
+        matches!(self, Self::ImageClassification | Self::ZeroShotImageClassification)
+    }
+
+    /// Tasks that own a key of the language which not all have.
+    fn owners(key: &str) -> Vec<Self> {
+        let owns = |task: &Self| match key {
+            "prompt_tokens" | "new_tokens" | "tokens" | "window" | "stride" | "positions" => {
+                !task.runs_tensors()
+            }
+            "against" => *task == Self::Tensor,
+            "image" | "label" => task.sees_pictures(),
+            "part" | "prompt" => *task == Self::ZeroShotImageClassification,
+            _ => task.runs_tensors(),
+        };
+        Self::ALL.into_iter().filter(owns).collect()
     }
 
     /// The task with this id.
@@ -29,14 +62,19 @@ impl Task {
     /// out.
     pub fn measure(self) -> &'static [MetricName] {
         use MetricName::{
-            DecodeTps, E2e, FirstCall, Itl, Latency, Load, ModelSize, PeakMemory, PrefillTps,
-            Throughput, Ttft,
+            Decode, DecodeTps, E2e, FirstCall, Itl, Latency, Load, ModelSize, PeakMemory,
+            PrefillTps, Preprocess, Throughput, Ttft,
         };
         match self {
             Self::TextGeneration => {
                 &[Load, FirstCall, Ttft, Itl, PrefillTps, DecodeTps, E2e, PeakMemory, ModelSize]
             }
-            Self::Tensor => &[Load, FirstCall, Latency, Throughput, PeakMemory, ModelSize],
+            Self::Tensor | Self::Embedding => {
+                &[Load, FirstCall, Latency, Throughput, PeakMemory, ModelSize]
+            }
+            Self::ImageClassification | Self::ZeroShotImageClassification => {
+                &[Load, FirstCall, Latency, Throughput, Decode, Preprocess, PeakMemory, ModelSize]
+            }
         }
     }
 
@@ -45,6 +83,11 @@ impl Task {
         match self {
             Self::TextGeneration => &["perplexity", "kl", "top1_agreement"],
             Self::Tensor => &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error"],
+            Self::Embedding => &["cosine", "max_abs_error", "mean_abs_error"],
+            Self::ImageClassification => {
+                &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error"]
+            }
+            Self::ZeroShotImageClassification => &["cosine", "max_abs_error", "mean_abs_error"],
         }
     }
 
@@ -52,7 +95,7 @@ impl Task {
     pub fn deciding(self) -> MetricName {
         match self {
             Self::TextGeneration => MetricName::DecodeTps,
-            Self::Tensor => MetricName::Latency,
+            _ => MetricName::Latency,
         }
     }
 }
@@ -93,15 +136,24 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
     let spec = rules.spec;
     if let Some(bench) = &spec.bench {
         let m = &bench.matrix;
-        let axes = [m.prompt_tokens.is_some(), m.new_tokens.is_some(), !m.dims.is_empty()];
+        let axes = [
+            !m.part.is_empty(),
+            m.prompt_tokens.is_some(),
+            m.new_tokens.is_some(),
+            !m.dims.is_empty(),
+        ];
         rules.axes(task, "/bench/matrix", axes);
         for (i, metric) in bench.measure.iter().flatten().enumerate() {
             rules.performance(task, &below("/bench/measure", i), *metric);
         }
         let cells = bench.profile.iter().flat_map(|profile| &profile.cells);
         for (i, cell) in cells.enumerate() {
-            let given =
-                [cell.prompt_tokens.is_some(), cell.new_tokens.is_some(), !cell.dims.is_empty()];
+            let given = [
+                cell.part.is_some(),
+                cell.prompt_tokens.is_some(),
+                cell.new_tokens.is_some(),
+                !cell.dims.is_empty(),
+            ];
             rules.axes(task, &below("/bench/profile/cells", i), given);
         }
         if let Some(metric) = bench.design.stop.metric {
@@ -114,8 +166,11 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
             ("tokens", data.tokens.is_some()),
             ("window", data.window.is_some()),
             ("stride", data.stride.is_some()),
+            ("image", data.image.is_some()),
+            ("label", data.label.is_some()),
+            ("prompt", data.prompt.is_some()),
         ] {
-            rules.key_of(Task::TextGeneration, task, &below(&here, key), given);
+            rules.key_of(key, task, &below(&here, key), given);
         }
     }
     for (i, metric) in spec.quality.iter().flat_map(|quality| &quality.metrics).enumerate() {
@@ -127,9 +182,8 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
             continue;
         }
         let given = |key: &str| metric.0.params.get(key);
-        let keys = [(Task::TextGeneration, "positions"), (Task::Tensor, "against")];
-        for (owner, key) in keys {
-            rules.key_of(owner, task, &below(&here, key), given(key).is_some());
+        for key in ["positions", "against"] {
+            rules.key_of(key, task, &below(&here, key), given(key).is_some());
         }
         let expected = given("against").and_then(serde_json::Value::as_str) == Some("expected");
         if given("data").is_none() && (task == Task::TextGeneration || expected) {
@@ -151,33 +205,36 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
             rules.foreign(task, &below(&here, "metric"), name, &known);
         }
         let on = &gate.on;
-        let axes = [on.prompt_tokens.is_some(), on.new_tokens.is_some(), !on.dims.is_empty()];
+        let axes = [
+            on.part.is_some(),
+            on.prompt_tokens.is_some(),
+            on.new_tokens.is_some(),
+            !on.dims.is_empty(),
+        ];
         rules.axes(task, &below(&here, "on"), axes);
     }
 }
 
 impl Rules<'_> {
-    /// Which of `prompt_tokens`, `new_tokens` and `dims` the map at `here` gives.
-    fn axes(&mut self, task: Task, here: &str, given: [bool; 3]) {
-        let owners = [
-            (Task::TextGeneration, "prompt_tokens"),
-            (Task::TextGeneration, "new_tokens"),
-            (Task::Tensor, "dims"),
-        ];
-        for ((owner, axis), given) in owners.into_iter().zip(given) {
-            self.key_of(owner, task, &below(here, axis), given);
+    /// Which of `part`, `prompt_tokens`, `new_tokens` and `dims` the map at `here` gives.
+    fn axes(&mut self, task: Task, here: &str, given: [bool; 4]) {
+        let axes = ["part", "prompt_tokens", "new_tokens", "dims"];
+        for (axis, given) in axes.into_iter().zip(given) {
+            self.key_of(axis, task, &below(here, axis), given);
         }
     }
 
-    /// The key at `pointer`, if it is given, belongs to `owner`.
-    fn key_of(&mut self, owner: Task, task: Task, pointer: &str, given: bool) {
-        if owner == task || !given {
+    /// The key at `pointer`, if it is given, is one of the task's.
+    fn key_of(&mut self, key: &str, task: Task, pointer: &str, given: bool) {
+        let owners = Task::owners(key);
+        if owners.contains(&task) || !given {
             return;
         }
+        // Of several the first is named: it is the plainest.
         let what = format!(
             "{} is about task `{}`, and this model's task is `{}`",
             dotted(pointer),
-            owner.id(),
+            owners.first().map_or("none", |owner| owner.id()),
             task.id()
         );
         let place = self.locator.place_of_key(pointer);

@@ -96,18 +96,34 @@ pub enum Task {
     TextGeneration,
     /// Runs a graph on tensors.
     Tensor,
+    /// Turns texts into vectors.
+    Embedding,
+    /// Puts pictures into classes.
+    ImageClassification,
+    /// Finds the text that fits a picture, and the picture that fits a text.
+    ZeroShotImageClassification,
 }
 
-/// A data set: JSON lines or plain text; for a graph, recorded inputs.
+/// A data set: JSON lines or plain text; pictures; for a graph, recorded inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// `file://` a .jsonl or .txt file. For a graph, inputs by name in an .npz file, an .npy or .pb file for one input, or a folder with `input_0.pb` and `output_0.pb` in the order of the graph, or of such folders.
+    /// `file://` a .jsonl or .txt file. For pictures, a folder with one folder per class, or a .jsonl or .csv file that names them. For a graph, inputs by name in an .npz file, an .npy or .pb file for one input, or a folder with `input_0.pb` and `output_0.pb` in the order of the graph, or of such folders.
     #[schemars(regex(pattern = r"^file://.+$"), extend("title" = "a source such as `file://data/heldout.jsonl`"))]
     pub source: String,
     /// The field of each JSON line that holds the text.
     #[serde(default = "default_field")]
     pub field: String,
+    /// The field or column that names the picture, beginning at the folder of the file; `image` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The field or column that names the class. In a folder of pictures it is the folder they lie in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What a class is called in words, with `{label}` for its name: for models that compare pictures with texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"\{label\}"), extend("title" = "a text with `{label}` in it"))]
+    pub prompt: Option<String>,
     /// Use this many items only, the first ones or a seeded choice.
     #[serde(default)]
     #[schemars(range(min = 1))]
@@ -415,6 +431,9 @@ impl Default for OpProfile {
 pub struct OpProfileCell {
     /// Only this variant. All when left out.
     pub variant: Option<String>,
+    /// Only settings of this part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Only settings with this batch.
     pub batch: Option<u32>,
     /// Only settings with this prompt length.
@@ -439,6 +458,8 @@ pub enum MetricName {
     E2e,
     Latency,
     Throughput,
+    Decode,
+    Preprocess,
     PeakMemory,
     ModelSize,
 }
@@ -447,6 +468,10 @@ pub enum MetricName {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Matrix {
+    /// Parts of a model of several, such as `image` and `text` of CLIP, each measured by itself; all of them when left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(min = 1, max = 64)))]
+    pub part: Vec<String>,
     /// Sequences or other items side by side.
     #[schemars(length(min = 1), inner(range(min = 1, max = 4096)))]
     pub batch: Vec<u32>,
@@ -470,6 +495,7 @@ pub struct Matrix {
 impl Default for Matrix {
     fn default() -> Self {
         Self {
+            part: Vec::new(),
             batch: vec![1],
             prompt_tokens: None,
             new_tokens: None,
@@ -704,6 +730,9 @@ pub struct Gate {
 pub struct GateTarget {
     /// The variant that is judged.
     pub variant: String,
+    /// Only cells of this part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Only cells with this batch.
     #[serde(default)]
     pub batch: Option<u32>,
@@ -731,6 +760,8 @@ pub enum GateMetric {
     E2e,
     Latency,
     Throughput,
+    Decode,
+    Preprocess,
     PeakMemory,
     ModelSize,
     Perplexity,

@@ -25,6 +25,9 @@ pub struct Bench {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setting {
+    /// Of a model of several parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     pub batch: u32,
     pub work: Work,
     pub threads: u32,
@@ -47,11 +50,12 @@ pub enum Work {
 impl Setting {
     /// A setting of text generation.
     pub fn tokens(batch: u32, prompt_tokens: u32, new_tokens: u32, threads: u32) -> Self {
-        Self { batch, work: Work::Tokens { prompt_tokens, new_tokens }, threads }
+        Self { part: None, batch, work: Work::Tokens { prompt_tokens, new_tokens }, threads }
     }
 
     /// In matrix order, as records keep it.
     pub fn axes(&self) -> IndexMap<String, Value> {
+        let part = self.part.iter().map(|part| ("part".to_owned(), json!(part)));
         let mut axes = vec![("batch".to_owned(), self.batch)];
         match &self.work {
             Work::Tokens { prompt_tokens, new_tokens } => axes.extend([
@@ -63,7 +67,7 @@ impl Setting {
             }
         }
         axes.push(("threads".to_owned(), self.threads));
-        axes.into_iter().map(|(name, value)| (name, json!(value))).collect()
+        part.chain(axes.into_iter().map(|(name, value)| (name, json!(value)))).collect()
     }
 
     /// The work of one request; `None` where requests are not about tokens.
@@ -91,7 +95,8 @@ impl Setting {
                 let short = |name: &str| name.chars().take(24).map(plain).collect::<String>();
                 let named = |(name, size): &(String, u32)| format!("-{}{size}", short(name));
                 let dims = dims.iter().map(named).collect::<Vec<_>>().concat();
-                format!("b{batch}{dims}-t{threads}")
+                let part = self.part.as_ref().map_or_else(String::new, |part| format!("{part}-"));
+                format!("{part}b{batch}{dims}-t{threads}")
             }
         }
     }
@@ -99,7 +104,10 @@ impl Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batch, threads, work } = self;
+        let Self { part, batch, threads, work } = self;
+        if let Some(part) = part {
+            write!(f, "{part}, ")?;
+        }
         write!(f, "batch {batch}, ")?;
         match work {
             Work::Tokens { prompt_tokens, new_tokens } => {

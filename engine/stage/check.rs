@@ -10,19 +10,21 @@ use crate::spec::{CountBounds, Expect};
 /// Where the nodes of an artifact run, or why nobody knows.
 pub type Placed = Result<Vec<Assigned>, String>;
 
-/// Checks `facts` of a variant's artifact, which `runner` will run. `placed` is what opening it
+/// Checks `facts` of a variant's artifact, which `runner` will run. `size` is that of all parts of
+/// the variant, given once; `placed` is what opening it
 /// there has told, where somebody looked; `size_of` gives the size of another variant.
 pub fn check(
     expect: &Expect,
     facts: &ModelFacts,
     artifact: &Artifact,
+    size: Option<u64>,
     runner: &Runner,
     placed: Option<&Placed>,
     size_of: &dyn Fn(&str) -> Option<u64>,
 ) -> Vec<Check> {
-    let (mut checks, bytes) = (Vec::new(), artifact.bytes);
+    let mut checks = Vec::new();
     // Without the other artifact there is nothing to compare with, which is no fault of this one.
-    if let Some(size) = &expect.size_vs
+    if let (Some(size), Some(bytes)) = (&expect.size_vs, size)
         && let Some(other) = size_of(&size.variant).filter(|&other| other > 0)
     {
         checks.push(Check {

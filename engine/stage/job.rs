@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::matching::{self, MatchingJudge};
 use super::profile::{Subject, profile};
 use super::tensors::{self, TensorBench, TensorJudge};
 use super::{Artifact, Pin, Sabotage, Setting, hub, items, wheel};
@@ -49,8 +50,9 @@ pub enum Job {
         tokens: Option<u32>,
         out: PathBuf,
     },
-    /// Splits recorded tensors into items, in the folder `out`.
-    ReadItems { inputs: TensorInputs, out: PathBuf },
+    /// Splits recorded tensors into items, or makes them from texts or pictures as `model` asks, in
+    /// the folder `out`.
+    ReadItems { inputs: TensorInputs, model: Option<Artifact>, out: PathBuf },
     Pass {
         pass: String,
         params: serde_json::Value,
@@ -86,6 +88,8 @@ pub enum Job {
     BenchTensors(TensorBench),
     /// Judges a graph.
     JudgeTensors(TensorJudge),
+    /// Judges pictures against texts.
+    JudgeMatching(MatchingJudge),
     /// Finds out where the time goes, and writes a trace into the folder `out`.
     Profile {
         artifact: Artifact,
@@ -185,6 +189,7 @@ from_error!(
     crate::data::DataError,
     crate::pass::PassError,
     crate::task::JudgeError,
+    crate::task::InputError,
     crate::task::PromptError,
     crate::task::RecordedError,
     crate::task::TokenizerError,
@@ -256,7 +261,7 @@ impl Job {
                 }
                 tokenize(model, &texts, *tokens, out)
             }
-            Self::ReadItems { inputs, out } => items::read(inputs, out),
+            Self::ReadItems { inputs, model, out } => items::read(inputs, model.as_ref(), out),
             Self::Pass { pass, params, input, data, runtime, out } => {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
@@ -286,6 +291,7 @@ impl Job {
             }
             Self::BenchTensors(bench) => tensors::bench(bench),
             Self::JudgeTensors(judge) => tensors::judge(judge, progress),
+            Self::JudgeMatching(judge) => matching::judge(judge, progress),
             Self::Profile { artifact, backend, tokens, inputs, runtime, setting, seed, out } => {
                 let (tokens, seed) = (tokens.as_deref(), *seed);
                 let (inputs, runtime) = (inputs.as_ref(), runtime.as_deref());

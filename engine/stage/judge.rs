@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Artifact, Job, TensorJudge};
+use super::{Artifact, Job, MatchingJudge, TensorJudge};
 use crate::backend::{self, Backend, Runner};
 use crate::store::{Input, Recipe};
-use crate::task::{JudgeJob, MetricRequest, RecordedFile, TensorInputs};
+use crate::task::{JudgeJob, MetricRequest, TensorInputs};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
@@ -16,6 +16,8 @@ pub struct Judge {
     pub reference: String,
     pub backend: Runner,
     pub reference_backend: Runner,
+    /// The part that is judged, of a model of several.
+    pub part: Option<String>,
     /// Name of the data set, or of what stands in for one.
     pub data: String,
     pub on: JudgeOn,
@@ -27,8 +29,11 @@ pub struct Judge {
 pub enum JudgeOn {
     /// Windows over texts, as the spec says; the model's context decides what is left open.
     Windows { window: Option<u32>, stride: Option<u32> },
-    /// Runs of a graph, on this many items where the inputs are synthetic.
-    Items { inputs: TensorInputs, synthetic: u64, seed: u64 },
+    /// Runs of a graph, on this many items where the inputs are synthetic. `classes` are the names
+    /// of its classes, where it has some.
+    Items { inputs: TensorInputs, synthetic: u64, seed: u64, classes: Vec<String> },
+    /// Pictures against texts: captions, or classes in the words of `prompt`.
+    Matching { images: TensorInputs, texts: TensorInputs, prompt: Option<String> },
 }
 
 /// Longest window when neither spec nor model say less: logits of a window are kept whole.
@@ -56,14 +61,25 @@ impl Judge {
                 json!({"stage": "judge", "job": self.windows(context)})
             }
             // Of recorded inputs only what they hold counts, not where they lie.
-            JudgeOn::Items { inputs, synthetic, seed } => json!({
+            JudgeOn::Items { inputs, synthetic, seed, classes } => json!({
                 "stage": "judge tensors",
                 "metrics": self.metrics,
                 "inputs": inputs.inputs,
-                "recorded": inputs.recorded.as_ref().map(RecordedFile::facts),
-                "synthetic": inputs.recorded.is_none().then(|| json!([synthetic, seed])),
+                "recorded": inputs.origin.facts(),
+                "synthetic": inputs.origin.is_synthetic().then(|| json!([synthetic, seed])),
+                "classes": classes,
+            }),
+            JudgeOn::Matching { images, texts, prompt } => json!({
+                "stage": "judge matching",
+                "metrics": self.metrics,
+                "images": [json!(images.inputs), images.origin.facts()],
+                "texts": [json!(texts.inputs), texts.origin.facts()],
+                "prompt": prompt,
             }),
         };
+        if let Some(part) = &self.part {
+            facts["part"] = json!(part);
+        }
         for (role, runner) in [("on", &self.backend), ("reference on", &self.reference_backend)] {
             if let Some(placement) = runner.placement.facts() {
                 facts[role] = placement;
@@ -90,29 +106,50 @@ impl Judge {
     }
 
     /// `variant` and `reference` are artifacts and what runs them: as planned, and with folders for
-    /// what they keep. `tokens` is the folder of the texts' tokens, for windows over texts.
+    /// what they keep; `others` are the artifacts of their second parts, where both are judged. `tokens` is the folder of the texts' tokens, for windows over texts.
     pub fn job(
         &self,
         context: Option<u64>,
         (variant, backend): (&Artifact, Runner),
         (reference, reference_backend): (&Artifact, Runner),
+        others: Option<(&Artifact, &Artifact)>,
         tokens: Option<PathBuf>,
         runtime: Option<PathBuf>,
     ) -> Job {
-        let itself = reference.digest == variant.digest && self.backend == self.reference_backend;
+        let alike = others.is_none_or(|(own, other)| own.digest == other.digest);
+        let itself =
+            alike && reference.digest == variant.digest && self.backend == self.reference_backend;
         let variant = variant.clone();
         let reference = (!itself).then(|| (reference.clone(), reference_backend));
         match (&self.on, self.windows(context)) {
-            (JudgeOn::Items { inputs, synthetic, seed }, _) => Job::JudgeTensors(TensorJudge {
-                variant,
-                backend,
-                reference,
-                runtime,
-                inputs: inputs.clone(),
-                synthetic: *synthetic,
-                seed: *seed,
-                metrics: self.metrics.clone(),
-            }),
+            (JudgeOn::Matching { images, texts, prompt }, _) => {
+                let (own, other) = others.expect("pictures and texts are judged with both parts");
+                Job::JudgeMatching(MatchingJudge {
+                    variant: [variant, own.clone()],
+                    backend,
+                    reference: reference
+                        .map(|(artifact, runner)| ([artifact, other.clone()], runner)),
+                    runtime,
+                    images: images.clone(),
+                    texts: texts.clone(),
+                    prompt: prompt.clone(),
+                    metrics: self.metrics.clone(),
+                })
+            }
+            (JudgeOn::Items { inputs, synthetic, seed, classes }, _) => {
+                Job::JudgeTensors(TensorJudge {
+                    variant,
+                    backend,
+                    reference,
+                    runtime,
+                    part: self.part.clone(),
+                    inputs: inputs.clone(),
+                    synthetic: *synthetic,
+                    seed: *seed,
+                    classes: classes.clone(),
+                    metrics: self.metrics.clone(),
+                })
+            }
             (_, judge) => Job::Judge {
                 variant,
                 backend,

@@ -24,8 +24,13 @@ pub struct Optimize {
 impl Optimize {
     /// `quantize gguf q8_0`: the pass and the plain values of its parameters.
     pub fn label(&self) -> String {
-        let mut label = self.pass.clone();
-        for value in self.params.as_object().into_iter().flat_map(|map| map.values()) {
+        Self::label_of(&self.pass, &self.params)
+    }
+
+    /// The label of a pass with these parameters.
+    pub fn label_of(pass: &str, params: &Value) -> String {
+        let mut label = pass.to_owned();
+        for value in params.as_object().into_iter().flat_map(|map| map.values()) {
             match value {
                 Value::String(text) => label.push_str(&format!(" {text}")),
                 Value::Number(number) => label.push_str(&format!(" {number}")),

@@ -109,7 +109,7 @@ fn requests(
         runtime: subject.runtime.map(Path::to_owned),
         profile: profile.map(Path::to_owned),
         placement: subject.backend.placement.clone(),
-        part: None,
+        part: subject.setting.part.clone(),
     };
     let clock = Monotonic::start();
     let mut watch = Watch { clock: &clock, calls: Vec::new(), counted: false };
@@ -129,11 +129,13 @@ fn runs(
     watch: &mut Watch<'_>,
 ) -> Result<Vec<OpEvent>, JobError> {
     let artifact = subject.artifact;
-    let mut requests = Requests::open(inputs, subject.setting.batch as usize, subject.seed)?;
+    let beside = Beside { kind: artifact.kind, path: &artifact.path };
+    let batch = subject.setting.batch as usize;
+    let mut requests = Requests::open(inputs, beside, batch, subject.seed)?;
     let mut session = find_backend(subject.backend)?.session(&artifact.path, artifact.kind, how)?;
     let signature = session.signature().clone();
     watch.repeat(&mut |watch| {
-        session.give(&in_types_of(&signature, requests.draw()))?;
+        session.give(&in_types_of(&signature, requests.draw(&|| 0)?.inputs))?;
         watch.call("run", || session.execute())?;
         session.take()?;
         Ok(())

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::job::{Done, JobError, Memory, find_backend, threads};
 use super::{Artifact, Setting};
 use crate::backend::{OpenOptions, Runner, Session};
-use crate::scenario::{Clock, Monotonic, StreamRules, single_stream_of_runs};
+use crate::scenario::{Clock, Given, Monotonic, StreamRules, single_stream_of_runs};
 use crate::task::{
-    MetricRequest, PromptSource, Requests, TensorInputs, in_types_of, judge_tensors,
+    Beside, MetricRequest, PromptSource, Requests, TensorInputs, in_types_of, judge_tensors,
 };
 
 /// One launch of a graph.
@@ -35,14 +35,18 @@ pub struct TensorJudge {
     /// `None` when the variant is its own reference.
     pub reference: Option<(Artifact, Runner)>,
     pub runtime: Option<PathBuf>,
+    /// Part of the model that is judged.
+    pub part: Option<String>,
     pub inputs: TensorInputs,
     /// Items to make where none are recorded, and their seed.
     pub synthetic: u64,
     pub seed: u64,
+    /// Names of the classes that the output has, where it has some.
+    pub classes: Vec<String>,
     pub metrics: Vec<MetricRequest>,
 }
 
-fn open(
+pub(super) fn open(
     artifact: &Artifact,
     backend: &Runner,
     how: &OpenOptions,
@@ -50,43 +54,49 @@ fn open(
     Ok(find_backend(backend)?.session(&artifact.path, artifact.kind, &how.on(backend))?)
 }
 
+pub(super) fn beside(artifact: &Artifact) -> Beside<'_> {
+    Beside { kind: artifact.kind, path: &artifact.path }
+}
+
 pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
     let batch = job.setting.batch;
     // Recorded inputs are read before the clock starts and before memory is marked.
-    let mut requests = Requests::open(&job.inputs, batch as usize, job.seed)?;
+    let mut requests =
+        Requests::open(&job.inputs, beside(&job.artifact), batch as usize, job.seed)?;
     let (threads, runtime) = (Some(job.setting.threads), job.runtime.clone());
-    let how = OpenOptions { threads, runtime, ..OpenOptions::default() };
+    let part = job.setting.part.clone();
+    let how = OpenOptions { threads, runtime, part, ..OpenOptions::default() };
     let clock = Monotonic::start();
     let begin = clock.now();
     let mut session = open(&job.artifact, &job.backend, &how)?;
     let load = clock.now() - begin;
     let memory = Memory::after_load();
     let signature = session.signature().clone();
-    let mut next = || in_types_of(&signature, requests.draw());
+    let mut next = || {
+        let drawn = requests.draw(&|| clock.now())?;
+        let inputs = in_types_of(&signature, drawn.inputs);
+        Ok::<_, JobError>(Given { inputs, decode: drawn.decode, preprocess: drawn.preprocess })
+    };
     let (first_call, rest) =
         single_stream_of_runs(session.as_mut(), &mut next, batch, job.rules, &clock)?;
     let observed = memory.observed(load, first_call, rest);
-    let prompts = match job.inputs.recorded {
-        Some(_) => PromptSource::Recorded,
-        None => PromptSource::Synthetic,
+    let prompts = match job.inputs.origin.is_synthetic() {
+        false => PromptSource::Recorded,
+        true => PromptSource::Synthetic,
     };
     Ok(Done::Benched { observed, prompts })
 }
 
 pub(super) fn judge(job: &TensorJudge, progress: &dyn Fn(f64)) -> Result<Done, JobError> {
-    let items = job.inputs.items(job.synthetic, job.seed)?;
-    let (threads, runtime) = (threads(), job.runtime.clone());
-    let how = OpenOptions { threads, runtime, ..OpenOptions::default() };
+    let items = job.inputs.items(beside(&job.variant), job.synthetic, job.seed)?;
+    let (threads, runtime, part) = (threads(), job.runtime.clone(), job.part.clone());
+    let how = OpenOptions { threads, runtime, part, ..OpenOptions::default() };
     let mut own = open(&job.variant, &job.backend, &how)?;
     let mut other = match &job.reference {
         Some((artifact, backend)) => Some(open(artifact, backend, &how)?),
         None => None,
     };
-    let judged = match &mut other {
-        Some(other) => {
-            judge_tensors(own.as_mut(), Some(other.as_mut()), &items, &job.metrics, progress)?
-        }
-        None => judge_tensors(own.as_mut(), None, &items, &job.metrics, progress)?,
-    };
+    let other = other.as_deref_mut().map(|other| other as &mut dyn Session);
+    let judged = judge_tensors(own.as_mut(), other, &items, &job.classes, &job.metrics, progress)?;
     Ok(Done::Judged(judged))
 }

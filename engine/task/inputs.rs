@@ -1,15 +1,18 @@
 //! Inputs of a graph by its signature: seeded numbers that are valid, or recorded ones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::pictures::{Pictures, PicturesError};
 use super::recorded::{Item, Recorded, RecordedError};
+use super::texts;
 use crate::base::Digest;
 use crate::data::{ElementType, Tensor};
+use crate::model::Kind;
 
 /// Tensors with their names, in the order of a signature.
 pub type Named = Vec<(String, Tensor)>;
@@ -24,8 +27,21 @@ pub struct TensorInputs {
     pub inputs: Vec<InputPort>,
     /// Outputs that recorded files may hold.
     pub outputs: Vec<OutputPort>,
-    /// Synthetic where absent.
-    pub recorded: Option<RecordedFile>,
+    /// Where they come from.
+    pub origin: Origin,
+}
+
+/// Where inputs come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Origin {
+    /// Made by the rules of the ports.
+    Synthetic,
+    Recorded(RecordedFile),
+    /// Made from texts by the tokenizer that lies beside the model.
+    Texts(TextFile),
+    /// Made from pictures as the configuration beside the model says.
+    Pictures(PictureFile),
 }
 
 /// One input with its shape resolved and the rule of its numbers.
@@ -70,6 +86,72 @@ impl RecordedFile {
     /// What it holds and which part of it is used, for keys: not where it lies.
     pub fn facts(&self) -> Value {
         json!({"digest": self.digest, "take": self.take, "seed": self.seed})
+    }
+}
+
+/// Texts, and how they become inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextFile {
+    pub path: PathBuf,
+    pub digest: Digest,
+    /// Of each JSON line.
+    pub field: String,
+    pub take: Option<u64>,
+    pub seed: Option<u64>,
+    /// Every text is cut and padded to this many tokens; each has its own length where absent.
+    pub length: Option<usize>,
+    /// Most tokens of a text.
+    pub most: usize,
+}
+
+/// Pictures, and which of them are used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PictureFile {
+    pub path: PathBuf,
+    pub digest: Digest,
+    /// Of each JSON line or row: the picture, its class and its text.
+    pub image: String,
+    pub label: Option<String>,
+    pub field: String,
+    pub take: Option<u64>,
+    pub seed: Option<u64>,
+}
+
+impl Origin {
+    /// What decides the inputs, for keys: not where it lies. Null for synthetic ones.
+    pub fn facts(&self) -> Value {
+        match self {
+            Self::Synthetic => Value::Null,
+            Self::Recorded(file) => file.facts(),
+            Self::Texts(file) => json!({
+                "texts": file.digest, "field": file.field, "take": file.take, "seed": file.seed,
+                "length": file.length, "most": file.most,
+            }),
+            Self::Pictures(file) => json!({
+                "pictures": file.digest, "image": file.image, "label": file.label,
+                "field": file.field, "take": file.take, "seed": file.seed,
+            }),
+        }
+    }
+
+    /// The file of texts or pictures, with its digest.
+    pub fn digest(&self) -> Option<(PathBuf, Digest)> {
+        match self {
+            Self::Texts(file) => Some((file.path.clone(), file.digest)),
+            Self::Pictures(file) => Some((file.path.clone(), file.digest)),
+            Self::Synthetic | Self::Recorded(_) => None,
+        }
+    }
+
+    pub fn is_synthetic(&self) -> bool {
+        *self == Self::Synthetic
+    }
+
+    /// Whether what lies beside the model decides the inputs.
+    pub fn asks_the_model(&self) -> bool {
+        matches!(self, Self::Texts(_) | Self::Pictures(_))
     }
 }
 
@@ -188,18 +270,26 @@ impl InputPort {
 pub const JUDGED_ITEMS: u64 = 16;
 
 impl TensorInputs {
-    /// Items to judge on: all recorded ones that are asked for, or `count` synthetic ones.
-    pub fn items(&self, count: u64, seed: u64) -> Result<Vec<Item>, RecordedError> {
-        if let Some(file) = &self.recorded {
-            return Ok(Recorded::open(file, &self.inputs, &self.outputs)?.items(file));
+    /// Items to judge on: all that are asked for, or `count` synthetic ones. Tokenizer and
+    /// configuration of pictures are those that lie with `model`.
+    pub fn items(&self, model: Beside<'_>, count: u64, seed: u64) -> Result<Vec<Item>, InputError> {
+        match &self.origin {
+            Origin::Recorded(file) => {
+                Ok(Recorded::open(file, &self.inputs, &self.outputs)?.items(file))
+            }
+            Origin::Texts(file) => Ok(texts::items(file, &self.inputs, model)?),
+            Origin::Pictures(file) => Pictures::open(file, &self.inputs, model)?.items(),
+            Origin::Synthetic => {
+                self.affordable(1)?;
+                let mut generator = Pcg64::seed_from_u64(seed);
+                let mut draw = || {
+                    let drawn =
+                        self.inputs.iter().map(|p| (p.name.clone(), p.draw(1, &mut generator)));
+                    Item { inputs: drawn.collect(), ..Item::default() }
+                };
+                Ok((0..count).map(|_| draw()).collect())
+            }
         }
-        self.affordable(1)?;
-        let mut generator = Pcg64::seed_from_u64(seed);
-        let mut draw = || {
-            let drawn = self.inputs.iter().map(|p| (p.name.clone(), p.draw(1, &mut generator)));
-            Item { inputs: drawn.collect(), expected: Vec::new() }
-        };
-        Ok((0..count).map(|_| draw()).collect())
     }
 
     fn affordable(&self, batch: usize) -> Result<(), RecordedError> {
@@ -210,50 +300,122 @@ impl TensorInputs {
     }
 }
 
+/// Why inputs cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
+    #[error(transparent)]
+    Texts(#[from] texts::TextsError),
+    #[error(transparent)]
+    Pictures(#[from] PicturesError),
+}
+
 /// An endless, seeded sequence of requests. The same seed gives the same inputs to every variant.
 pub struct Requests<'a> {
     ports: &'a [InputPort],
-    /// Recorded items that requests are drawn from.
-    items: Option<Vec<Item>>,
+    from: Pool,
     batch: usize,
     generator: Pcg64,
 }
 
+/// A model, for what lies with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    pub kind: Kind,
+    /// As for an artifact: a folder, a GGUF file or a graph.
+    pub path: &'a Path,
+}
+
+/// What requests are drawn from, with replacement.
+enum Pool {
+    /// Rules of the ports.
+    Rules,
+    Items(Vec<Item>),
+    /// Decoded for every request, because that is part of what is measured.
+    Pictures(Pictures),
+}
+
+/// The inputs of a request, and what making them took.
+#[derive(Debug, Default)]
+pub struct Drawn {
+    pub inputs: Named,
+    /// Nanoseconds spent on reading and decoding pictures.
+    pub decode: Option<u64>,
+    /// Nanoseconds spent on turning pictures into tensors.
+    pub preprocess: Option<u64>,
+}
+
 impl<'a> Requests<'a> {
-    /// Requests of `batch` items. Recorded ones are drawn with replacement.
-    pub fn open(inputs: &'a TensorInputs, batch: usize, seed: u64) -> Result<Self, RecordedError> {
-        let items = if inputs.recorded.is_some() {
-            Some(inputs.items(0, 0)?)
-        } else {
-            inputs.affordable(batch)?;
-            None
+    /// Requests of `batch` items; `model` as for [`TensorInputs::items`].
+    pub fn open(
+        inputs: &'a TensorInputs,
+        model: Beside<'_>,
+        batch: usize,
+        seed: u64,
+    ) -> Result<Self, InputError> {
+        let from = match &inputs.origin {
+            Origin::Synthetic => {
+                inputs.affordable(batch)?;
+                Pool::Rules
+            }
+            Origin::Pictures(file) => Pool::Pictures(Pictures::open(file, &inputs.inputs, model)?),
+            _ => Pool::Items(inputs.items(model, 0, 0)?),
         };
-        if let Some(items) = items.as_ref().filter(|_| batch > 1) {
+        if let Pool::Items(items) = &from
+            && batch > 1
+        {
             side_by_side(&inputs.inputs, items)?;
         }
         let generator = Pcg64::seed_from_u64(seed);
-        Ok(Self { ports: &inputs.inputs, items, batch, generator })
+        Ok(Self { ports: &inputs.inputs, from, batch, generator })
     }
 
-    /// The inputs of the next request.
-    pub fn draw(&mut self) -> Named {
-        let Some(items) = &self.items else {
-            let (batch, generator) = (self.batch, &mut self.generator);
-            let drawn = self.ports.iter().map(|p| (p.name.clone(), p.draw(batch, generator)));
-            return drawn.collect();
-        };
-        let chosen: Vec<&Item> =
-            (0..self.batch).map(|_| &items[self.generator.random_range(0..items.len())]).collect();
-        let mut out = chosen[0].inputs.clone();
-        for (at, port) in self.ports.iter().enumerate().filter(|(_, port)| port.is_batched()) {
-            for item in &chosen[1..] {
-                out[at].1.bytes.extend_from_slice(&item.inputs[at].1.bytes);
+    /// The inputs of the next request. `now` is a clock in nanoseconds.
+    pub fn draw(&mut self, now: &dyn Fn() -> u64) -> Result<Drawn, InputError> {
+        let (batch, generator) = (self.batch, &mut self.generator);
+        match &mut self.from {
+            Pool::Rules => {
+                let drawn = self.ports.iter().map(|p| (p.name.clone(), p.draw(batch, generator)));
+                Ok(Drawn { inputs: drawn.collect(), ..Drawn::default() })
             }
-            debug_assert_eq!(port.name, out[at].0);
-            out[at].1.shape[0] *= self.batch;
+            Pool::Items(items) => {
+                let chosen: Vec<&Item> =
+                    (0..batch).map(|_| &items[generator.random_range(0..items.len())]).collect();
+                Ok(Drawn { inputs: joined(self.ports, &chosen), ..Drawn::default() })
+            }
+            Pool::Pictures(pictures) => {
+                let mut drawn = Drawn { decode: Some(0), preprocess: Some(0), ..Drawn::default() };
+                let mut chosen = Vec::with_capacity(batch);
+                for _ in 0..batch {
+                    let at = generator.random_range(0..pictures.count());
+                    let begin = now();
+                    let picture = pictures.decode(at)?;
+                    let decoded = now();
+                    let inputs = pictures.tensors(&picture);
+                    let done = now();
+                    drawn.decode = drawn.decode.map(|sum| sum + (decoded - begin));
+                    drawn.preprocess = drawn.preprocess.map(|sum| sum + (done - decoded));
+                    chosen.push(Item { inputs, ..Item::default() });
+                }
+                drawn.inputs = joined(self.ports, &chosen.iter().collect::<Vec<_>>());
+                Ok(drawn)
+            }
         }
-        out
     }
+}
+
+/// Batched inputs of the items one after the other, the others as in the first item.
+fn joined(ports: &[InputPort], chosen: &[&Item]) -> Named {
+    let mut out = chosen[0].inputs.clone();
+    for (at, port) in ports.iter().enumerate().filter(|(_, port)| port.is_batched()) {
+        for item in &chosen[1..] {
+            out[at].1.bytes.extend_from_slice(&item.inputs[at].1.bytes);
+        }
+        debug_assert_eq!(port.name, out[at].0);
+        out[at].1.shape[0] *= chosen.len();
+    }
+    out
 }
 
 /// Items of one request must agree in everything but the contents of batched inputs.
@@ -280,13 +442,15 @@ fn side_by_side(ports: &[InputPort], items: &[Item]) -> Result<(), RecordedError
 pub(crate) mod tests {
     use super::*;
 
+    pub const NOWHERE: Beside<'_> = Beside { kind: Kind::Onnx, path: Path::new("") };
+
     pub fn input(name: &str, dtype: ElementType, shape: &[Size]) -> InputPort {
         let fill = Fill::of(name, dtype, None);
         InputPort { name: name.to_owned(), dtype, shape: shape.to_vec(), fill }
     }
 
     fn synthetic(inputs: Vec<InputPort>) -> TensorInputs {
-        TensorInputs { inputs, outputs: Vec::new(), recorded: None }
+        TensorInputs { inputs, outputs: Vec::new(), origin: Origin::Synthetic }
     }
 
     #[test]
@@ -298,8 +462,9 @@ pub(crate) mod tests {
             input("flag", Bool, &[]),
         ]);
         let draw = |seed| {
-            let mut requests = Requests::open(&inputs, 4, seed).unwrap();
-            (requests.draw(), requests.draw())
+            let mut requests = Requests::open(&inputs, NOWHERE, 4, seed).unwrap();
+            let mut draw = || requests.draw(&|| 0).unwrap().inputs;
+            (draw(), draw())
         };
         let (first, second) = draw(3);
         assert_eq!((&first, &second), (&draw(3).0, &draw(3).1));
@@ -336,7 +501,10 @@ pub(crate) mod tests {
     fn an_input_beyond_any_memory_is_refused_before_it_is_made() {
         let huge = input("x", ElementType::F32, &[Size::Fixed(usize::MAX / 2), Size::Batch]);
         let inputs = synthetic(vec![huge]);
-        assert!(matches!(inputs.items(1, 0), Err(RecordedError::Large { .. })));
-        assert!(Requests::open(&inputs, 2, 0).is_err());
+        assert!(matches!(
+            inputs.items(NOWHERE, 1, 0),
+            Err(InputError::Recorded(RecordedError::Large { .. }))
+        ));
+        assert!(Requests::open(&inputs, NOWHERE, 2, 0).is_err());
     }
 }

@@ -21,6 +21,7 @@ pub fn judge_tensors(
     variant: &mut dyn Session,
     mut reference: Option<&mut dyn Session>,
     items: &[Item],
+    _classes: &[String],
     metrics: &[MetricRequest],
     progress: &dyn Fn(f64),
 ) -> Result<Vec<Judged>, JudgeError> {
@@ -264,7 +265,8 @@ mod tests {
         // variant takes halves.
         let (mut variant, mut reference) = (linear("f16", 2.0, 3.0), linear("f32", 1.0, 0.0));
         let out =
-            judge_tensors(&mut variant, Some(&mut reference), &items(), &metrics, &|_| {}).unwrap();
+            judge_tensors(&mut variant, Some(&mut reference), &items(), &[], &metrics, &|_| {})
+                .unwrap();
         let cosine = (9.0 * 3.0 + 8.0 * 4.0) / ((81.0_f64 + 64.0).sqrt() * 5.0);
         assert!((sums(&out[0])[0] - cosine).abs() < 1e-12 && sums(&out[0])[1] == 1.0);
         assert_eq!(sums(&out[1]), [6.0, 4.0]);
@@ -281,12 +283,12 @@ mod tests {
             request("cosine", Against::Reference),
         ];
         let mut variant = linear("f32", 1.0, 0.0);
-        let out = judge_tensors(&mut variant, None, &items(), &metrics, &|_| {}).unwrap();
+        let out = judge_tensors(&mut variant, None, &items(), &[], &metrics, &|_| {}).unwrap();
         assert_eq!(sums(&out[0]), [0.0, 0.0]);
         assert_eq!(sums(&out[1]), [0.5, 0.0]);
         assert_eq!(sums(&out[2]), [1.0, 1.0]);
         let bare = [Item { expected: Vec::new(), ..items()[0].clone() }];
-        let missing = judge_tensors(&mut variant, None, &bare, &metrics, &|_| {});
+        let missing = judge_tensors(&mut variant, None, &bare, &[], &metrics, &|_| {});
         assert!(matches!(missing, Err(JudgeError::NothingExpected { item: 0 })));
     }
 

@@ -9,19 +9,25 @@ mod continuation;
 mod dimensions;
 mod inputs;
 mod judge;
+mod judge_matching;
 mod judge_tensors;
+mod pictures;
 mod prompts;
 mod recorded;
 mod sampling;
+mod texts;
 mod tokenizer;
 
 pub use continuation::{Finish, continuation};
 pub use dimensions::{Free, FreeDimensions, usual_size};
 pub use inputs::{
-    Fill, InputPort, JUDGED_ITEMS, Named, OutputPort, RecordedFile, Requests, Size, TensorInputs,
+    Beside, Drawn, Fill, InputError, InputPort, JUDGED_ITEMS, Named, Origin, OutputPort,
+    PictureFile, RecordedFile, Requests, Size, TensorInputs, TextFile,
 };
 pub use judge::{Against, JudgeError, JudgeJob, Judged, MetricRequest, judge};
+pub use judge_matching::{Side, judge_matching};
 pub use judge_tensors::{in_types_of, judge_tensors};
+pub use pictures::{Pictures, PicturesError};
 pub use prompts::{PromptError, PromptSource, Prompts};
 pub use recorded::{Item, Recorded, RecordedError};
 pub use sampling::{Sampler, Sampling};
@@ -36,6 +42,18 @@ pub struct Task {
 pub static TASKS: &[Task] = &[
     Task { id: "text_generation", about: "continues token sequences; judged on held-out text" },
     Task { id: "tensor", about: "runs any ONNX graph; judged by the distance of its outputs" },
+    Task {
+        id: "embedding",
+        about: "turns texts into vectors; judged by their angle and by retrieval",
+    },
+    Task {
+        id: "image_classification",
+        about: "puts pictures into classes; judged by how often it is right",
+    },
+    Task {
+        id: "zero_shot_image_classification",
+        about: "compares pictures with texts; judged by classes in words and by retrieval",
+    },
 ];
 
 /// A quality metric of a spec: its id, the tasks it judges and the parameters it takes.
@@ -49,6 +67,9 @@ pub struct QualityMetric {
 
 const TEXT: &str = "text_generation";
 const TENSOR: &str = "tensor";
+const EMBEDDING: &str = "embedding";
+const CLASSES: &str = "image_classification";
+const ZERO_SHOT: &str = "zero_shot_image_classification";
 
 pub static METRICS: &[QualityMetric] = &[
     QualityMetric {
@@ -66,34 +87,39 @@ pub static METRICS: &[QualityMetric] = &[
     QualityMetric {
         id: "top1_agreement",
         about: "share of positions at which the most likely token is the reference variant's; of a graph, share of rows of its first output",
-        tasks: &[TEXT, TENSOR],
+        tasks: &[TEXT, TENSOR, CLASSES],
         positions: true,
     },
     QualityMetric {
         id: "cosine",
         about: "cosine of the angle between a graph's outputs and the reference variant's, mean over items",
-        tasks: &[TENSOR],
+        tasks: &[TENSOR, EMBEDDING, CLASSES, ZERO_SHOT],
         positions: false,
     },
     QualityMetric {
         id: "snr",
         about: "power of the reference variant's outputs over that of the differences from them, in dB, at most 150, mean over items",
-        tasks: &[TENSOR],
+        tasks: &[TENSOR, CLASSES],
         positions: false,
     },
     QualityMetric {
         id: "max_abs_error",
         about: "largest difference of a graph's outputs from the reference variant's, mean over items",
-        tasks: &[TENSOR],
+        tasks: &[TENSOR, EMBEDDING, CLASSES, ZERO_SHOT],
         positions: false,
     },
     QualityMetric {
         id: "mean_abs_error",
         about: "mean difference of a graph's outputs from the reference variant's, mean over items",
-        tasks: &[TENSOR],
+        tasks: &[TENSOR, EMBEDDING, CLASSES, ZERO_SHOT],
         positions: false,
     },
 ];
+
+/// Whether a metric compares what the parts of a model give, rather than each by itself.
+pub fn needs_all_parts(metric: &str) -> bool {
+    matches!(metric, "top1" | "top5" | "accuracy") || metric.starts_with("recall")
+}
 
 impl QualityMetric {
     /// JSON schema of the parameters.

@@ -50,11 +50,15 @@ pub enum RecordedError {
 }
 
 /// One item: what goes in, and what came out when it was recorded, if that is known.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Item {
     /// In the order of the signature.
     pub inputs: Named,
     pub expected: Named,
+    /// Of a picture: the class it belongs to.
+    pub label: Option<String>,
+    /// Of a picture: a text that tells what is on it.
+    pub text: Option<String>,
 }
 
 impl Item {
@@ -335,7 +339,7 @@ fn split(
     let one = !ports.iter().any(InputPort::is_batched);
     // An empty batch is an item too: the graph was run on it.
     let Some(rows) = rows.filter(|&rows| rows > 0) else {
-        items.push(Item { inputs, expected: outputs });
+        items.push(Item { inputs, expected: outputs, ..Item::default() });
         return Ok(());
     };
     for row in 0..rows {
@@ -354,7 +358,11 @@ fn split(
             };
             Some((name.clone(), tensor))
         });
-        items.push(Item { inputs: taken.collect(), expected: expected.collect() });
+        items.push(Item {
+            inputs: taken.collect(),
+            expected: expected.collect(),
+            ..Item::default()
+        });
     }
     Ok(())
 }
@@ -449,10 +457,10 @@ mod tests {
         assert!(recorded.has_expected());
         let (digest, take, seed) = (recorded.digest, Some(2), None);
         let file = RecordedFile { path: path.clone(), digest, take, seed };
-        let all = TensorInputs { inputs, outputs, recorded: Some(file) };
-        assert_eq!(all.items(0, 0).unwrap().len(), 2);
-        let mut requests = Requests::open(&all, 4, 1).unwrap();
-        let request = requests.draw();
+        let all = TensorInputs { inputs, outputs, origin: Origin::Recorded(file) };
+        assert_eq!(all.items(NOWHERE, 0, 0).unwrap().len(), 2);
+        let mut requests = Requests::open(&all, NOWHERE, 4, 1).unwrap();
+        let request = requests.draw(&|| 0).unwrap().inputs;
         assert_eq!(
             (request[0].1.shape.as_slice(), request[1].1.shape.as_slice()),
             (&[4, 2][..], &[][..])
@@ -532,9 +540,10 @@ mod tests {
         let recorded = Recorded::read(&root, &inputs, &[]).unwrap();
         let file =
             RecordedFile { path: root.clone(), digest: recorded.digest, take: None, seed: None };
-        let all = TensorInputs { inputs, outputs: Vec::new(), recorded: Some(file) };
-        assert!(Requests::open(&all, 1, 0).is_ok());
-        assert!(matches!(Requests::open(&all, 2, 0), Err(RecordedError::Unlike { item: 1, .. })));
+        let all = TensorInputs { inputs, outputs: Vec::new(), origin: Origin::Recorded(file) };
+        assert!(Requests::open(&all, NOWHERE, 1, 0).is_ok());
+        let unlike = Requests::open(&all, NOWHERE, 2, 0).err().unwrap();
+        assert!(matches!(unlike, InputError::Recorded(RecordedError::Unlike { item: 1, .. })));
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -257,6 +257,16 @@ impl Network {
         Signature { inputs: self.inputs.clone(), outputs }
     }
 
+    /// Rows of the table that input `name` looks up.
+    pub fn rows_looked_up(&self, name: &str) -> Option<usize> {
+        self.nodes.iter().find_map(|node| match &node.op {
+            Op::Embedding { table } if self.nodes[node.inputs[0].0].name == name => {
+                Some(table.shape[0])
+            }
+            _ => None,
+        })
+    }
+
     /// Every weight once, in the order of first use.
     pub fn weights(&self) -> IndexMap<String, Vec<usize>> {
         let mut out = IndexMap::new();

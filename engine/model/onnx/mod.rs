@@ -58,6 +58,8 @@ pub const GRAPH_FILE: &str = "model.onnx";
 /// from (`llama`), and `true` where weights were drawn, not trained.
 pub const TASK_KEY: &str = "engine.task";
 pub const ARCHITECTURE_KEY: &str = "engine.architecture";
+/// Longest text in tokens.
+pub const CONTEXT_KEY: &str = "engine.context";
 /// The part of a model of several, such as `image`.
 pub const PART_KEY: &str = "engine.part";
 pub const RANDOM_KEY: &str = "engine.random_weights";

@@ -1,0 +1,173 @@
+//! Quality as steps.
+
+use std::collections::HashSet;
+
+use indexmap::IndexMap;
+
+use super::StepIndex;
+use super::expand::Builder;
+use super::tensors::Graphs;
+use crate::model::Kind;
+use crate::model::family::{IMAGE, TEXT};
+use crate::stage::{Judge, JudgeOn, Stage};
+use crate::task::{Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, needs_all_parts};
+
+/// Seeds synthetic inputs where no design has a seed.
+const DEFAULT_SEED: u64 = 42;
+
+impl Builder<'_> {
+    /// What is calibrated on cannot be judged on: finds data sets that do both and share items.
+    pub(super) fn overlaps(&mut self) {
+        let spec = &self.loaded.spec;
+        let mut judged: IndexMap<&str, &str> = IndexMap::new();
+        for metric in spec.quality.iter().flat_map(|quality| &quality.metrics) {
+            if let Some(data) = metric.0.params["data"].as_str() {
+                judged.entry(data).or_insert(&metric.0.id);
+            }
+        }
+        for (name, variant) in &spec.variants {
+            for (index, stage) in variant.stages.iter().enumerate() {
+                let Some(data) = stage.0.params.get("data").and_then(|data| data.as_str()) else {
+                    continue;
+                };
+                for (&other, metric) in &judged {
+                    let shared = self.shared_items(data, other);
+                    if shared == 0 {
+                        continue;
+                    }
+                    let pointer = format!("/variants/{name}/stages/{index}/{}/data", stage.0.id);
+                    let items = if shared == 1 { "item" } else { "items" };
+                    let what = format!(
+                        "{shared} {items} of `{data}` are also in `{other}`, which `{metric}` is judged on: what is calibrated on cannot be judged on"
+                    );
+                    self.problem("plan/overlap", &pointer, what).hint =
+                        Some("calibrate with other items".into());
+                }
+            }
+        }
+    }
+
+    /// Number of different items that two data sets have in common.
+    fn shared_items(&self, data: &str, other: &str) -> usize {
+        let set = |name: &str| self.items.get(name).into_iter().flatten().collect::<HashSet<_>>();
+        set(data).intersection(&set(other)).count()
+    }
+
+    /// One judge step for every variant, data set and, where a part is judged by itself, part;
+    /// metrics of one data set share it.
+    pub(super) fn judges(&mut self, reference: &str, source: StepIndex, graphs: &Graphs) {
+        let spec = &self.loaded.spec;
+        let mut by_data: IndexMap<(Option<&str>, bool), Vec<(usize, MetricRequest)>> =
+            IndexMap::new();
+        let metrics = spec.quality.iter().flat_map(|quality| &quality.metrics);
+        for (index, metric) in metrics.enumerate() {
+            let given = |key: &str| metric.0.params.get(key);
+            let text = |key: &str| given(key).and_then(serde_json::Value::as_str);
+            let expected = text("against") == Some("expected");
+            let request = MetricRequest {
+                metric: metric.0.id.clone(),
+                positions: given("positions").and_then(serde_json::Value::as_u64),
+                against: if expected { Against::Expected } else { Against::Reference },
+            };
+            let matching = graphs.len() > 1 && needs_all_parts(&request.metric);
+            by_data.entry((text("data"), matching)).or_default().push((index, request));
+        }
+        for ((data, matching), metrics) in by_data {
+            let requests: Vec<MetricRequest> = metrics.iter().map(|(_, m)| m.clone()).collect();
+            let shown = data.unwrap_or("synthetic");
+            let seed = spec.bench.as_ref().map_or(DEFAULT_SEED, |b| b.design.seed);
+            let synthetic = JUDGED_ITEMS;
+            if matching {
+                let Some(on) = data.and_then(|data| self.matching(data, graphs)) else { continue };
+                self.judge_all(reference, None, shown.to_owned(), &on, &requests, None);
+                continue;
+            }
+            if graphs.is_empty() {
+                // The rules of the language have told of a metric without data.
+                let Some(name) = data else { continue };
+                let Some(tokens) = self.tokens(name, source) else { continue };
+                let (window, stride) = (spec.data[name].window, spec.data[name].stride);
+                let on = JudgeOn::Windows { window, stride };
+                self.judge_all(reference, None, shown.to_owned(), &on, &requests, Some(tokens));
+                continue;
+            }
+            for (part, graph) in graphs {
+                let Some(inputs) = self.judged_inputs(data, graph) else { continue };
+                self.comparable(data, &metrics);
+                let classes = graph.labels.clone();
+                let on = JudgeOn::Items { inputs, synthetic, seed, classes };
+                let (part, shown) = match part.as_str() {
+                    "" => (None, shown.to_owned()),
+                    part => (Some(part), format!("{shown}, {part}")),
+                };
+                self.judge_all(reference, part, shown, &on, &requests, None);
+            }
+        }
+    }
+
+    /// Pictures and texts of a data set; `None` with a problem when they cannot be used.
+    fn matching(&mut self, data: &str, graphs: &Graphs) -> Option<JudgeOn> {
+        let images = self.inputs_of(data, graphs.get(IMAGE)?, None)?;
+        let texts = graphs.get(TEXT)?;
+        let texts = TensorInputs {
+            origin: Origin::Texts(self.text_file(data, texts, images.origin.digest()?, None)),
+            ..texts.synthetic(&[])
+        };
+        let prompt = self.loaded.spec.data[data].prompt.clone();
+        Some(JudgeOn::Matching { images, texts, prompt })
+    }
+
+    /// The step that judges every variant.
+    fn judge_all(
+        &mut self,
+        reference: &str,
+        part: Option<&str>,
+        data: String,
+        on: &JudgeOn,
+        metrics: &[MetricRequest],
+        tokens: Option<StepIndex>,
+    ) {
+        for name in self.loaded.spec.variants.keys() {
+            let own = self.built[name].clone();
+            let other = self.built[reference].clone();
+            let parts: Vec<Option<&str>> = match on {
+                JudgeOn::Matching { .. } => vec![Some(IMAGE), Some(TEXT)],
+                _ => vec![part],
+            };
+            let mut needs: Vec<StepIndex> = parts
+                .into_iter()
+                .flat_map(|part| [own.artifact(part), other.artifact(part)])
+                .collect();
+            needs.extend(tokens);
+            if own.needs_runtime() || other.needs_runtime() {
+                needs.push(self.runtime());
+            }
+            needs.extend(own.device);
+            needs.extend(other.device.filter(|_| other.device != own.device));
+            let judge = Judge {
+                variant: name.clone(),
+                reference: reference.to_owned(),
+                backend: own.runner,
+                reference_backend: other.runner,
+                part: part.map(str::to_owned),
+                data: data.clone(),
+                on: on.clone(),
+                metrics: metrics.to_vec(),
+            };
+            let id = self.free_id(&format!("{name}/judge-{}", data.replace(", ", "-")));
+            self.push(id, Stage::Judge(judge), needs, Kind::Checkpoint);
+        }
+    }
+
+    /// Metrics that compare with recorded outputs need some.
+    fn comparable(&mut self, data: Option<&str>, metrics: &[(usize, MetricRequest)]) {
+        let Some(data) = data.filter(|data| self.expected.get(*data) == Some(&false)) else {
+            return;
+        };
+        for (index, request) in metrics.iter().filter(|(_, m)| m.against == Against::Expected) {
+            let pointer = format!("/quality/metrics/{index}/{}/against", request.metric);
+            let what = format!("data set `{data}` has no outputs recorded with all of its inputs");
+            self.problem("plan/nothing-expected", &pointer, what);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The work of judging pictures against texts.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Artifact;
+use super::job::{Done, JobError, threads};
+use super::tensors::{beside, open};
+use crate::backend::{OpenOptions, Runner, Session};
+use crate::model::family::{IMAGE, TEXT};
+use crate::task::{MetricRequest, Side, TensorInputs, judge_matching};
+
+/// Quality of a model of two parts against another, picture part first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatchingJudge {
+    pub variant: [Artifact; 2],
+    pub backend: Runner,
+    /// `None` when the variant is its own reference.
+    pub reference: Option<([Artifact; 2], Runner)>,
+    pub runtime: Option<PathBuf>,
+    pub images: TensorInputs,
+    pub texts: TensorInputs,
+    /// What a class is called in words; captions are compared where there is none.
+    pub prompt: Option<String>,
+    pub metrics: Vec<MetricRequest>,
+}
+
+pub(super) fn judge(job: &MatchingJudge, progress: &dyn Fn(f64)) -> Result<Done, JobError> {
+    let both =
+        |artifacts: &[Artifact; 2], backend: &Runner| -> Result<[Box<dyn Session>; 2], JobError> {
+            let one = |part: &str, artifact| {
+                let (threads, runtime) = (threads(), job.runtime.clone());
+                let part = Some(part.to_owned());
+                open(
+                    artifact,
+                    backend,
+                    &OpenOptions { threads, runtime, part, ..OpenOptions::default() },
+                )
+            };
+            Ok([one(IMAGE, &artifacts[0])?, one(TEXT, &artifacts[1])?])
+        };
+    let pictures = job.images.items(beside(&job.variant[0]), 0, 0)?;
+    let mut own = both(&job.variant, &job.backend)?;
+    let mut other = match &job.reference {
+        Some((artifacts, backend)) => Some(both(artifacts, backend)?),
+        None => None,
+    };
+    let side = |[image, text]: &mut [Box<dyn Session>; 2]| Side {
+        image: image.as_mut(),
+        text: text.as_mut(),
+    };
+    let judged = judge_matching(
+        side(&mut own),
+        other.as_mut().map(side),
+        &pictures,
+        (&job.texts, beside(&job.variant[1]), job.prompt.as_deref()),
+        &job.metrics,
+        progress,
+    )?;
+    Ok(Done::Judged(judged))
+}

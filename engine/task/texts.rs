@@ -1,0 +1,92 @@
+//! Texts as inputs of a network: token ids, and a mask of those that count.
+
+use super::inputs::{Beside, InputPort, Named, TextFile};
+use super::recorded::Item;
+use super::tokenizer::{TokenizerError, Tokens};
+use crate::data::{DataError, Tensor, Texts};
+
+#[derive(Debug, thiserror::Error)]
+pub enum TextsError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error("`{0}` changed while it was used")]
+    Changed(String),
+    #[error(
+        "input `{0}` is neither `input_ids` nor `attention_mask` nor `token_type_ids`, so texts cannot be given"
+    )]
+    Input(String),
+}
+
+/// The texts of `file`, one item each.
+pub fn items(
+    file: &TextFile,
+    ports: &[InputPort],
+    model: Beside<'_>,
+) -> Result<Vec<Item>, TextsError> {
+    let texts = Texts::read(&file.path, &file.field, file.take, file.seed)?;
+    if texts.digest != file.digest {
+        return Err(TextsError::Changed(file.path.display().to_string()));
+    }
+    let tokens = Tokens::open(model.kind, model.path)?;
+    let documents = texts.documents.iter();
+    documents.map(|document| item(&document.text, file, ports, &tokens)).collect()
+}
+
+/// One text as an item.
+pub fn item(
+    text: &str,
+    file: &TextFile,
+    ports: &[InputPort],
+    tokens: &Tokens,
+) -> Result<Item, TextsError> {
+    let most = file.length.map_or(file.most, |length| length.min(file.most));
+    let ids = tokens.encode_text(text, most)?;
+    let length = file.length.unwrap_or(ids.len());
+    let inputs = row(&ids, length, tokens.pad(), ports)?;
+    Ok(Item { inputs, text: Some(text.to_owned()), ..Item::default() })
+}
+
+/// `ids` padded to `length` as (1, length), for every port by its name.
+fn row(ids: &[u32], length: usize, pad: u32, ports: &[InputPort]) -> Result<Named, TextsError> {
+    let values = |value: &dyn Fn(usize) -> i64| -> Vec<f64> {
+        (0..length).map(|at| value(at) as f64).collect()
+    };
+    let port = |port: &InputPort| {
+        let values = match port.name.as_str() {
+            "input_ids" => values(&|at| i64::from(ids.get(at).copied().unwrap_or(pad))),
+            "attention_mask" => values(&|at| i64::from(at < ids.len())),
+            "token_type_ids" => values(&|_| 0),
+            other => return Err(TextsError::Input(other.to_owned())),
+        };
+        Ok((port.name.clone(), Tensor::of_f64(port.dtype, vec![1, length], &values)))
+    };
+    ports.iter().map(port).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inputs::{Size, tests::input};
+    use super::*;
+    use crate::data::ElementType;
+
+    #[test]
+    fn a_text_is_padded_behind_and_the_mask_says_so() {
+        let shape = [Size::Batch, Size::Fixed(4)];
+        let ports = ["input_ids", "attention_mask", "token_type_ids"]
+            .map(|name| input(name, ElementType::I64, &shape));
+        let row_of = |ids: &[u32], length| -> Vec<Vec<f64>> {
+            row(ids, length, 9, &ports).unwrap().iter().map(|(_, t)| t.to_f64()).collect()
+        };
+        assert_eq!(
+            row_of(&[5, 6], 4),
+            [[5.0, 6.0, 9.0, 9.0], [1.0, 1.0, 0.0, 0.0], [0.0; 4]].map(|r| r.to_vec())
+        );
+        assert_eq!(row_of(&[5, 6], 2)[1], [1.0, 1.0]);
+        let foreign = [input("pixels", ElementType::F32, &shape)];
+        assert!(
+            matches!(row(&[1], 4, 0, &foreign), Err(TextsError::Input(name)) if name == "pixels")
+        );
+    }
+}
