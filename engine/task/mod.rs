@@ -14,6 +14,7 @@ mod prompts;
 mod recorded;
 mod sampling;
 mod tokenizer;
+mod tokenizer_gguf;
 
 pub use continuation::{Finish, continuation};
 pub use dimensions::{Free, FreeDimensions, usual_size};
