@@ -471,7 +471,7 @@ mod tests {
     fn the_generation_configuration_names_the_end_tokens() {
         let dir = tiny("generation");
         std::fs::write(dir.join("generation_config.json"), r#"{"eos_token_id": [7, 9]}"#).unwrap();
-        assert_eq!(Checkpoint::open(&dir).unwrap().config.eos_token_ids, [7, 9]);
+        assert_eq!(Checkpoint::open(&dir).unwrap().config.decoder().unwrap().eos_token_ids, [7, 9]);
         std::fs::write(dir.join("generation_config.json"), r#"{"eos_token_id": "x"}"#).unwrap();
         assert!(refusal(&dir).contains("eos_token_id"));
     }
