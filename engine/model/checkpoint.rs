@@ -50,10 +50,7 @@ impl Checkpoint {
         let folder = Folder::open(dir)?;
         let config_file = folder.file("config.json")?.ok_or_else(|| folder.without_config())?;
         let json = read_json(&config_file)?;
-        let beside = |name: &str| match folder.file(name)? {
-            Some(file) => read_json(&file).map(Some),
-            None => Ok(None),
-        };
+        let beside = |name: &str| folder.json(name);
         // A configuration that cannot be read is told of before weights that are missing.
         Configuration::from_json(&config_file, &json, &|_| false, &beside)?;
         let mut files = vec![config_file.clone()];
@@ -126,18 +123,35 @@ impl Checkpoint {
     }
 }
 
-impl LlamaConfig {
+impl Configuration {
     /// The configuration in `folder`, whose weights may lie elsewhere.
     pub fn of_folder(folder: &Path) -> Result<Self, ModelError> {
         let inside = Folder::open(folder)?;
         let file = inside.file("config.json")?.ok_or_else(|| {
             layout(folder, "has no `config.json`, which says how text becomes tokens".to_owned())
         })?;
-        let mut config = Self::from_json(&file, &read_json(&file)?)?;
-        if let Some(file) = inside.file("generation_config.json")? {
-            generation_config(&mut config, &file)?;
+        let mut config =
+            Self::from_json(&file, &read_json(&file)?, &|_| false, &|name| inside.json(name))?;
+        if let (Self::Llama(config), Some(file)) =
+            (&mut config, inside.file("generation_config.json")?)
+        {
+            generation_config(config, &file)?;
         }
         Ok(config)
+    }
+}
+
+impl LlamaConfig {
+    /// The configuration of a decoder in `folder`, whose weights may lie elsewhere.
+    pub fn of_folder(folder: &Path) -> Result<Self, ModelError> {
+        match Configuration::of_folder(folder)? {
+            Configuration::Llama(config) => Ok(config),
+            Configuration::Networks(networks) => Err(ModelError::NoDecoder {
+                path: folder.to_owned(),
+                family: networks.family.to_owned(),
+                what: "continuing texts",
+            }),
+        }
     }
 }
 
@@ -213,6 +227,11 @@ impl<'a> Folder<'a> {
             return Err(layout(&path, "is a link that leaves its folder"));
         }
         if real.is_file() { Ok(Some(path)) } else { Err(layout(&path, "is not a regular file")) }
+    }
+
+    /// The content of the JSON file `name`, if it exists.
+    fn json(&self, name: &str) -> Result<Option<Value>, ModelError> {
+        self.file(name)?.map(|file| read_json(&file)).transpose()
     }
 
     /// The files of weights, the index of a split checkpoint first.
@@ -452,7 +471,7 @@ mod tests {
     fn the_generation_configuration_names_the_end_tokens() {
         let dir = tiny("generation");
         std::fs::write(dir.join("generation_config.json"), r#"{"eos_token_id": [7, 9]}"#).unwrap();
-        assert_eq!(Checkpoint::open(&dir).unwrap().config.eos_token_ids, [7, 9]);
+        assert_eq!(Checkpoint::open(&dir).unwrap().config.decoder().unwrap().eos_token_ids, [7, 9]);
         std::fs::write(dir.join("generation_config.json"), r#"{"eos_token_id": "x"}"#).unwrap();
         assert!(refusal(&dir).contains("eos_token_id"));
     }

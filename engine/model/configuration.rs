@@ -109,6 +109,14 @@ impl Configuration {
         }
     }
 
+    /// The configuration of a model that continues texts.
+    pub fn decoder(&self) -> Option<&LlamaConfig> {
+        match self {
+            Self::Llama(config) => Some(config),
+            Self::Networks(_) => None,
+        }
+    }
+
     pub fn networks(&self) -> Option<&Description> {
         match self {
             Self::Llama(_) => None,

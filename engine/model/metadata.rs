@@ -240,7 +240,8 @@ mod tests {
             return;
         }
         let checkpoint = Checkpoint::open(&dir).unwrap();
-        assert_eq!((checkpoint.config.num_hidden_layers, checkpoint.config.hidden_size), (5, 64));
+        let config = checkpoint.decoder("this test").unwrap();
+        assert_eq!((config.num_hidden_layers, config.hidden_size), (5, 64));
         assert!(checkpoint.tokenizer.is_some());
         let facts = facts(&dir).unwrap();
         assert_eq!(facts.dtype, "f32");
@@ -256,7 +257,7 @@ mod tests {
     /// A GGUF file of the model at `uri` with matrices as zeros in `matrix_type`.
     pub(crate) fn gguf_of(uri: &str, matrix_type: GgmlType, mark: bool) -> Vec<u8> {
         let model = RandomModel::parse(uri).unwrap();
-        let config = model.config();
+        let config = model.config().decoder().unwrap();
         let key =
             |name: &str, value: usize| (format!("llama.{name}"), GgufValue::U32(value as u32));
         let mut metadata = vec![
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(checkpoint.signature, gguf.signature);
         assert_eq!(gguf.dtype, "q8_0");
         assert!(checkpoint.random_weights && gguf.random_weights);
-        let norms = model.config().hidden_size as f64 * 5.0;
+        let norms = model.config().decoder().unwrap().hidden_size as f64 * 5.0;
         assert_eq!(gguf.quantized_share, 1.0 - norms / gguf.parameters as f64);
         assert_eq!(gguf.weight_bytes["q8_0"], (gguf.parameters - norms as u64) / 32 * 34);
         assert_eq!(gguf.tensor_counts["f32"], 5);

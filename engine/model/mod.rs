@@ -39,7 +39,7 @@ pub mod signature;
 mod tally;
 
 #[cfg(test)]
-mod hostile;
+pub(crate) mod hostile;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

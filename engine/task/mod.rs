@@ -17,6 +17,7 @@ mod recorded;
 mod sampling;
 mod texts;
 mod tokenizer;
+mod tokenizer_gguf;
 
 pub use continuation::{Finish, continuation};
 pub use dimensions::{Free, FreeDimensions, usual_size};

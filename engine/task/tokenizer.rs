@@ -5,11 +5,12 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
-use tokenizers::Tokenizer;
+use serde_json::Value;
+use tokenizers::utils::truncation::TruncationDirection;
+use tokenizers::{PostProcessor, Tokenizer};
 
-use crate::model::gguf_names::LLAMA3_SPLIT;
-use crate::model::{Gguf, GgufArray, GgufValue, Kind, LlamaConfig, ModelError};
+use super::tokenizer_gguf::rebuilt;
+use crate::model::{Configuration, Gguf, GgufValue, Kind, LlamaConfig, ModelError};
 
 /// Key under which a GGUF file may carry a whole tokenizer.json.
 const WHOLE: &str = "tokenizer.huggingface.json";
@@ -20,12 +21,16 @@ pub enum TokenizerError {
     Model(#[from] ModelError),
     #[error("`{path}` has no tokenizer, so no text can be turned into tokens")]
     None { path: String },
+    #[error("`{path}` holds a model that takes no text")]
+    NoText { path: String },
     #[error("the tokenizer of `{path}` cannot be used: {why}")]
     Unusable { path: String, why: String },
     #[error("a text cannot be tokenized: {0}")]
     Encode(String),
     #[error("the tokenizer gives token {token}, the model has a vocabulary of {vocab}")]
     Vocabulary { token: u32, vocab: usize },
+    #[error("the tokenizer puts {added} tokens around a text, and only {most} are allowed in all")]
+    Narrow { added: usize, most: usize },
 }
 
 /// The tokenizer of a model.
@@ -33,7 +38,10 @@ pub struct Tokens {
     tokenizer: Tokenizer,
     bos: Option<u32>,
     eos: Vec<u32>,
+    pad: u32,
     vocab: usize,
+    /// Where texts that are too long lose tokens.
+    cut: TruncationDirection,
 }
 
 impl Tokens {
@@ -41,11 +49,10 @@ impl Tokens {
     pub fn open(kind: Kind, path: &Path) -> Result<Self, TokenizerError> {
         let shown = || path.display().to_string();
         let unusable = |why: String| TokenizerError::Unusable { path: shown(), why };
-        let (config, tokenizer, asked) = match kind {
+        let (config, mut tokenizer, asked) = match kind {
             Kind::Checkpoint | Kind::Onnx => {
-                // Beside a graph lie the same files as in the checkpoint that it came from.
-                let folder = if kind == Kind::Onnx { path.parent().unwrap_or(path) } else { path };
-                let config = LlamaConfig::of_folder(folder)?;
+                let folder = folder_of(kind, path);
+                let config = Configuration::of_folder(folder)?;
                 let file = folder.join("tokenizer.json");
                 if !file.is_file() {
                     return Err(TokenizerError::None { path: shown() });
@@ -55,7 +62,7 @@ impl Tokens {
             }
             Kind::Gguf => {
                 let gguf = Gguf::read(path)?;
-                let config = LlamaConfig::from_gguf(&gguf, path)?;
+                let config = Configuration::Llama(LlamaConfig::from_gguf(&gguf, path)?);
                 let text = match gguf.metadata.get(WHOLE).and_then(GgufValue::as_str) {
                     Some(text) => text.to_owned(),
                     None => rebuilt(&gguf).map_err(unusable)?.to_string(),
@@ -65,14 +72,25 @@ impl Tokens {
                 (config, tokenizer, asked.and_then(GgufValue::as_bool))
             }
         };
-        let LlamaConfig { bos_token_id, eos_token_ids: eos, vocab_size: vocab, .. } = config;
+        let vocab = config.vocab().and_then(|vocab| usize::try_from(vocab).ok());
+        let vocab = vocab.ok_or_else(|| TokenizerError::NoText { path: shown() })?;
+        let (bos, eos) = match config {
+            Configuration::Llama(config) => (config.bos_token_id, config.eos_token_ids),
+            Configuration::Networks(_) => (None, Vec::new()),
+        };
+        let settings = Settings { folder: (kind != Kind::Gguf).then(|| folder_of(kind, path)) };
+        let pad = settings.pad(&tokenizer).filter(|&pad| (pad as usize) < vocab).unwrap_or(0);
+        // A tokenizer.json may cut and pad every text to one length, as its author last used it.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|e| unusable(e.to_string()))?;
         let by_itself = || -> Option<bool> {
             let around = tokenizer.encode("", true).ok()?.get_ids().first().copied();
             tokenizer.get_post_processor()?;
-            Some(around.is_some() && around == bos_token_id)
+            Some(around.is_some() && around == bos)
         };
         let wanted = asked.or_else(by_itself).unwrap_or(true);
-        Ok(Self { tokenizer, bos: bos_token_id.filter(|_| wanted), eos, vocab })
+        let (bos, cut) = (bos.filter(|_| wanted), settings.cut());
+        Ok(Self { tokenizer, bos, eos, pad, vocab, cut })
     }
 
     /// The token before every text, if the model wants one: as `add_bos_token` says, or as the
@@ -86,13 +104,37 @@ impl Tokens {
         &self.eos
     }
 
+    /// The token that fills a batch of texts up to one length: as tokenizer_config.json,
+    /// special_tokens_map.json or tokenizer.json says, 0 where none does. Nothing looks at it.
+    pub fn pad(&self) -> u32 {
+        self.pad
+    }
+
     /// Tokens of a text, without special tokens around it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self
-            .tokenizer
-            .encode(text, false)
-            .map_err(|error| TokenizerError::Encode(error.to_string()))?;
-        let ids = encoding.get_ids().to_vec();
+        let encoding = self.tokenizer.encode(text, false).map_err(failed)?;
+        self.known(encoding.get_ids().to_vec())
+    }
+
+    /// Tokens of a text as encoders take it: without white space at its ends, with the special
+    /// tokens that the tokenizer itself puts around it, at most `most` in all. What is too long
+    /// loses tokens of the text, never special ones. The second value is true if some were lost.
+    pub fn encode_text(&self, text: &str, most: usize) -> Result<(Vec<u32>, bool), TokenizerError> {
+        let mut encoding = self.tokenizer.encode(text.trim(), false).map_err(failed)?;
+        let added = self.tokenizer.get_post_processor().map_or(0, |p| p.added_tokens(false));
+        let room = most.checked_sub(added).filter(|&room| room > 0);
+        let room = room.ok_or(TokenizerError::Narrow { added, most })?;
+        let cut = encoding.len() > room;
+        if cut {
+            encoding.truncate(room, 0, self.cut);
+            encoding.take_overflowing();
+        }
+        let whole = self.tokenizer.post_process(encoding, None, true).map_err(failed)?;
+        Ok((self.known(whole.get_ids().to_vec())?, cut))
+    }
+
+    /// `ids`, if the model has them all.
+    fn known(&self, ids: Vec<u32>) -> Result<Vec<u32>, TokenizerError> {
         match ids.iter().find(|&&id| id as usize >= self.vocab) {
             Some(&token) => Err(TokenizerError::Vocabulary { token, vocab: self.vocab }),
             None => Ok(ids),
@@ -101,9 +143,48 @@ impl Tokens {
 
     /// The text that tokens stand for.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        self.tokenizer
-            .decode(tokens, true)
-            .map_err(|error| TokenizerError::Encode(error.to_string()))
+        self.tokenizer.decode(tokens, true).map_err(failed)
+    }
+}
+
+fn failed(error: tokenizers::Error) -> TokenizerError {
+    TokenizerError::Encode(error.to_string())
+}
+
+/// The folder that holds what belongs to a model: beside a graph lie the same files as in the
+/// checkpoint that it came from.
+fn folder_of(kind: Kind, path: &Path) -> &Path {
+    let around = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if kind == Kind::Onnx { around.unwrap_or(Path::new(".")) } else { path }
+}
+
+/// What the files beside a tokenizer.json say about it.
+struct Settings<'a> {
+    folder: Option<&'a Path>,
+}
+
+impl Settings<'_> {
+    /// The value of `key` in the file `name`.
+    fn get(&self, name: &str, key: &str) -> Option<Value> {
+        let text = std::fs::read_to_string(self.folder?.join(name)).ok()?;
+        serde_json::from_str::<Value>(&text).ok()?.get(key).cloned()
+    }
+
+    fn pad(&self, tokenizer: &Tokenizer) -> Option<u32> {
+        let named = ["tokenizer_config.json", "special_tokens_map.json"].iter().find_map(|file| {
+            // A token is written as its text or with its properties.
+            let token = self.get(file, "pad_token")?;
+            tokenizer.token_to_id(token.get("content").unwrap_or(&token).as_str()?)
+        });
+        named.or_else(|| tokenizer.get_padding().map(|padding| padding.pad_id))
+    }
+
+    fn cut(&self) -> TruncationDirection {
+        match self.get("tokenizer_config.json", "truncation_side").as_ref().and_then(Value::as_str)
+        {
+            Some("left") => TruncationDirection::Left,
+            _ => TruncationDirection::Right,
+        }
     }
 }
 
@@ -113,105 +194,72 @@ pub fn checkpoint_asks_for_bos(folder: &Path) -> Option<bool> {
     serde_json::from_str::<Value>(&text).ok()?.get("add_bos_token")?.as_bool()
 }
 
-/// A tokenizer.json from the keys every GGUF program writes.
-fn rebuilt(gguf: &Gguf) -> Result<Value, String> {
-    let text = |key: &str| gguf.metadata.get(key).and_then(GgufValue::as_str);
-    let strings = |key: &str| gguf.metadata.get(key).and_then(GgufValue::as_strings);
-    let tokens = strings("tokenizer.ggml.tokens").ok_or("it has no `tokenizer.ggml.tokens`")?;
-    let mut vocab = Map::new();
-    for (id, token) in tokens.iter().enumerate() {
-        vocab.entry(token.to_owned()).or_insert(json!(id));
-    }
-    match text("tokenizer.ggml.model") {
-        Some("gpt2") => {
-            let merges = strings("tokenizer.ggml.merges").ok_or("it has no merges")?;
-            let merges: Vec<&str> = merges.iter().collect();
-            let pre = pre_tokenizer(text("tokenizer.ggml.pre").unwrap_or("default"))?;
-            Ok(json!({
-                "version": "1.0",
-                "added_tokens": special(gguf, &vocab),
-                "pre_tokenizer": pre,
-                "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-                "model": {"type": "BPE", "vocab": vocab, "merges": merges},
-            }))
-        }
-        Some("llama") => {
-            let merges = merges_from_scores(gguf, &vocab)?;
-            Ok(json!({
-                "version": "1.0",
-                "added_tokens": special(gguf, &vocab),
-                "normalizer": {"type": "Sequence", "normalizers": [
-                    {"type": "Prepend", "prepend": "▁"},
-                    {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
-                ]},
-                "decoder": {"type": "Sequence", "decoders": [
-                    {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
-                    {"type": "ByteFallback"},
-                    {"type": "Fuse"},
-                    {"type": "Strip", "content": " ", "start": 1, "stop": 0},
-                ]},
-                "model": {"type": "BPE", "vocab": vocab, "merges": merges, "byte_fallback": true, "fuse_unk": true, "unk_token": "<unk>"},
-            }))
-        }
-        Some(other) => {
-            Err(format!("tokenizer type `{other}` is not known; known are gpt2 and llama"))
-        }
-        None => Err("it has no `tokenizer.ggml.model`".into()),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-fn pre_tokenizer(name: &str) -> Result<Value, String> {
-    let byte_level = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
-    match name {
-        "default" | "gpt-2" => Ok(byte_level(true)),
-        "llama-bpe" | "llama3" | "llama-v3" => Ok(json!({
-            "type": "Sequence",
-            "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": LLAMA3_SPLIT}, "behavior": "Isolated", "invert": false},
-                byte_level(false),
-            ],
-        })),
-        other => Err(format!("pre-tokenizer `{other}` is not known")),
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::RandomModel;
+    use crate::model::hostile::folder;
+
+    /// A folder with a small encoder and a tokenizer of words that puts `[CLS]` and `[SEP]` around
+    /// texts, and was last used with a length of 4 for all.
+    fn words(name: &str, config: &Value) -> std::path::PathBuf {
+        let dir = folder(name);
+        RandomModel::parse("random://bert-tiny").unwrap().generate(&dir).unwrap();
+        let names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "one", "two", "three", "four", "[FILL]"];
+        let vocab: Value =
+            names.iter().enumerate().map(|(id, name)| ((*name).to_owned(), json!(id))).collect();
+        let special = |id: usize| json!({"id": names[id], "ids": [id], "tokens": [names[id]]});
+        let token = |id: &str| json!({"SpecialToken": {"id": id, "type_id": 0}});
+        let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+        let tokenizer = json!({
+            "version": "1.0", "added_tokens": [], "normalizer": null, "decoder": null,
+            "truncation": {"max_length": 4, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
+            "padding": {"strategy": {"Fixed": 4}, "direction": "Right", "pad_to_multiple_of": null,
+                "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
+            "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": {"type": "TemplateProcessing",
+                "single": [token("[CLS]"), text, token("[SEP]")], "pair": [text],
+                "special_tokens": {"[CLS]": special(2), "[SEP]": special(3)}},
+            "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
+        });
+        fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        fs::write(dir.join("tokenizer_config.json"), config.to_string()).unwrap();
+        dir
     }
-}
 
-/// Control tokens, which must never come out of ordinary text.
-fn special(gguf: &Gguf, vocab: &Map<String, Value>) -> Value {
-    const CONTROL: i32 = 3;
-    let types = match gguf.metadata.get("tokenizer.ggml.token_type") {
-        Some(GgufValue::Array(GgufArray::I32(types))) => types.as_slice(),
-        _ => &[],
-    };
-    let tokens = vocab.iter().filter(|(_, id)| {
-        let id = id.as_u64().unwrap_or(u64::MAX) as usize;
-        types.get(id) == Some(&CONTROL)
-    });
-    let added = tokens.map(|(token, id)| {
-        json!({
-            "id": id, "content": token, "special": true, "normalized": false,
-            "single_word": false, "lstrip": false, "rstrip": false,
-        })
-    });
-    added.collect()
-}
+    fn open(name: &str, config: &Value) -> Tokens {
+        let dir = words(name, config);
+        let tokens = Tokens::open(Kind::Checkpoint, &dir).unwrap();
+        fs::remove_dir_all(dir).unwrap();
+        tokens
+    }
 
-/// Merges of a SentencePiece BPE vocabulary: every way to split a token into two others, better
-/// scores first, as SentencePiece itself would merge.
-fn merges_from_scores(gguf: &Gguf, vocab: &Map<String, Value>) -> Result<Value, String> {
-    let Some(GgufValue::Array(GgufArray::F32(scores))) = gguf.metadata.get("tokenizer.ggml.scores")
-    else {
-        return Err("it has no `tokenizer.ggml.scores`".into());
-    };
-    let mut merges = Vec::new();
-    for (token, id) in vocab {
-        let score = scores.get(id.as_u64().unwrap_or(u64::MAX) as usize).copied().unwrap_or(0.0);
-        for (at, _) in token.char_indices().skip(1) {
-            let (left, right) = token.split_at(at);
-            if vocab.contains_key(left) && vocab.contains_key(right) {
-                merges.push((score, left, right));
-            }
+    #[test]
+    fn texts_of_encoders_keep_their_special_tokens_when_they_are_cut() {
+        let tokens = open("encode_text", &json!({}));
+        let text = " one two three four one\n";
+        assert_eq!(tokens.encode(text).unwrap(), [4, 5, 6, 7, 4]);
+        assert_eq!(tokens.encode_text(text, 7).unwrap(), (vec![2, 4, 5, 6, 7, 4, 3], false));
+        assert_eq!(tokens.encode_text(text, 5).unwrap(), (vec![2, 4, 5, 6, 3], true));
+        assert_eq!(tokens.encode_text("", 5).unwrap(), (vec![2, 3], false));
+        for most in [0, 1, 2] {
+            let error = tokens.encode_text(text, most).unwrap_err().to_string();
+            assert!(error.contains(&format!("only {most} are allowed")), "{error}");
         }
+        assert_eq!((tokens.pad(), tokens.bos()), (0, None));
     }
-    merges.sort_by(|a, b| b.0.total_cmp(&a.0));
-    Ok(merges.into_iter().map(|(_, left, right)| json!([left, right])).collect())
+
+    #[test]
+    fn the_configuration_of_a_tokenizer_chooses_the_end_that_is_cut_and_the_pad() {
+        let left = open("cut_left", &json!({"truncation_side": "left", "pad_token": "[FILL]"}));
+        assert_eq!(left.encode_text("one two three", 4).unwrap(), (vec![2, 5, 6, 3], true));
+        assert_eq!(left.pad(), 8);
+        let whole =
+            open("pad_object", &json!({"pad_token": {"content": "[UNK]", "special": true}}));
+        assert_eq!(whole.pad(), 1);
+    }
 }
