@@ -194,7 +194,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Share,
         better: Better::Higher,
         source: Source::Quality,
-        tasks: BOTH,
+        tasks: &["text_generation", "tensor", "image_classification"],
         definition: "Share of positions at which variant and reference give the highest probability to the same token; of a graph, share of rows of its first output whose largest number stands at the same place, or of equal elements where they are whole numbers.",
     },
     Metric {
@@ -210,7 +210,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Decibels,
         better: Better::Higher,
         source: Source::Quality,
-        tasks: TENSOR,
+        tasks: &["tensor", "image_classification"],
         definition: "Signal to noise: 10 log10 of the sum of squares of the reference's floating outputs over that of the differences from it, within an item; from -150 to 150 dB, which equal outputs have; mean over items. Its loss is noise power over signal power.",
     },
     Metric {

@@ -73,8 +73,8 @@ pub(super) struct VariantState {
     pub failed: Option<String>,
     /// Why it cannot be run on this machine, through no fault of its own.
     pub skipped: Option<String>,
-    /// Where its nodes run, once somebody has looked.
-    pub placed: Option<Placed>,
+    /// Where the nodes of each of its parts run, once somebody has looked.
+    pub placed: Option<Vec<Placed>>,
 }
 
 impl VariantState {

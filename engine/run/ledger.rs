@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use super::execute::{Conditions, Progressed, VariantState};
 use super::session::{Session, now_text};
+use crate::base::Digest;
 use crate::base::text::inert;
 use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
@@ -163,7 +164,7 @@ fn device(planned: &VariantPlan, known: &VariantState, plan: &Plan) -> Option<De
     let nodes: IndexMap<String, u64> = match &known.placed {
         Some(parts) => {
             let mut nodes = IndexMap::new();
-            for assigned in parts.iter().flatten().flatten() {
+            for assigned in parts.iter().flat_map(|placed| placed.iter().flatten()) {
                 *nodes.entry(assigned.provider.clone()).or_default() += assigned.nodes;
             }
             nodes

@@ -224,6 +224,8 @@ pub(crate) fn id(name: MetricName) -> &'static str {
         MetricName::E2e => "e2e",
         MetricName::Latency => "latency",
         MetricName::Throughput => "throughput",
+        MetricName::Decode => "decode",
+        MetricName::Preprocess => "preprocess",
         MetricName::PeakMemory => "peak_memory",
         MetricName::ModelSize => "model_size",
     }

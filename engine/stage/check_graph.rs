@@ -254,7 +254,7 @@ mod tests {
     fn checked(expect: &Expect) -> Vec<Check> {
         let (folder, artifact) = mis_quantized();
         let facts = facts(&artifact.path).unwrap();
-        let checks = check(expect, &facts, &artifact, &"onnxruntime".into(), None, &|_| None);
+        let checks = check(expect, &facts, &artifact, None, &"onnxruntime".into(), None, &|_| None);
         std::fs::remove_dir_all(folder).unwrap();
         checks
     }

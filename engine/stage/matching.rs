@@ -11,6 +11,11 @@ use crate::backend::{OpenOptions, Runner, Session};
 use crate::model::family::{IMAGE, TEXT};
 use crate::task::{MetricRequest, Side, TensorInputs, judge_matching};
 
+fn side(parts: &mut [Box<dyn Session>; 2]) -> Side<'_> {
+    let [image, text] = parts;
+    Side { image: image.as_mut(), text: text.as_mut() }
+}
+
 /// Quality of a model of two parts against another, picture part first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,10 +51,6 @@ pub(super) fn judge(job: &MatchingJudge, progress: &dyn Fn(f64)) -> Result<Done,
     let mut other = match &job.reference {
         Some((artifacts, backend)) => Some(both(artifacts, backend)?),
         None => None,
-    };
-    let side = |[image, text]: &mut [Box<dyn Session>; 2]| Side {
-        image: image.as_mut(),
-        text: text.as_mut(),
     };
     let judged = judge_matching(
         side(&mut own),

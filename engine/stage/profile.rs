@@ -20,7 +20,7 @@ use crate::data::TokenFile;
 use crate::machine;
 use crate::scenario::{Clock, Monotonic, Request};
 use crate::store::Recipe;
-use crate::task::{Prompts, Requests, TensorInputs, in_types_of};
+use crate::task::{Beside, Prompts, Requests, TensorInputs, in_types_of};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileStage {

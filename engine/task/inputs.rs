@@ -442,7 +442,10 @@ fn side_by_side(ports: &[InputPort], items: &[Item]) -> Result<(), RecordedError
 pub(crate) mod tests {
     use super::*;
 
-    pub const NOWHERE: Beside<'_> = Beside { kind: Kind::Onnx, path: Path::new("") };
+    /// No model: for inputs that ask none.
+    pub fn nowhere() -> Beside<'static> {
+        Beside { kind: Kind::Onnx, path: Path::new("") }
+    }
 
     pub fn input(name: &str, dtype: ElementType, shape: &[Size]) -> InputPort {
         let fill = Fill::of(name, dtype, None);
@@ -462,7 +465,7 @@ pub(crate) mod tests {
             input("flag", Bool, &[]),
         ]);
         let draw = |seed| {
-            let mut requests = Requests::open(&inputs, NOWHERE, 4, seed).unwrap();
+            let mut requests = Requests::open(&inputs, nowhere(), 4, seed).unwrap();
             let mut draw = || requests.draw(&|| 0).unwrap().inputs;
             (draw(), draw())
         };
@@ -502,9 +505,9 @@ pub(crate) mod tests {
         let huge = input("x", ElementType::F32, &[Size::Fixed(usize::MAX / 2), Size::Batch]);
         let inputs = synthetic(vec![huge]);
         assert!(matches!(
-            inputs.items(NOWHERE, 1, 0),
+            inputs.items(nowhere(), 1, 0),
             Err(InputError::Recorded(RecordedError::Large { .. }))
         ));
-        assert!(Requests::open(&inputs, NOWHERE, 2, 0).is_err());
+        assert!(Requests::open(&inputs, nowhere(), 2, 0).is_err());
     }
 }

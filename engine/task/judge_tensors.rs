@@ -235,6 +235,7 @@ mod tests {
                 .map(|y| ("y".to_owned(), Tensor::of_f32(vec![1, 2], y)))
                 .into_iter()
                 .collect(),
+            ..Item::default()
         };
         vec![item(&[3.0, 4.0], Some(&[3.0, 4.5])), item(&[1.0, 0.0], Some(&[1.0, 0.0]))]
     }

@@ -405,8 +405,8 @@ fn row_of(tensor: &Tensor, row: usize) -> Tensor {
 mod tests {
     use prost::Message as _;
 
-    use super::super::inputs::tests::input;
-    use super::super::inputs::{Requests, TensorInputs};
+    use super::super::inputs::tests::{input, nowhere};
+    use super::super::inputs::{InputError, Origin, Requests, TensorInputs};
     use super::*;
     use crate::data::{ElementType, archive_of, npy_of};
     use crate::model::onnx::TensorProto;
@@ -458,8 +458,8 @@ mod tests {
         let (digest, take, seed) = (recorded.digest, Some(2), None);
         let file = RecordedFile { path: path.clone(), digest, take, seed };
         let all = TensorInputs { inputs, outputs, origin: Origin::Recorded(file) };
-        assert_eq!(all.items(NOWHERE, 0, 0).unwrap().len(), 2);
-        let mut requests = Requests::open(&all, NOWHERE, 4, 1).unwrap();
+        assert_eq!(all.items(nowhere(), 0, 0).unwrap().len(), 2);
+        let mut requests = Requests::open(&all, nowhere(), 4, 1).unwrap();
         let request = requests.draw(&|| 0).unwrap().inputs;
         assert_eq!(
             (request[0].1.shape.as_slice(), request[1].1.shape.as_slice()),
@@ -467,7 +467,7 @@ mod tests {
         );
         assert!(request[0].1.to_f64().iter().all(|v| *v < 5.0), "only the first two items");
         fs::write(&path, b"other").unwrap();
-        assert!(all.items(0, 0).is_err());
+        assert!(all.items(nowhere(), 0, 0).is_err());
     }
 
     #[test]
@@ -541,8 +541,8 @@ mod tests {
         let file =
             RecordedFile { path: root.clone(), digest: recorded.digest, take: None, seed: None };
         let all = TensorInputs { inputs, outputs: Vec::new(), origin: Origin::Recorded(file) };
-        assert!(Requests::open(&all, NOWHERE, 1, 0).is_ok());
-        let unlike = Requests::open(&all, NOWHERE, 2, 0).err().unwrap();
+        assert!(Requests::open(&all, nowhere(), 1, 0).is_ok());
+        let unlike = Requests::open(&all, nowhere(), 2, 0).err().unwrap();
         assert!(matches!(unlike, InputError::Recorded(RecordedError::Unlike { item: 1, .. })));
         fs::remove_dir_all(root).unwrap();
     }

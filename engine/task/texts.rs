@@ -42,7 +42,7 @@ pub fn item(
     tokens: &Tokens,
 ) -> Result<Item, TextsError> {
     let most = file.length.map_or(file.most, |length| length.min(file.most));
-    let ids = tokens.encode_text(text, most)?;
+    let (ids, _) = tokens.encode_text(text, most)?;
     let length = file.length.unwrap_or(ids.len());
     let inputs = row(&ids, length, tokens.pad(), ports)?;
     Ok(Item { inputs, text: Some(text.to_owned()), ..Item::default() })
