@@ -14,6 +14,7 @@ mod describe;
 pub mod llama;
 pub mod llama_onnx;
 mod resnet;
+mod sentence;
 mod spans;
 mod vit;
 
