@@ -98,6 +98,9 @@ impl Family for Bert {
             let what = format!("is `{}`, supported is `absolute`", crate::model::shown(other));
             return Err(fields.fault("position_embedding_type", what));
         }
+        if fields.flag("is_decoder")? {
+            return Err(fields.fault("is_decoder", "is true, supported are encoders"));
+        }
         let hidden = fields.needed(layout.keys[0], SIZE_LIMIT)?;
         let inner = fields.needed(layout.keys[1], SIZE_LIMIT)?;
         let layers = fields.needed(layout.keys[2], LAYER_LIMIT)?;

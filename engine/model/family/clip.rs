@@ -9,7 +9,7 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::describe::{ConfigFile, Description, Family};
+use super::describe::{ConfigFile, Description, Family, within};
 use super::vit::{PreNorm, PreNormNames, patches};
 use crate::model::ModelError;
 use crate::model::config::{CONTEXT_LIMIT, Fields, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
@@ -161,11 +161,15 @@ impl Family for Clip {
         let fields = &config.fields;
         let shared = fields.size("projection_dim", SIZE_LIMIT)?.unwrap_or(512);
         let words = fields.inner("text_config")?;
-        let vocab = words.size("vocab_size", VOCAB_LIMIT)?.unwrap_or(49_408);
-        let context = words.size("max_position_embeddings", CONTEXT_LIMIT)?.unwrap_or(77);
+        let sized = |field, limit, usual| -> Result<usize, ModelError> {
+            Ok(words.size(field, limit).map_err(within("text_config"))?.unwrap_or(usual))
+        };
+        let vocab = sized("vocab_size", VOCAB_LIMIT, 49_408)?;
+        let context = sized("max_position_embeddings", CONTEXT_LIMIT, 77)?;
+        let pictures = fields.inner("vision_config")?;
         let parts = IndexMap::from([
-            (IMAGE, image(&fields.inner("vision_config")?, shared)?),
-            (TEXT, text(&words, shared, vocab, context)?),
+            (IMAGE, image(&pictures, shared).map_err(within("vision_config"))?),
+            (TEXT, text(&words, shared, vocab, context).map_err(within("text_config"))?),
         ]);
         Ok(Description {
             family: self.id(),

@@ -118,6 +118,16 @@ impl Description {
     }
 }
 
+/// Gives faults of fields the name of the object `outer` around them.
+pub fn within(outer: &str) -> impl FnOnce(ModelError) -> ModelError {
+    move |error| match error {
+        ModelError::Config { path, field, what } => {
+            ModelError::Config { path, field: format!("{outer}.{field}"), what }
+        }
+        other => other,
+    }
+}
+
 /// Height and width of pictures as `preprocessor_config.json` leaves them, where it says so.
 pub fn prepared(config: &ConfigFile<'_>, limit: usize) -> Result<Option<[usize; 2]>, ModelError> {
     const FILE: &str = "preprocessor_config.json";
@@ -137,10 +147,11 @@ pub fn prepared(config: &ConfigFile<'_>, limit: usize) -> Result<Option<[usize; 
             return Ok(fields.size(field, limit)?.map(|side| [side; 2]));
         };
         let inner = Fields { path: &path, map };
-        return Ok(Some(match inner.size("shortest_edge", limit)? {
-            Some(side) => [side; 2],
-            None => [inner.needed("height", limit)?, inner.needed("width", limit)?],
-        }));
+        let sides = || match inner.size("shortest_edge", limit)? {
+            Some(side) => Ok([side; 2]),
+            None => Ok([inner.needed("height", limit)?, inner.needed("width", limit)?]),
+        };
+        return sides().map(Some).map_err(within(field));
     }
     Ok(None)
 }

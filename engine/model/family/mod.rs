@@ -11,6 +11,8 @@ use std::sync::Arc;
 mod bert;
 mod clip;
 mod describe;
+#[cfg(test)]
+mod hostile;
 pub mod llama;
 pub mod llama_onnx;
 mod resnet;
