@@ -11,7 +11,7 @@ use engine::model::signature::Dim;
 use engine::model::{Checkpoint, Kind, RandomModel, Signature};
 use engine::pass::{PassJob, pass};
 use serde_json::{Value, json};
-use support::Folder;
+use support::{Folder, House, run};
 
 /// A small model of every family.
 const TINY: &[&str] = &["bert-tiny", "clip-tiny", "vit-tiny", "resnet-tiny"];
@@ -219,5 +219,34 @@ fn catalogued_networks_have_the_sizes_of_the_published_models() {
     for (name, parameters) in published {
         let model = RandomModel::parse(&format!("random://{name}")).unwrap();
         assert_eq!(model.config().parameters(), parameters, "{name}");
+    }
+}
+
+#[test]
+fn what_only_decoders_can_do_is_refused_before_anything_runs() {
+    let house = House::new();
+    let vit = "random://vit-tiny";
+    for (stage, told) in [
+        ("quantize: {method: gguf, format: q8_0}", "takes decoders, and this model is a `vit`"),
+        ("export: {format: onnx, kv_cache: true}", "`vit` model has no key and value cache"),
+    ] {
+        let text = format!(
+            "version: 1\nname: t\nwhy: Is it refused?\n\
+             model: {{source: \"{vit}\", task: image_classification}}\n\
+             variants:\n  plain: {{}}\n  other: {{stages: [{{{stage}}}]}}\n"
+        );
+        let spec = house.folder.write("spec.yaml", text);
+        let ended = run(house.engine(&["plan"]).arg(&spec)).expect(2);
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        assert!(ended.stderr.contains("plan/impossible-chain"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn every_family_is_listed_with_its_line() {
+    let listed = engine::catalog::list("models").unwrap();
+    for family in ["llama", "bert", "clip", "vit", "resnet"] {
+        let line = listed.iter().find(|line| line.id == family).expect(family);
+        assert!(!line.about.is_empty());
     }
 }
