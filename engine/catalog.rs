@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::backend::BACKENDS;
 use crate::measure::METRICS;
 use crate::model::ARCHITECTURES;
+use crate::model::family::FAMILIES;
 use crate::pass::PASSES;
 use crate::scenario::SCENARIOS;
 use crate::{spec, task};
@@ -32,10 +33,13 @@ pub fn list(kind: &str) -> Option<Vec<Listed>> {
             })
             .collect(),
         "backends" => BACKENDS.iter().map(|b| line(b.id(), b.about())).collect(),
-        "models" => ARCHITECTURES
-            .iter()
-            .map(|id| line(id, "checkpoints in the Hugging Face layout, and GGUF files"))
-            .collect(),
+        "models" => {
+            let decoders = ARCHITECTURES.iter().map(|id| {
+                line(id, "decoders: checkpoints in the Hugging Face layout, and GGUF files")
+            });
+            let networks = FAMILIES.iter().map(|family| line(family.id(), family.about()));
+            decoders.chain(networks).collect()
+        }
         "tasks" => task::TASKS.iter().map(|t| line(t.id, t.about)).collect(),
         "scenarios" => SCENARIOS.iter().map(|s| line(s.id, s.about)).collect(),
         "metrics" => METRICS.iter().map(|m| line(m.id, m.definition)).collect(),

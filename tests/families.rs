@@ -10,8 +10,8 @@ use engine::model::onnx::GRAPH_FILE;
 use engine::model::signature::Dim;
 use engine::model::{Checkpoint, Kind, RandomModel, Signature};
 use engine::pass::{PassJob, pass};
-use serde_json::json;
-use support::Folder;
+use serde_json::{Value, json};
+use support::{Folder, House, run};
 
 /// A small model of every family.
 const TINY: &[&str] = &["bert-tiny", "clip-tiny", "vit-tiny", "resnet-tiny"];
@@ -114,6 +114,99 @@ fn exported_networks_give_the_numbers_of_the_checkpoint() {
     }
 }
 
+/// A folder of `tests/cases/families`, made by `reference.py` there.
+fn case(name: &str) -> PathBuf {
+    Path::new(support::PROJECT).join("tests/cases/families").join(name)
+}
+
+/// Numbers of a nested list with their shape.
+fn numbers(value: &Value) -> (Vec<usize>, Vec<f64>) {
+    match value.as_array() {
+        None => (Vec::new(), vec![value.as_f64().expect("a number")]),
+        Some(list) => {
+            let inner: Vec<_> = list.iter().map(numbers).collect();
+            let shape = [vec![list.len()], inner[0].0.clone()].concat();
+            (shape, inner.into_iter().flat_map(|(_, values)| values).collect())
+        }
+    }
+}
+
+/// What `reference.py` gave the reference library: recorded tokens, or the pictures of `pixels`.
+fn recorded_inputs(signature: &Signature, expected: &Value) -> Vec<(String, Tensor)> {
+    let port = |port: &engine::model::signature::Port| {
+        let tensor = match (expected.get(&port.name), &port.shape[..]) {
+            (Some(value), _) => {
+                let (shape, values) = numbers(value);
+                let values: Vec<i64> = values.into_iter().map(|value| value as i64).collect();
+                Tensor::of_i64(shape, &values)
+            }
+            (None, [_, Dim::Fixed(channels), Dim::Fixed(height), Dim::Fixed(width)]) => {
+                let shape = [2, *channels as usize, *height as usize, *width as usize];
+                let numbers = (0..shape.iter().product()).map(|i: usize| (i * 37 + i / 7) % 211);
+                let values: Vec<f32> =
+                    numbers.map(|number| (number as f64 / 100.0 - 1.0) as f32).collect();
+                Tensor::of_f32(shape.to_vec(), &values)
+            }
+            other => panic!("no input for {other:?}"),
+        };
+        (port.name.clone(), tensor)
+    };
+    signature.inputs.iter().map(port).collect()
+}
+
+/// Largest difference from what was recorded under the output's name.
+fn compared(session: &mut dyn Session, expected: &Value) -> f64 {
+    let inputs = recorded_inputs(session.signature(), expected);
+    let outputs = session.run(&inputs).unwrap();
+    let (shape, wanted) = numbers(&expected[&outputs[0].0]);
+    assert_eq!(outputs[0].1.shape, shape);
+    let found = outputs[0].1.to_f64();
+    found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn networks_give_the_numbers_of_the_reference_library() {
+    let names = [
+        "bert",
+        "bert-masked-lm",
+        "roberta",
+        "xlm-roberta",
+        "distilbert",
+        "clip",
+        "clip-legacy",
+        "vit",
+        "vit-no-bias",
+        "resnet",
+        "resnet-basic",
+        "resnet-early",
+    ];
+    let library = support::ort_library();
+    let folder = Folder::new();
+    let mut wrong = Vec::new();
+    for name in names {
+        let model = case(name);
+        let expected = support::read_json(&model.join("expected.json"));
+        let checkpoint = Checkpoint::open(&model).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for part in checkpoint.config.networks().unwrap().parts.keys() {
+            let part = (!part.is_empty()).then_some(*part);
+            let mut candle = open(&model, Kind::Checkpoint, Path::new(""), part);
+            let mut worst = vec![compared(candle.as_mut(), &expected)];
+            if let Some(library) = &library {
+                let graph = export(&folder, &model, part);
+                let mut session = open(&graph, Kind::Onnx, library, None);
+                worst.push(compared(session.as_mut(), &expected));
+            }
+            let shown: Vec<String> = worst.iter().map(|worst| format!("{worst:.1e}")).collect();
+            let shown = shown.join(", ");
+            println!("{name} {part:?}: largest difference on candle, on ONNX Runtime: {shown}");
+            if worst.iter().any(|worst| worst.is_nan() || *worst > 1e-5) {
+                wrong.push(format!("{name} {part:?}: {shown}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn catalogued_networks_have_the_sizes_of_the_published_models() {
     let published = [
@@ -126,5 +219,34 @@ fn catalogued_networks_have_the_sizes_of_the_published_models() {
     for (name, parameters) in published {
         let model = RandomModel::parse(&format!("random://{name}")).unwrap();
         assert_eq!(model.config().parameters(), parameters, "{name}");
+    }
+}
+
+#[test]
+fn what_only_decoders_can_do_is_refused_before_anything_runs() {
+    let house = House::new();
+    let vit = "random://vit-tiny";
+    for (stage, told) in [
+        ("quantize: {method: gguf, format: q8_0}", "takes decoders, and this model is a `vit`"),
+        ("export: {format: onnx, kv_cache: true}", "`vit` model has no key and value cache"),
+    ] {
+        let text = format!(
+            "version: 1\nname: t\nwhy: Is it refused?\n\
+             model: {{source: \"{vit}\", task: image_classification}}\n\
+             variants:\n  plain: {{}}\n  other: {{stages: [{{{stage}}}]}}\n"
+        );
+        let spec = house.folder.write("spec.yaml", text);
+        let ended = run(house.engine(&["plan"]).arg(&spec)).expect(2);
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        assert!(ended.stderr.contains("plan/impossible-chain"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn every_family_is_listed_with_its_line() {
+    let listed = engine::catalog::list("models").unwrap();
+    for family in ["llama", "bert", "clip", "vit", "resnet"] {
+        let line = listed.iter().find(|line| line.id == family).expect(family);
+        assert!(!line.about.is_empty());
     }
 }

@@ -149,14 +149,16 @@ impl CandleNetwork {
             Op::FirstPosition => inputs[0].narrow(1, 0, 1)?.squeeze(1)?.contiguous(),
             Op::PositionOf { id } => position_of(*id, &inputs[0], &inputs[1]),
             Op::MeanPositions => {
-                let mask = inputs[1].to_dtype(inputs[0].dtype())?;
-                let sum = mask.unsqueeze(1)?.matmul(&inputs[0])?.squeeze(1)?;
+                // In f32: halves cannot count far.
+                let (x, mask) = (inputs[0].to_dtype(DType::F32)?, inputs[1].to_dtype(DType::F32)?);
+                let sum = mask.unsqueeze(1)?.matmul(&x)?.squeeze(1)?;
                 let count = mask.sum_keepdim(1)?.maximum(1e-9)?;
                 sum.broadcast_div(&count)
             }
             Op::Normalize => {
-                let length = inputs[0].sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(1e-12)?;
-                inputs[0].broadcast_div(&length)
+                let x = inputs[0].to_dtype(DType::F32)?;
+                let length = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(1e-12)?;
+                x.broadcast_div(&length)
             }
         }
     }

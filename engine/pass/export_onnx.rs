@@ -7,7 +7,7 @@ use super::files::{copy_file, copy_sidecars};
 use super::rows::Rows;
 use super::{Pass, PassError, PassJob, PassNotes, matrix};
 use crate::data::ElementType;
-use crate::model::family::llama_onnx;
+use crate::model::family::{Description, llama_onnx};
 use crate::model::network::onnx::{self as network, Wanted};
 use crate::model::onnx::{CONTEXT_KEY, GraphWriter, PART_KEY, TensorProto};
 use crate::model::{Checkpoint, Configuration, Kind};
@@ -72,6 +72,16 @@ impl Pass for ExportOnnx {
         }
     }
 
+    fn takes_networks(&self, networks: &Description, params: &Value) -> Result<(), String> {
+        match params.get("kv_cache").and_then(Value::as_bool) {
+            Some(true) => Err(format!(
+                "a `{}` model has no key and value cache: leave `kv_cache` out",
+                networks.family
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
         let params: Params = serde_json::from_value(job.params.clone())?;
         let checkpoint = Checkpoint::open(job.input)?;
@@ -133,13 +143,7 @@ impl Pass for ExportOnnx {
         let mut graph = match &checkpoint.config {
             Configuration::Llama(config) => llama_onnx::graph(config, kv_cache, &mut weight)?,
             Configuration::Networks(all) => {
-                if params.kv_cache == Some(true) {
-                    let what = format!(
-                        "a `{}` model has no key and value cache: leave `kv_cache` out",
-                        all.family
-                    );
-                    return Err(PassError::Unfit(what));
-                }
+                self.takes_networks(all, job.params).map_err(PassError::Unfit)?;
                 let part = all.part(params.part.as_deref()).ok_or_else(|| {
                     let parts = all.parts.keys().copied().collect::<Vec<_>>().join(", ");
                     PassError::Unfit(format!("`export` needs one of the model's parts: {parts}"))

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::rows::{Rows, Source};
 use super::{GGUF_FILE, Pass, PassError, PassJob, PassNotes, file_error, gguf_metadata};
 use crate::backend::quantize_rows;
+use crate::model::family::Description;
 use crate::model::gguf_names::{self, permuted_heads, permuted_row};
 use crate::model::{Checkpoint, GgmlType, GgufWriter, Kind};
 
@@ -75,6 +76,13 @@ impl Pass for QuantizeGguf {
                 kind.name()
             )),
         }
+    }
+
+    fn takes_networks(&self, networks: &Description, _: &Value) -> Result<(), String> {
+        Err(format!(
+            "`quantize` with method `gguf` takes decoders, and this model is a `{}`; its graph can be quantized: `export: {{format: onnx}}`, then `quantize: {{method: dynamic}}`",
+            networks.family
+        ))
     }
 
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {

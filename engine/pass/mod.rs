@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::backend::QuantizeError;
+use crate::model::family::Description;
 use crate::model::{Kind, ModelError};
 
 mod blocks;
@@ -73,6 +74,12 @@ pub trait Pass: Sync {
 
     /// The kind that comes out of `kind`, or why the pass cannot take it.
     fn takes(&self, kind: Kind) -> Result<Kind, String>;
+
+    /// Why it cannot take a checkpoint of `networks`, which keep nothing between calls, with these
+    /// parameters. What [`Pass::takes`] says comes first.
+    fn takes_networks(&self, _networks: &Description, _params: &Value) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Facts about this machine and build that the output depends on; part of its key.
     fn facts(&self, _params: &Value) -> Value {

@@ -115,7 +115,7 @@ pub(super) struct Builder<'a> {
     /// Of a model that can be read now, with its place.
     facts: Option<(PathBuf, ModelFacts)>,
     /// Networks of a checkpoint that can be read now, or of random weights.
-    networks: Option<Description>,
+    pub networks: Option<Description>,
     /// Longest sequence of the model in tokens, where it can be read now.
     pub context: Option<u64>,
     /// Whether recorded inputs of a data set have outputs with them.

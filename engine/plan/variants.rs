@@ -160,6 +160,9 @@ impl Builder<'_> {
         let pass = pass::pass(id, params).ok_or_else(|| format!("there is no pass `{id}`"))?;
         let takes = self.kinds[input];
         let gives = pass.takes(takes)?;
+        if let Some(networks) = self.networks.as_ref().filter(|_| takes == Kind::Checkpoint) {
+            pass.takes_networks(networks, params)?;
+        }
         let mut params = params.clone();
         if pass.takes_out_a_part() && !part.is_empty() {
             params["part"] = part.into();

@@ -40,6 +40,8 @@ pub struct Tokens {
     eos: Vec<u32>,
     pad: u32,
     vocab: usize,
+    /// Texts of encoders lose their capitals first.
+    lower: bool,
     /// Where texts that are too long lose tokens.
     cut: TruncationDirection,
 }
@@ -89,8 +91,8 @@ impl Tokens {
             Some(around.is_some() && around == bos)
         };
         let wanted = asked.or_else(by_itself).unwrap_or(true);
-        let (bos, cut) = (bos.filter(|_| wanted), settings.cut());
-        Ok(Self { tokenizer, bos, eos, pad, vocab, cut })
+        let (bos, lower, cut) = (bos.filter(|_| wanted), settings.lower(), settings.cut());
+        Ok(Self { tokenizer, bos, eos, pad, vocab, lower, cut })
     }
 
     /// The token before every text, if the model wants one: as `add_bos_token` says, or as the
@@ -116,11 +118,13 @@ impl Tokens {
         self.known(encoding.get_ids().to_vec())
     }
 
-    /// Tokens of a text as encoders take it: without white space at its ends, with the special
-    /// tokens that the tokenizer itself puts around it, at most `most` in all. What is too long
-    /// loses tokens of the text, never special ones. The second value is true if some were lost.
+    /// Tokens of a text as encoders take it: with the special tokens that the tokenizer itself
+    /// puts around it, at most `most` in all. What is too long loses tokens of the text, never
+    /// special ones. The second value is true if some were lost.
     pub fn encode_text(&self, text: &str, most: usize) -> Result<(Vec<u32>, bool), TokenizerError> {
-        let mut encoding = self.tokenizer.encode(text.trim(), false).map_err(failed)?;
+        let lower = if self.lower { text.to_lowercase() } else { String::new() };
+        let text = if self.lower { lower.as_str() } else { text };
+        let mut encoding = self.tokenizer.encode(text, false).map_err(failed)?;
         let added = self.tokenizer.get_post_processor().map_or(0, |p| p.added_tokens(false));
         let room = most.checked_sub(added).filter(|&room| room > 0);
         let room = room.ok_or(TokenizerError::Narrow { added, most })?;
@@ -177,6 +181,11 @@ impl Settings<'_> {
             tokenizer.token_to_id(token.get("content").unwrap_or(&token).as_str()?)
         });
         named.or_else(|| tokenizer.get_padding().map(|padding| padding.pad_id))
+    }
+
+    fn lower(&self) -> bool {
+        let said = self.get("sentence_bert_config.json", "do_lower_case");
+        said.as_ref().and_then(Value::as_bool).unwrap_or(false)
     }
 
     fn cut(&self) -> TruncationDirection {

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::describe::{ConfigFile, Description, Family};
+use super::sentence::{Pooling, Sentence};
 use crate::model::ModelError;
 use crate::model::config::{CONTEXT_LIMIT, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
 use crate::model::network::{Activation, Linear, Network, Op, Value as Made, Weight};
@@ -72,13 +73,6 @@ const DISTILBERT: Layout = Layout {
     types: false,
 };
 
-/// How the vectors of a text's tokens become one.
-#[derive(Clone, Copy)]
-enum Pooling {
-    First,
-    Mean,
-}
-
 impl Family for Bert {
     fn id(&self) -> &'static str {
         "bert"
@@ -104,10 +98,13 @@ impl Family for Bert {
             let what = format!("is `{}`, supported is `absolute`", crate::model::shown(other));
             return Err(fields.fault("position_embedding_type", what));
         }
+        if fields.flag("is_decoder")? {
+            return Err(fields.fault("is_decoder", "is true, supported are encoders"));
+        }
         let hidden = fields.needed(layout.keys[0], SIZE_LIMIT)?;
         let inner = fields.needed(layout.keys[1], SIZE_LIMIT)?;
         let layers = fields.needed(layout.keys[2], LAYER_LIMIT)?;
-        let heads = fields.heads(layout.keys[3], hidden)?;
+        let heads = fields.heads(layout.keys[3], hidden, None)?;
         let activation = fields.activation(layout.keys[4], Activation::Gelu)?;
         let vocab = fields.needed("vocab_size", VOCAB_LIMIT)?;
         let rows = fields.needed("max_position_embeddings", CONTEXT_LIMIT)?;
@@ -123,9 +120,16 @@ impl Family for Bert {
             let what = format!("must exceed the {first} rows that padding takes, found {rows}");
             return Err(fields.fault("max_position_embeddings", what));
         }
-        let (pooling, normalized, most) = sentence(config)?;
+        let sentence = Sentence::read(config)?;
 
         let at = config.prefix(layout.prefix, "embeddings.word_embeddings.weight");
+        // Checkpoints that once came from TensorFlow name the weights of norms after its variables.
+        let older = (config.tensors)(&format!("{at}embeddings.LayerNorm.gamma"));
+        let [scale, shift] = if older { ["gamma", "beta"] } else { ["weight", "bias"] };
+        let norm = |name: &str| {
+            let weight = |part: &str| Weight::new(format!("{at}{name}.{part}"), &[hidden]);
+            Op::LayerNorm { weight: weight(scale), bias: weight(shift), epsilon }
+        };
         let mut n = Network::default();
         let ids = n.tokens("input_ids");
         let mask = n.tokens("attention_mask");
@@ -147,17 +151,11 @@ impl Family for Bert {
         let positions = Op::Positions { table: table("position_embeddings", rows), first };
         let positions = n.node("embeddings.positions", positions, &[ids]);
         x = n.add("embeddings.sum", x, positions);
-        x = n.layer_norm(
-            "embeddings.norm",
-            &format!("{at}embeddings.LayerNorm"),
-            hidden,
-            epsilon,
-            x,
-        );
+        x = n.node("embeddings.norm", norm("embeddings.LayerNorm"), &[x]);
         for layer in 0..layers {
-            let own = format!("{at}{}.{layer}", layout.layers);
+            let own = format!("{}.{layer}", layout.layers);
             let part = |name: &str, inputs, outputs| {
-                Linear::new(&format!("{own}.{name}"), inputs, outputs)
+                Linear::new(&format!("{at}{own}.{name}"), inputs, outputs)
             };
             let here = format!("layers.{layer}");
             let attention = Op::Attention {
@@ -171,20 +169,20 @@ impl Family for Bert {
             let y =
                 n.linear(&format!("{here}.output"), part(layout.output, hidden, hidden), attended);
             let sum = n.add(&format!("{here}.attention_sum"), y, x);
-            let norm = format!("{own}.{}", layout.attention_norm);
-            x = n.layer_norm(&format!("{here}.attention_norm"), &norm, hidden, epsilon, sum);
+            let of = norm(&format!("{own}.{}", layout.attention_norm));
+            x = n.node(format!("{here}.attention_norm"), of, &[sum]);
             let y = n.linear(&format!("{here}.inner"), part(layout.inner, hidden, inner), x);
             let y = n.activate(&format!("{here}.activation"), activation, y);
             let y = n.linear(&format!("{here}.outer"), part(layout.outer, inner, hidden), y);
             let sum = n.add(&format!("{here}.sum"), y, x);
-            let norm = format!("{own}.{}", layout.outer_norm);
-            x = n.layer_norm(&format!("{here}.norm"), &norm, hidden, epsilon, sum);
+            let of = norm(&format!("{own}.{}", layout.outer_norm));
+            x = n.node(format!("{here}.norm"), of, &[sum]);
         }
-        let mut pooled: Made = match pooling {
+        let mut pooled: Made = match sentence.pooling {
             Pooling::First => n.node("pooling", Op::FirstPosition, &[x]),
             Pooling::Mean => n.node("pooling", Op::MeanPositions, &[x, mask]),
         };
-        if normalized {
+        if sentence.normalized {
             pooled = n.node("normalize", Op::Normalize, &[pooled]);
         }
         n.output("embeddings", hidden, pooled);
@@ -193,7 +191,7 @@ impl Family for Bert {
             family: self.id(),
             task: "embedding",
             parts: IndexMap::from([("", n)]),
-            context: Some(most.map_or(context, |most| most.min(context))),
+            context: Some(sentence.most.map_or(context, |most| most.min(context))),
             vocab: Some(vocab),
             labels: Vec::new(),
             unused: vec![
@@ -203,6 +201,9 @@ impl Family for Bert {
                 "cls.",
                 "lm_head.",
                 "vocab_",
+                "classifier.",
+                "pre_classifier.",
+                "qa_outputs.",
             ],
         })
     }
@@ -226,65 +227,4 @@ impl Family for Bert {
             ("bert-tiny", tiny),
         ]
     }
-}
-
-/// Pooling, whether vectors are normalized, and the longest text, as sentence-transformers' files
-/// say; mean and normalized where there are none.
-fn sentence(config: &ConfigFile<'_>) -> Result<(Pooling, bool, Option<usize>), ModelError> {
-    let Some(modules) = (config.beside)("modules.json")? else {
-        return Ok((Pooling::Mean, true, None));
-    };
-    let kinds: Vec<(&str, &str)> = modules
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|module| Some((module.get("type")?.as_str()?, module.get("path")?.as_str()?)))
-        .collect();
-    let of = |name: &str| kinds.iter().find(|(kind, _)| kind.ends_with(name));
-    let known = ["Transformer", "Pooling", "Normalize"];
-    if let Some((other, _)) =
-        kinds.iter().find(|(kind, _)| !known.iter().any(|k| kind.ends_with(k)))
-    {
-        let what = format!(
-            "names the module `{}`, known are {}",
-            crate::model::shown(other),
-            known.join(", ")
-        );
-        return Err(ModelError::Layout {
-            path: config.fields.path.with_file_name("modules.json"),
-            what,
-            advice: None,
-        });
-    }
-    let most = (config.beside)("sentence_bert_config.json")?
-        .and_then(|json| json.get("max_seq_length")?.as_u64())
-        .and_then(|n| usize::try_from(n).ok())
-        .filter(|&n| n > 0);
-    let mut pooling = Pooling::Mean;
-    if let Some((_, folder)) = of("Pooling") {
-        let file = format!("{folder}/config.json");
-        let plain = !folder.contains("..") && !folder.starts_with('/');
-        let json = if plain { (config.beside)(&file)? } else { None };
-        let path = config.fields.path.with_file_name(&file);
-        let json = json.ok_or_else(|| ModelError::Layout {
-            path: path.clone(),
-            what: "is missing, and `modules.json` names it".into(),
-            advice: None,
-        })?;
-        let on = |key: &str| json.get(key).and_then(Value::as_bool).unwrap_or(false);
-        pooling = match (on("pooling_mode_mean_tokens"), on("pooling_mode_cls_token")) {
-            (true, false) => Pooling::Mean,
-            (false, true) => Pooling::First,
-            _ => {
-                return Err(ModelError::Layout {
-                    path,
-                    what:
-                        "must choose one of `pooling_mode_mean_tokens` and `pooling_mode_cls_token`"
-                            .into(),
-                    advice: None,
-                });
-            }
-        };
-    }
-    Ok((pooling, of("Normalize").is_some(), most))
 }

@@ -9,7 +9,7 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::describe::{ConfigFile, Description, Family};
+use super::describe::{ConfigFile, Description, Family, within};
 use super::vit::{PreNorm, PreNormNames, patches};
 use crate::model::ModelError;
 use crate::model::config::{CONTEXT_LIMIT, Fields, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
@@ -43,13 +43,15 @@ struct Tower {
 }
 
 impl Tower {
-    fn read(fields: &Fields<'_>) -> Result<Self, ModelError> {
-        let hidden = fields.needed("hidden_size", SIZE_LIMIT)?;
+    /// Files of transformers leave out what is usual; `usual` are hidden size, inner size and
+    /// heads.
+    fn read(fields: &Fields<'_>, usual: [usize; 3]) -> Result<Self, ModelError> {
+        let hidden = fields.size("hidden_size", SIZE_LIMIT)?.unwrap_or(usual[0]);
         Ok(Self {
             hidden,
-            inner: fields.needed("intermediate_size", SIZE_LIMIT)?,
-            layers: fields.needed("num_hidden_layers", LAYER_LIMIT)?,
-            heads: fields.heads("num_attention_heads", hidden)?,
+            inner: fields.size("intermediate_size", SIZE_LIMIT)?.unwrap_or(usual[1]),
+            layers: fields.size("num_hidden_layers", LAYER_LIMIT)?.unwrap_or(12),
+            heads: fields.heads("num_attention_heads", hidden, Some(usual[2]))?,
             activation: fields.activation("hidden_act", Activation::QuickGelu)?,
             epsilon: fields.epsilon("layer_norm_eps", 1e-5)?,
         })
@@ -76,8 +78,8 @@ impl Tower {
 }
 
 fn image(fields: &Fields<'_>, shared: usize) -> Result<Network, ModelError> {
-    let tower = Tower::read(fields)?;
-    let (side, patch, count) = patches(fields)?;
+    let tower = Tower::read(fields, [768, 3072, 12])?;
+    let (side, patch, count) = patches(fields, 32)?;
     let channels = fields.size("num_channels", 64)?.unwrap_or(3);
     let (hidden, at) = (tower.hidden, "vision_model");
     let mut n = Network::default();
@@ -116,10 +118,15 @@ fn text(
     vocab: usize,
     context: usize,
 ) -> Result<Network, ModelError> {
-    let tower = Tower::read(fields)?;
+    let tower = Tower::read(fields, [512, 2048, 8])?;
     let (hidden, at) = (tower.hidden, "text_model");
     // Early configurations name 2 by mistake; the end token is then the largest id.
-    let end = fields.tokens("eos_token_id")?.first().copied().filter(|&id| id != 2);
+    let end = fields.tokens("eos_token_id")?.first().copied().unwrap_or(49_407);
+    if end as usize >= vocab {
+        let what = format!("must lie below `vocab_size` {vocab}, found {end}");
+        return Err(fields.fault("eos_token_id", what));
+    }
+    let end = Some(end).filter(|&id| id != 2);
     let mut n = Network::default();
     let ids = n.tokens("input_ids");
     let table = Weight::new(format!("{at}.embeddings.token_embedding.weight"), &[vocab, hidden]);
@@ -154,11 +161,15 @@ impl Family for Clip {
         let fields = &config.fields;
         let shared = fields.size("projection_dim", SIZE_LIMIT)?.unwrap_or(512);
         let words = fields.inner("text_config")?;
-        let vocab = words.size("vocab_size", VOCAB_LIMIT)?.unwrap_or(49_408);
-        let context = words.size("max_position_embeddings", CONTEXT_LIMIT)?.unwrap_or(77);
+        let sized = |field, limit, usual| -> Result<usize, ModelError> {
+            Ok(words.size(field, limit).map_err(within("text_config"))?.unwrap_or(usual))
+        };
+        let vocab = sized("vocab_size", VOCAB_LIMIT, 49_408)?;
+        let context = sized("max_position_embeddings", CONTEXT_LIMIT, 77)?;
+        let pictures = fields.inner("vision_config")?;
         let parts = IndexMap::from([
-            (IMAGE, image(&fields.inner("vision_config")?, shared)?),
-            (TEXT, text(&words, shared, vocab, context)?),
+            (IMAGE, image(&pictures, shared).map_err(within("vision_config"))?),
+            (TEXT, text(&words, shared, vocab, context).map_err(within("text_config"))?),
         ]);
         Ok(Description {
             family: self.id(),
@@ -167,7 +178,7 @@ impl Family for Clip {
             context: Some(context),
             vocab: Some(vocab),
             labels: Vec::new(),
-            unused: vec!["logit_scale", "position_ids"],
+            unused: vec!["logit_scale", ".position_ids"],
         })
     }
 

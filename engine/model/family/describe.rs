@@ -118,6 +118,44 @@ impl Description {
     }
 }
 
+/// Gives faults of fields the name of the object `outer` around them.
+pub fn within(outer: &str) -> impl FnOnce(ModelError) -> ModelError {
+    move |error| match error {
+        ModelError::Config { path, field, what } => {
+            ModelError::Config { path, field: format!("{outer}.{field}"), what }
+        }
+        other => other,
+    }
+}
+
+/// Height and width of pictures as `preprocessor_config.json` leaves them, where it says so.
+pub fn prepared(config: &ConfigFile<'_>, limit: usize) -> Result<Option<[usize; 2]>, ModelError> {
+    const FILE: &str = "preprocessor_config.json";
+    let Some(value) = (config.beside)(FILE)? else { return Ok(None) };
+    let path = config.fields.path.with_file_name(FILE);
+    let Some(map) = value.as_object() else {
+        let what = "is not a JSON object".to_owned();
+        return Err(ModelError::Layout { path, what, advice: None });
+    };
+    let fields = Fields { path: &path, map };
+    let cropped = fields.get("do_center_crop").is_none() || fields.flag("do_center_crop")?;
+    for field in ["crop_size", "size"] {
+        let Some(value) = fields.get(field).filter(|_| cropped || field == "size") else {
+            continue;
+        };
+        let Some(map) = value.as_object() else {
+            return Ok(fields.size(field, limit)?.map(|side| [side; 2]));
+        };
+        let inner = Fields { path: &path, map };
+        let sides = || match inner.size("shortest_edge", limit)? {
+            Some(side) => Ok([side; 2]),
+            None => Ok([inner.needed("height", limit)?, inner.needed("width", limit)?]),
+        };
+        return sides().map(Some).map_err(within(field));
+    }
+    Ok(None)
+}
+
 impl<'a> Fields<'a> {
     /// The object at `field`, with a word for its faults.
     pub fn inner(&self, field: &str) -> Result<Fields<'a>, ModelError> {
@@ -161,13 +199,20 @@ impl<'a> Fields<'a> {
             .ok_or_else(fault)
     }
 
-    /// Heads that divide `hidden`.
-    pub fn heads(&self, field: &str, hidden: usize) -> Result<usize, ModelError> {
-        let heads = self.needed(field, hidden)?;
+    /// Heads that divide `hidden`; `usual` where the field may be left out.
+    pub fn heads(
+        &self,
+        field: &str,
+        hidden: usize,
+        usual: Option<usize>,
+    ) -> Result<usize, ModelError> {
+        let heads = match (self.size(field, hidden)?, usual) {
+            (Some(heads), _) | (None, Some(heads)) => heads,
+            (None, None) => return Err(self.fault(field, "is missing")),
+        };
         if !hidden.is_multiple_of(heads) {
-            return Err(
-                self.fault(field, format!("must divide the hidden size {hidden}, found {heads}"))
-            );
+            let what = format!("must divide the hidden size {hidden}, found {heads}");
+            return Err(self.fault(field, what));
         }
         Ok(heads)
     }

@@ -11,9 +11,12 @@ use std::sync::Arc;
 mod bert;
 mod clip;
 mod describe;
+#[cfg(test)]
+mod hostile;
 pub mod llama;
 pub mod llama_onnx;
 mod resnet;
+mod sentence;
 mod spans;
 mod vit;
 

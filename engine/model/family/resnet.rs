@@ -7,7 +7,7 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::describe::{ConfigFile, Description, Family};
+use super::describe::{ConfigFile, Description, Family, prepared};
 use super::vit::numbered;
 use crate::model::ModelError;
 use crate::model::config::{Fields, LAYER_LIMIT, SIZE_LIMIT};
@@ -19,8 +19,17 @@ pub struct ResNet;
 #[derive(Clone, Copy, PartialEq)]
 enum Block {
     Basic,
-    Bottleneck,
+    /// Three convolutions of sides 1, 3 and 1; the first or the second strides.
+    Bottleneck {
+        narrow_strides: bool,
+    },
 }
+
+/// A bottleneck has a fourth of the channels inside.
+const REDUCTION: usize = 4;
+
+/// Longest side of a picture.
+const SIDE_LIMIT: usize = 1 << 14;
 
 /// A convolution, its norm and, if there is one, an activation.
 struct Unit<'a> {
@@ -95,7 +104,7 @@ impl Family for ResNet {
         let channels = fields.size("num_channels", 64)?.unwrap_or(3);
         let activation = fields.activation("hidden_act", Activation::Relu)?;
         let block = match fields.text("layer_type")? {
-            None | Some("bottleneck") => Block::Bottleneck,
+            None | Some("bottleneck") => Block::Bottleneck { narrow_strides: false },
             Some("basic") => Block::Basic,
             Some(other) => {
                 let what =
@@ -103,19 +112,28 @@ impl Family for ResNet {
                 return Err(fields.fault("layer_type", what));
             }
         };
-        for flag in ["downsample_in_bottleneck"] {
-            if fields.flag(flag)? {
-                return Err(fields.fault(flag, "is true, supported is false"));
+        let block = match block {
+            Block::Bottleneck { .. } => {
+                Block::Bottleneck { narrow_strides: fields.flag("downsample_in_bottleneck")? }
             }
+            Block::Basic => Block::Basic,
+        };
+        if matches!(block, Block::Bottleneck { .. })
+            && let Some(narrowest) = widths.iter().find(|&&width| width < REDUCTION)
+        {
+            let what = format!("must be at least {REDUCTION} in a bottleneck, found {narrowest}");
+            return Err(fields.fault("hidden_sizes", what));
         }
         let early = fields.flag("downsample_in_first_stage")?;
-        // transformers' configuration has no size of pictures; the preprocessor decides. Any size
-        // works, so the usual one is declared unless the file says otherwise.
-        let side = fields.size("image_size", 1 << 14)?.unwrap_or(224);
+        // transformers' configuration has no size of pictures, the preprocessor decides.
+        let [height, width] = match fields.size("image_size", SIDE_LIMIT)? {
+            Some(side) => [side; 2],
+            None => prepared(config, SIDE_LIMIT)?.unwrap_or([224; 2]),
+        };
         let labels = fields.labels()?;
 
         let mut n = Network::default();
-        let pixels = n.pixels(channels, side, side);
+        let pixels = n.pixels(channels, height, width);
         let unit = Unit {
             at: "resnet.embedder.embedder",
             inputs: channels,
@@ -188,7 +206,8 @@ fn residual(
                 [inputs, outputs, side, stride]: [usize; 4],
                 last: bool,
                 x| {
-        let activation = (!last).then_some(activation);
+        // Inside of a block it is always ReLU, whatever the configuration says.
+        let activation = (!last).then_some(Activation::Relu);
         Unit { at: &at, inputs, outputs, side, stride, activation }.add(n, x)
     };
     let inner = |index: usize| format!("{at}.layer.{index}");
@@ -197,10 +216,11 @@ fn residual(
             let y = unit(n, inner(0), [inputs, outputs, 3, stride], false, x);
             unit(n, inner(1), [outputs, outputs, 3, 1], true, y)
         }
-        Block::Bottleneck => {
-            let narrow = (outputs / 4).max(1);
-            let y = unit(n, inner(0), [inputs, narrow, 1, 1], false, x);
-            let y = unit(n, inner(1), [narrow, narrow, 3, stride], false, y);
+        Block::Bottleneck { narrow_strides } => {
+            let narrow = outputs / REDUCTION;
+            let strides = if narrow_strides { [stride, 1] } else { [1, stride] };
+            let y = unit(n, inner(0), [inputs, narrow, 1, strides[0]], false, x);
+            let y = unit(n, inner(1), [narrow, narrow, 3, strides[1]], false, y);
             unit(n, inner(2), [narrow, outputs, 1, 1], true, y)
         }
     };

@@ -14,10 +14,18 @@ use crate::model::network::{Activation, Convolution, Linear, Network, Op, Value 
 
 pub struct Vit;
 
-/// Sides of pictures and patches, and the number of patches.
-pub(super) fn patches(fields: &Fields<'_>) -> Result<(usize, usize, usize), ModelError> {
+/// Sides of pictures and patches, and the number of patches; `usual` is the side of a patch where
+/// the file names none.
+pub(super) fn patches(
+    fields: &Fields<'_>,
+    usual: usize,
+) -> Result<(usize, usize, usize), ModelError> {
     let image = fields.size("image_size", 1 << 14)?.unwrap_or(224);
-    let patch = fields.needed("patch_size", image)?;
+    let patch = fields.size("patch_size", image)?.unwrap_or(usual);
+    if patch > image {
+        let what = format!("must be at least the patch's side {patch}, found {image}");
+        return Err(fields.fault("image_size", what));
+    }
     let side = image / patch;
     Ok((image, patch, side * side))
 }
@@ -111,12 +119,12 @@ impl Family for Vit {
         let hidden = fields.needed("hidden_size", SIZE_LIMIT)?;
         let inner = fields.needed("intermediate_size", SIZE_LIMIT)?;
         let layers = fields.needed("num_hidden_layers", LAYER_LIMIT)?;
-        let heads = fields.heads("num_attention_heads", hidden)?;
+        let heads = fields.heads("num_attention_heads", hidden, None)?;
         let epsilon = fields.epsilon("layer_norm_eps", 1e-12)?;
         let channels = fields.size("num_channels", 64)?.unwrap_or(3);
         let activation = fields.activation("hidden_act", Activation::Gelu)?;
         let bias = fields.get("qkv_bias").is_none() || fields.flag("qkv_bias")?;
-        let (image, patch, count) = patches(fields)?;
+        let (image, patch, count) = patches(fields, 16)?;
         let labels = fields.labels()?;
 
         let mut n = Network::default();
