@@ -55,6 +55,7 @@ impl Backend for Candle {
             Kind::Checkpoint => {
                 let checkpoint = Checkpoint::open(artifact)?;
                 let config = checkpoint.decoder("generation")?.clone();
+                fits(&config, how.capacity, artifact)?;
                 let dtype = match checkpoint.dtype() {
                     "f32" => DType::F32,
                     "f16" => DType::F16,
@@ -66,7 +67,10 @@ impl Backend for Candle {
             Kind::Gguf => {
                 let gguf = Gguf::read(artifact)?;
                 let config = LlamaConfig::from_gguf(&gguf, artifact)?;
-                let mut weights = GgufWeights::new(&gguf, artifact).map_err(failed)?;
+                fits(&config, how.capacity, artifact)?;
+                let architecture = config.architecture;
+                let mut weights =
+                    GgufWeights::new(&gguf, artifact, architecture).map_err(failed)?;
                 Llama::new(&config, &mut weights, DType::F32, how.capacity).map_err(failed)?
             }
             Kind::Onnx => {
@@ -87,6 +91,13 @@ impl Backend for Candle {
             Kind::Checkpoint => Ok(Box::new(CandleNetwork::open(artifact, how)?)),
             _ => Err(BackendError::Kind { backend: ID, kind }),
         }
+    }
+}
+
+fn fits(config: &LlamaConfig, capacity: usize, path: &Path) -> Result<(), BackendError> {
+    match config.beyond_window(capacity) {
+        Some(why) => Err(BackendError::Open { backend: ID, path: path.display().to_string(), why }),
+        None => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use half::{bf16, f16};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::family::{Matrix, Weights};
 use crate::model::gguf::{GgmlType, Gguf};
-use crate::model::gguf_names;
+use crate::model::{Architecture, gguf_names};
 
 /// Dense weights of a checkpoint, converted to one type.
 pub struct CheckpointWeights<'a> {
@@ -81,11 +81,13 @@ impl Weights for CheckpointWeights<'_> {
 pub struct GgufWeights<'a> {
     gguf: &'a Gguf,
     file: File,
+    interleaved: bool,
 }
 
 impl<'a> GgufWeights<'a> {
-    pub fn new(gguf: &'a Gguf, path: &Path) -> Result<Self> {
-        Ok(Self { gguf, file: File::open(path)? })
+    pub fn new(gguf: &'a Gguf, path: &Path, architecture: Architecture) -> Result<Self> {
+        let interleaved = architecture.interleaves_in_gguf();
+        Ok(Self { gguf, file: File::open(path)?, interleaved })
     }
 
     /// `name` is the GGUF name; `shape` in candle's order, outermost first.
@@ -138,7 +140,7 @@ impl Weights for GgufWeights<'_> {
     }
 
     fn interleaved_rope(&self) -> bool {
-        true
+        self.interleaved
     }
 }
 

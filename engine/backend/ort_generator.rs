@@ -11,7 +11,7 @@ use super::operators::OpEvent;
 use super::ort_environment::{end_profile, open_error, run_error, session};
 use super::ort_work::Hints;
 use super::{BackendError, Device, Generator, Logits, OpenOptions};
-use crate::model::OnnxModel;
+use crate::model::{LlamaConfig, OnnxModel};
 
 const LOGITS: &str = "logits";
 
@@ -47,8 +47,13 @@ struct Cache {
 impl OrtGenerator {
     pub fn open(artifact: &Path, how: &OpenOptions) -> Result<Self, BackendError> {
         let model = OnnxModel::read(artifact)?;
-        let session = session(&model, how)?;
         let refused = |why: String| open_error(artifact, why);
+        // A graph of other hands may have no configuration beside it, and then no window either.
+        let config = LlamaConfig::of_folder(model.folder()).ok();
+        if let Some(why) = config.and_then(|config| config.beyond_window(how.capacity)) {
+            return Err(refused(why));
+        }
+        let session = session(&model, how)?;
         let logits = session.outputs().iter().find(|outlet| outlet.name() == LOGITS);
         let vocab = match logits.map(ort::value::Outlet::dtype) {
             Some(ValueType::Tensor { shape, .. }) => shape.last().copied().filter(|&n| n > 0),

@@ -1,4 +1,5 @@
-//! The configuration of a Llama, with every number bounded so that later arithmetic is safe.
+//! The configuration of a Llama or of a decoder like it, with every number bounded so that later
+//! arithmetic is safe.
 
 use std::path::Path;
 
@@ -6,14 +7,27 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 pub use super::rope::RopeScaling;
-use super::{ARCHITECTURES, ModelError, llama_tensors, shown};
+use super::{Architecture, ModelError, llama_tensors, shown};
 
-/// A Llama as its `config.json` describes it.
+/// A decoder of the Llama family as its `config.json` describes it.
 ///
 /// Holds: no size is 0, `num_attention_heads` is a multiple of `num_key_value_heads`, `head_dim`
 /// is even, and all products of sizes that occur in a model fit an `i64`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LlamaConfig {
+    #[serde(skip)]
+    pub architecture: Architecture,
+    /// Query, key and value projections have biases.
+    #[serde(skip)]
+    pub qkv_bias: bool,
+    /// The output projection of attention has a bias.
+    #[serde(skip)]
+    pub output_bias: bool,
+    /// How many positions a position sees, itself included, in the layer that sees fewest; `None`
+    /// where all see everything before them. Longer sequences are refused, see
+    /// [`LlamaConfig::context`].
+    #[serde(skip)]
+    pub sliding_window: Option<usize>,
     pub hidden_size: usize,
     pub intermediate_size: usize,
     pub num_hidden_layers: usize,
@@ -21,7 +35,7 @@ pub struct LlamaConfig {
     pub num_key_value_heads: usize,
     pub head_dim: usize,
     pub vocab_size: usize,
-    /// Context length in tokens.
+    /// Context length in tokens, before a sliding window.
     pub max_position_embeddings: usize,
     pub rms_norm_eps: f64,
     pub rope_theta: f64,
@@ -64,6 +78,8 @@ impl LlamaConfig {
             });
         };
         let fields = Fields { path, map };
+        let architecture = fields.architecture()?;
+        let biases = fields.biases(architecture)?;
         fields.refuse_others()?;
 
         let hidden_size = fields.needed("hidden_size", SIZE_LIMIT)?;
@@ -77,17 +93,26 @@ impl LlamaConfig {
             }
         };
         let (rope_scaling, rope_theta) = fields.rope()?;
+        let kv_heads = match map.contains_key("num_key_value_heads") {
+            true => fields.size("num_key_value_heads", SIZE_LIMIT)?.unwrap_or(heads),
+            false => architecture.default_kv_heads(heads),
+        };
+        let layers = fields.needed("num_hidden_layers", LAYER_LIMIT)?;
         let config = Self {
+            architecture,
+            qkv_bias: biases.qkv,
+            output_bias: biases.output,
+            sliding_window: fields.sliding_window(architecture, layers)?,
             hidden_size,
             intermediate_size: fields.needed("intermediate_size", SIZE_LIMIT)?,
-            num_hidden_layers: fields.needed("num_hidden_layers", LAYER_LIMIT)?,
+            num_hidden_layers: layers,
             num_attention_heads: heads,
-            num_key_value_heads: fields.size("num_key_value_heads", SIZE_LIMIT)?.unwrap_or(heads),
+            num_key_value_heads: kv_heads,
             head_dim,
             vocab_size: fields.needed("vocab_size", VOCAB_LIMIT)?,
             max_position_embeddings: fields
                 .size("max_position_embeddings", CONTEXT_LIMIT)?
-                .unwrap_or(2048),
+                .unwrap_or(architecture.default_context()),
             rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
             rope_theta,
             rope_scaling,
@@ -116,6 +141,10 @@ impl LlamaConfig {
             if found == 0 || found > limit {
                 return Err((field, format!("must lie between 1 and {limit}, found {found}")));
             }
+        }
+        if let Some(window) = self.sliding_window.filter(|n| !(1..=CONTEXT_LIMIT).contains(n)) {
+            let what = format!("must lie between 1 and {CONTEXT_LIMIT}, found {window}");
+            return Err(("sliding_window", what));
         }
         let (heads, kv_heads) = (self.num_attention_heads, self.num_key_value_heads);
         if heads % kv_heads != 0 {
@@ -161,6 +190,23 @@ impl LlamaConfig {
         if sound { Ok(()) } else { Err(format!("has a `factor` of {factor}, expected 1 to 1e6")) }
     }
 
+    /// Longest sequence in tokens. Where a sliding window is shorter than what the model was made
+    /// for, it ends there: up to its length every position sees all before it, and the numbers are
+    /// those of the model.
+    pub fn context(&self) -> usize {
+        self.sliding_window
+            .map_or(self.max_position_embeddings, |window| window.min(self.max_position_embeddings))
+    }
+
+    /// Why sequences of `positions` cannot be computed, where the sliding window is the reason.
+    pub fn beyond_window(&self, positions: usize) -> Option<String> {
+        let window = self.sliding_window.filter(|window| positions > *window)?;
+        Some(format!(
+            "{positions} positions are longer than the model's sliding window of {window}, and \
+             attention within a window is not computed: stay within {window} tokens"
+        ))
+    }
+
     /// Number of weights; a tied output projection counts once.
     pub fn parameters(&self) -> u64 {
         self.tensors().iter().map(|(_, shape)| shape.iter().product::<u64>()).sum()
@@ -174,11 +220,25 @@ impl LlamaConfig {
     /// A `config.json` that [`LlamaConfig::from_json`] and transformers read as this model.
     pub fn to_json(&self) -> Value {
         let mut out = Map::new();
-        out.insert("architectures".to_owned(), json!(["LlamaForCausalLM"]));
-        out.insert("model_type".to_owned(), json!("llama"));
+        out.insert("architectures".to_owned(), json!([self.architecture.class()]));
+        out.insert("model_type".to_owned(), json!(self.architecture.model_type()));
         out.insert("hidden_act".to_owned(), json!("silu"));
-        out.insert("attention_bias".to_owned(), json!(false));
-        out.insert("mlp_bias".to_owned(), json!(false));
+        match self.architecture {
+            Architecture::Llama => {
+                out.insert("attention_bias".to_owned(), json!(self.qkv_bias));
+                out.insert("mlp_bias".to_owned(), json!(false));
+            }
+            Architecture::Mistral => {
+                out.insert("sliding_window".to_owned(), json!(self.sliding_window));
+            }
+            Architecture::Qwen2 => {
+                let windowed = self.sliding_window.is_some();
+                out.insert("use_sliding_window".to_owned(), json!(windowed));
+                out.insert("sliding_window".to_owned(), json!(self.sliding_window));
+                let first = if windowed { 0 } else { self.num_hidden_layers };
+                out.insert("max_window_layers".to_owned(), json!(first));
+            }
+        }
         let fields = serde_json::to_value(self).expect("a plain struct of finite numbers");
         if let Value::Object(fields) = fields {
             out.extend(fields);
@@ -257,31 +317,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Refuses other architectures and variants of this one that would compute something else.
+    /// Refuses variants of the architecture that would compute something else.
     fn refuse_others(&self) -> Result<(), ModelError> {
-        let named = match self.get("architectures") {
-            None => None,
-            Some(list) => match list.as_array().and_then(|list| list.first()?.as_str()) {
-                Some(name) => Some(name),
-                None => return Err(self.fault("architectures", "must be a list of names")),
-            },
-        };
-        let family = self.text("model_type")?;
-        let known = family.map_or(named.is_some(), |family| ARCHITECTURES.contains(&family))
-            && named.is_none_or(|name| name == "LlamaForCausalLM");
-        if !known {
-            let found = match (named, family) {
-                (Some(name), _) => shown(name),
-                (None, Some(family)) => shown(family),
-                (None, None) => return Err(self.fault("model_type", "is missing")),
-            };
-            return Err(ModelError::UnknownArchitecture { path: self.path.to_owned(), found });
-        }
-        for field in ["attention_bias", "mlp_bias"] {
-            if self.flag(field)? {
-                return Err(self.fault(field, "is true, and biases are not supported"));
-            }
-        }
         match self.text("hidden_act")? {
             None | Some("silu" | "swish") => {}
             Some(other) => {
@@ -437,7 +474,6 @@ mod tests {
     #[test]
     fn what_would_compute_something_else_is_refused_by_name() {
         let cases = [
-            ("attention_bias", json!(true), "biases"),
             ("mlp_bias", json!(true), "biases"),
             ("hidden_act", json!("gelu"), "gelu"),
             ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "yarn"),
@@ -448,7 +484,8 @@ mod tests {
             ("quantization_config", json!({"quant_method": "gptq"}), "gptq"),
             ("partial_rotary_factor", json!(0.5), "0.5"),
             ("architectures", json!(["MixtralForCausalLM"]), "Mixtral"),
-            ("model_type", json!("mistral"), "cannot load"),
+            ("model_type", json!("mixtral"), "cannot load"),
+            ("model_type", json!("mistral"), "`model_type` is `mistral`"),
         ];
         for (field, value, told) in cases {
             let error = with(field, value.clone()).unwrap_err().to_string();
@@ -496,6 +533,7 @@ mod tests {
     fn the_largest_allowed_sizes_do_not_overflow() {
         let tiny = RandomModel::parse("random://llama-tiny").unwrap();
         let mut config = tiny.config().decoder().unwrap().clone();
+        (config.qkv_bias, config.output_bias) = (true, true);
         config.hidden_size = SIZE_LIMIT;
         config.intermediate_size = SIZE_LIMIT;
         config.num_hidden_layers = LAYER_LIMIT;

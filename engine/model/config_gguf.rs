@@ -1,4 +1,4 @@
-//! A Llama's configuration from the metadata of a GGUF file.
+//! A decoder's configuration from the metadata of a GGUF file.
 
 use std::path::Path;
 
@@ -6,57 +6,68 @@ use indexmap::IndexMap;
 
 use super::gguf_names::{ROPE_FACTORS, to_hf};
 use super::{
-    ARCHITECTURES, Gguf, GgufValue, LlamaConfig, ModelError, RopeScaling, llama_tensors, shown,
+    Architecture, Gguf, GgufValue, LlamaConfig, ModelError, RopeScaling, llama_tensors, shown,
 };
 
 impl LlamaConfig {
-    /// Reads the keys `llama.*` and checks that the file holds every tensor they demand, in the
-    /// right shape; `path` is only shown.
+    /// Reads the keys of the file's architecture, such as `llama.block_count`, and checks that the
+    /// file holds every tensor they demand, in the right shape; `path` is only shown.
     ///
+    /// A Mistral comes back as a Llama, which GGUF says it is, with its sliding window.
     /// `rope_scaling` is `None` for a file that carries the divisors of its rotary frequencies as
     /// the tensor `rope_freqs.weight`, because the rule behind them is not in the file.
     pub fn from_gguf(gguf: &Gguf, path: &Path) -> Result<Self, ModelError> {
-        let keys = Keys { gguf, path };
-        let architecture = keys
+        let mut keys = Keys { gguf, path, architecture: Architecture::default() };
+        let named = keys
             .text("general.architecture")?
             .ok_or_else(|| keys.fault("general.architecture", "is missing"))?;
-        if !ARCHITECTURES.contains(&architecture) {
-            let found = shown(architecture);
-            return Err(ModelError::UnknownArchitecture { path: path.to_owned(), found });
+        keys.architecture = Architecture::of_gguf(named).ok_or_else(|| {
+            ModelError::UnknownArchitecture { path: path.to_owned(), found: shown(named) }
+        })?;
+        let architecture = keys.architecture;
+        // Llamas with biases say so by having them.
+        let has = |part: &str| gguf.tensors.contains_key(&format!("blk.0.{part}.bias"));
+        if keys.size(&keys.own("expert_count"))?.is_some_and(|experts| experts > 0) {
+            let key = keys.own("expert_count");
+            return Err(keys.fault(&key, "names experts, which are not supported"));
         }
-        if keys.size("llama.expert_count")?.is_some_and(|experts| experts > 0) {
-            return Err(keys.fault("llama.expert_count", "names experts, which are not supported"));
-        }
-        let hidden_size = keys.needed("llama.embedding_length")?;
-        let heads = keys.needed("llama.attention.head_count")?;
-        let head_dim = match keys.size("llama.attention.key_length")? {
+        let hidden_size = keys.needed(&keys.own("embedding_length"))?;
+        let heads = keys.needed(&keys.own("attention.head_count"))?;
+        let head_dim = match keys.size(&keys.own("attention.key_length"))? {
             Some(length) => length,
             None if heads > 0 && hidden_size % heads == 0 => hidden_size / heads,
             None => {
-                let what =
-                    format!("must divide `llama.embedding_length` {hidden_size}, found {heads}");
-                return Err(keys.fault("llama.attention.head_count", what));
+                let length = keys.own("embedding_length");
+                let what = format!("must divide `{length}` {hidden_size}, found {heads}");
+                return Err(keys.fault(&keys.own("attention.head_count"), what));
             }
         };
-        for key in ["llama.rope.dimension_count", "llama.attention.value_length"] {
-            if let Some(other) = keys.size(key)?.filter(|length| *length != head_dim) {
+        for key in ["rope.dimension_count", "attention.value_length"].map(|key| keys.own(key)) {
+            if let Some(other) = keys.size(&key)?.filter(|length| *length != head_dim) {
                 return Err(
-                    keys.fault(key, format!("must be the head size {head_dim}, found {other}"))
+                    keys.fault(&key, format!("must be the head size {head_dim}, found {other}"))
                 );
             }
         }
-        let eps_key = "llama.attention.layer_norm_rms_epsilon";
+        let eps_key = keys.own("attention.layer_norm_rms_epsilon");
+        let window = keys.size(&keys.own("attention.sliding_window"))?;
         let config = Self {
+            architecture,
+            qkv_bias: architecture == Architecture::Qwen2 || has("attn_q"),
+            output_bias: has("attn_output"),
+            sliding_window: window.filter(|window| *window > 0),
             hidden_size,
-            intermediate_size: keys.needed("llama.feed_forward_length")?,
-            num_hidden_layers: keys.needed("llama.block_count")?,
+            intermediate_size: keys.needed(&keys.own("feed_forward_length"))?,
+            num_hidden_layers: keys.needed(&keys.own("block_count"))?,
             num_attention_heads: heads,
-            num_key_value_heads: keys.size("llama.attention.head_count_kv")?.unwrap_or(heads),
+            num_key_value_heads: keys.size(&keys.own("attention.head_count_kv"))?.unwrap_or(heads),
             head_dim,
             vocab_size: keys.vocab()?,
-            max_position_embeddings: keys.needed("llama.context_length")?,
-            rms_norm_eps: keys.number(eps_key)?.ok_or_else(|| keys.fault(eps_key, "is missing"))?,
-            rope_theta: keys.number("llama.rope.freq_base")?.unwrap_or(10_000.0),
+            max_position_embeddings: keys.needed(&keys.own("context_length"))?,
+            rms_norm_eps: keys
+                .number(&eps_key)?
+                .ok_or_else(|| keys.fault(&eps_key, "is missing"))?,
+            rope_theta: keys.number(&keys.own("rope.freq_base"))?.unwrap_or(10_000.0),
             rope_scaling: keys.scaling()?,
             tie_word_embeddings: !gguf.tensors.contains_key("output.weight"),
             torch_dtype: None,
@@ -78,9 +89,15 @@ impl LlamaConfig {
 struct Keys<'a> {
     gguf: &'a Gguf,
     path: &'a Path,
+    architecture: Architecture,
 }
 
 impl<'a> Keys<'a> {
+    /// A key of the file's architecture.
+    fn own(&self, name: &str) -> String {
+        format!("{}.{name}", self.architecture.gguf())
+    }
+
     fn fault(&self, key: &str, what: impl Into<String>) -> ModelError {
         let (path, field) = (self.path.to_owned(), key.to_owned());
         ModelError::Config { path, field, what: what.into() }
@@ -131,18 +148,18 @@ impl<'a> Keys<'a> {
     }
 
     fn scaling(&self) -> Result<RopeScaling, ModelError> {
-        let key = "llama.rope.scaling.factor";
-        let factor = self.number(key)?.or(self.number("llama.rope.scale_linear")?);
-        match (self.text("llama.rope.scaling.type")?, factor) {
+        let (key, kind) = (self.own("rope.scaling.factor"), self.own("rope.scaling.type"));
+        let factor = self.number(&key)?.or(self.number(&self.own("rope.scale_linear"))?);
+        match (self.text(&kind)?, factor) {
             // llama.cpp reads a factor of 0 as no scaling.
             (Some("none"), _) | (None, None) | (None | Some("linear"), Some(0.0)) => {
                 Ok(RopeScaling::None)
             }
             (None | Some("linear"), Some(factor)) => Ok(RopeScaling::Linear { factor }),
-            (Some("linear"), None) => Err(self.fault(key, "is missing")),
+            (Some("linear"), None) => Err(self.fault(&key, "is missing")),
             (Some(other), _) => {
                 let what = format!("is `{}`, supported are none and linear", shown(other));
-                Err(self.fault("llama.rope.scaling.type", what))
+                Err(self.fault(&kind, what))
             }
         }
     }
@@ -160,7 +177,10 @@ impl<'a> Keys<'a> {
                         wrong.push(format!("`{name}` has shape {shape:?}, expected {expected:?}"));
                     }
                 }
-                None => wrong.push(format!("`{}` is not part of a Llama", shown(name))),
+                None => {
+                    let kind = config.architecture.name();
+                    wrong.push(format!("`{}` is not part of a {kind}", shown(name)));
+                }
             }
         }
         wrong.extend(llama_tensors::compare(config, &found));

@@ -45,7 +45,7 @@ impl Configuration {
     /// Such as `llama` or `bert`.
     pub fn architecture(&self) -> &str {
         match self {
-            Self::Llama(_) => "llama",
+            Self::Llama(config) => config.architecture.model_type(),
             Self::Networks(networks) => networks.family,
         }
     }
@@ -79,11 +79,19 @@ impl Configuration {
         self.tensors().iter().map(|(_, shape)| shape.iter().product::<u64>()).sum()
     }
 
-    /// Longest text in tokens.
+    /// Longest text in tokens; no longer than the sliding window of a decoder that has one.
     pub fn context(&self) -> Option<u64> {
         match self {
-            Self::Llama(config) => Some(config.max_position_embeddings as u64),
+            Self::Llama(config) => Some(config.context() as u64),
             Self::Networks(networks) => networks.context.map(|context| context as u64),
+        }
+    }
+
+    /// The sliding window of a decoder that bounds its context.
+    pub fn sliding_window(&self) -> Option<u64> {
+        match self {
+            Self::Llama(config) => config.sliding_window.map(|window| window as u64),
+            Self::Networks(_) => None,
         }
     }
 

@@ -1,9 +1,10 @@
-//! How a Llama's tensors are named and laid out in GGUF, against the Hugging Face layout.
+//! How a decoder's tensors are named and laid out in GGUF, against the Hugging Face layout.
 //!
-//! Beside the names, one thing differs: llama.cpp rotates neighbouring pairs of a head's
-//! dimensions, Hugging Face rotates the first half against the second. The rows of the query and
-//! key projections are permuted so that both compute the same (`LlamaModel.permute` in
-//! llama.cpp's `convert_hf_to_gguf.py`).
+//! Beside the names, one thing differs: for a Llama (and a Mistral, which GGUF calls one)
+//! llama.cpp rotates neighbouring pairs of a head's dimensions, Hugging Face rotates the first
+//! half against the second. The rows of the query and key projections, and their biases, are
+//! permuted so that both compute the same (`LlamaModel.permute` in llama.cpp's
+//! `convert_hf_to_gguf.py`). A Qwen2 is rotated as Hugging Face does, and stays as it is.
 
 use super::{LlamaConfig, RopeScaling};
 
@@ -12,6 +13,9 @@ pub const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// How Llama 3 and its kin split text, as their tokenizer.json has it; `llama-bpe` in GGUF.
 pub const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// How Qwen2 splits text: as Llama 3, but every digit alone; `qwen2` in GGUF.
+pub const QWEN2_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 const MODEL: &[(&str, &str)] = &[
     ("model.embed_tokens.weight", "token_embd.weight"),
@@ -36,9 +40,9 @@ pub fn to_gguf(name: &str) -> Option<String> {
     if let Some((_, gguf)) = MODEL.iter().find(|(hf, _)| *hf == name) {
         return Some((*gguf).to_owned());
     }
-    let (index, part) = layer_part(name, "model.layers.")?;
+    let (index, part, end) = layer_part(name, "model.layers.")?;
     let (_, gguf) = LAYER.iter().find(|(hf, _)| *hf == part)?;
-    Some(format!("blk.{index}.{gguf}.weight"))
+    Some(format!("blk.{index}.{gguf}.{end}"))
 }
 
 /// The Hugging Face name of a GGUF tensor.
@@ -46,24 +50,27 @@ pub fn to_hf(name: &str) -> Option<String> {
     if let Some((hf, _)) = MODEL.iter().find(|(_, gguf)| *gguf == name) {
         return Some((*hf).to_owned());
     }
-    let (index, part) = layer_part(name, "blk.")?;
+    let (index, part, end) = layer_part(name, "blk.")?;
     let (hf, _) = LAYER.iter().find(|(_, gguf)| *gguf == part)?;
-    Some(format!("model.layers.{index}.{hf}.weight"))
+    Some(format!("model.layers.{index}.{hf}.{end}"))
 }
 
-/// Number of the layer and what lies between it and `.weight`.
-fn layer_part<'a>(name: &'a str, prefix: &str) -> Option<(u32, &'a str)> {
-    let (digits, part) = name.strip_prefix(prefix)?.strip_suffix(".weight")?.split_once('.')?;
+/// Number of the layer, what lies between it and the last word, and that word: `weight` or
+/// `bias`.
+fn layer_part<'a>(name: &'a str, prefix: &str) -> Option<(u32, &'a str, &'a str)> {
+    let (digits, part) = name.strip_prefix(prefix)?.split_once('.')?;
+    let (part, end) = part.rsplit_once('.').filter(|(_, end)| matches!(*end, "weight" | "bias"))?;
     let index: u32 = digits.parse().ok()?;
     // `01` and `+1` would name the same layer a second time.
-    (index.to_string() == digits).then_some((index, part))
+    (index.to_string() == digits).then_some((index, part, end))
 }
 
-/// How many heads share the rows of a tensor whose rows are permuted in GGUF; `None` for all
-/// other tensors. `name` is the Hugging Face name.
+/// How many heads share the rows of a tensor whose rows (or, of a bias, elements) are permuted in
+/// GGUF; `None` for all other tensors. `name` is the Hugging Face name.
 pub fn permuted_heads(name: &str, config: &LlamaConfig) -> Option<u64> {
-    let (_, part) = layer_part(name, "model.layers.")?;
+    let (_, part, _) = layer_part(name, "model.layers.")?;
     match part {
+        _ if !config.architecture.interleaves_in_gguf() => None,
         "self_attn.q_proj" => Some(config.num_attention_heads as u64),
         "self_attn.k_proj" => Some(config.num_key_value_heads as u64),
         _ => None,
@@ -107,10 +114,13 @@ mod tests {
 
     #[test]
     fn every_tensor_of_a_llama_has_a_gguf_name_and_back() {
-        let model = RandomModel::parse("random://tinyllama-1.1b").unwrap();
-        for (name, _) in model.config().tensors() {
-            assert_eq!(to_hf(&to_gguf(&name).unwrap()).as_ref(), Some(&name));
+        for model in ["tinyllama-1.1b", "qwen2-0.5b", "mistral-7b"] {
+            let model = RandomModel::parse(&format!("random://{model}")).unwrap();
+            for (name, _) in model.config().tensors() {
+                assert_eq!(to_hf(&to_gguf(&name).unwrap()).as_ref(), Some(&name));
+            }
         }
+        assert_eq!(to_hf("blk.7.attn_q.bias").unwrap(), "model.layers.7.self_attn.q_proj.bias");
         assert_eq!(to_gguf("model.layers.3.mlp.up_proj.weight").unwrap(), "blk.3.ffn_up.weight");
         for odd in ["", "blk.", "blk.1.weight", "blk.01.ffn_up.weight", "blk.-1.ffn_up.weight", "x"]
         {

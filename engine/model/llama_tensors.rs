@@ -1,4 +1,4 @@
-//! The tensors that a Llama configuration demands, and what is wrong with those that exist.
+//! The tensors that a decoder's configuration demands, and what is wrong with those that exist.
 
 use indexmap::IndexMap;
 
@@ -11,23 +11,26 @@ pub(crate) fn expected(config: &LlamaConfig) -> Vec<(String, Vec<u64>)> {
     let vocab = config.vocab_size as u64;
     let queries = (config.num_attention_heads * config.head_dim) as u64;
     let keys = (config.num_key_value_heads * config.head_dim) as u64;
+    let (qkv_bias, output_bias) = (config.qkv_bias, config.output_bias);
     let layer = [
-        ("input_layernorm", vec![hidden]),
-        ("self_attn.q_proj", vec![queries, hidden]),
-        ("self_attn.k_proj", vec![keys, hidden]),
-        ("self_attn.v_proj", vec![keys, hidden]),
-        ("self_attn.o_proj", vec![hidden, queries]),
-        ("post_attention_layernorm", vec![hidden]),
-        ("mlp.gate_proj", vec![inner, hidden]),
-        ("mlp.up_proj", vec![inner, hidden]),
-        ("mlp.down_proj", vec![hidden, inner]),
+        ("input_layernorm", vec![hidden], false),
+        ("self_attn.q_proj", vec![queries, hidden], qkv_bias),
+        ("self_attn.k_proj", vec![keys, hidden], qkv_bias),
+        ("self_attn.v_proj", vec![keys, hidden], qkv_bias),
+        ("self_attn.o_proj", vec![hidden, queries], output_bias),
+        ("post_attention_layernorm", vec![hidden], false),
+        ("mlp.gate_proj", vec![inner, hidden], false),
+        ("mlp.up_proj", vec![inner, hidden], false),
+        ("mlp.down_proj", vec![hidden, inner], false),
     ];
     let mut out = vec![("model.embed_tokens.weight".to_owned(), vec![vocab, hidden])];
     for index in 0..config.num_hidden_layers {
-        let named = |(name, shape): &(&str, Vec<u64>)| {
-            (format!("model.layers.{index}.{name}.weight"), shape.clone())
-        };
-        out.extend(layer.iter().map(named));
+        for (name, shape, has_bias) in &layer {
+            out.push((format!("model.layers.{index}.{name}.weight"), shape.clone()));
+            if *has_bias {
+                out.push((format!("model.layers.{index}.{name}.bias"), vec![shape[0]]));
+            }
+        }
     }
     out.push(("model.norm.weight".to_owned(), vec![hidden]));
     if !config.tie_word_embeddings {
@@ -59,7 +62,8 @@ pub(crate) fn compare(config: &LlamaConfig, found: &IndexMap<String, Vec<u64>>) 
         let expected: IndexMap<_, _> = expected(config).into_iter().collect();
         let foreign = |name: &&String| !expected.contains_key(*name) && !is_leftover(config, name);
         for name in found.keys().filter(foreign) {
-            wrong.push(format!("`{}` is not part of a Llama", shown(name)));
+            let kind = config.architecture.name();
+            wrong.push(format!("`{}` is not part of a {kind}", shown(name)));
         }
     }
     wrong

@@ -56,6 +56,8 @@ pub struct ModelFacts {
     pub dtype: String,
     /// Tokens; `None` for a model that is not about tokens, or does not say.
     pub context_length: Option<u64>,
+    /// How many positions a position sees, where that bounds the context.
+    pub sliding_window: Option<u64>,
     pub vocab_size: Option<u64>,
     /// Bytes of weights by storage type, such as `{"q8_0": 4456448}`.
     pub weight_bytes: IndexMap<String, u64>,
@@ -177,7 +179,8 @@ fn of_onnx(model: &OnnxModel) -> Result<ModelFacts, ModelError> {
         task,
         parameters: facts.parameters,
         dtype: dominant.map(|(dtype, _)| dtype.clone()).unwrap_or_default(),
-        context_length: config.as_ref().map(|config| config.max_position_embeddings as u64),
+        context_length: config.as_ref().map(|config| config.context() as u64),
+        sliding_window: config.as_ref().and_then(|config| Some(config.sliding_window? as u64)),
         vocab_size: config.as_ref().map(|config| config.vocab_size as u64),
         weight_bytes: facts.weight_bytes.clone(),
         tensor_counts: facts.tensor_counts.clone(),
@@ -215,6 +218,7 @@ fn facts_of(
         parameters: config.parameters(),
         dtype: dominant.map(|(dtype, _)| dtype).unwrap_or_default(),
         context_length: config.context(),
+        sliding_window: config.sliding_window(),
         vocab_size: config.vocab(),
         weight_bytes,
         tensor_counts,
@@ -333,11 +337,26 @@ mod tests {
         };
         let missing = told(&|gguf| drop(gguf.tensors.shift_remove("blk.1.ffn_up.weight")));
         assert!(missing.contains("`model.layers.1.mlp.up_proj.weight` is missing"), "{missing}");
-        let foreign = told(&|gguf| {
-            let tensor = gguf.tensors["output_norm.weight"].clone();
-            gguf.tensors.insert("blk.0.attn_q.bias".to_owned(), tensor);
-        });
-        assert!(foreign.contains("`blk.0.attn_q.bias` is not part"), "{foreign}");
+        let with = |name: &'static str| {
+            told(&|gguf| {
+                let tensor = gguf.tensors["output_norm.weight"].clone();
+                gguf.tensors.insert(name.to_owned(), tensor);
+            })
+        };
+        for (name, shown) in [
+            ("blk.0.ffn_up.bias", "`model.layers.0.mlp.up_proj.bias` is not part"),
+            ("blk.1.attn_q.bias", "`model.layers.1.self_attn.q_proj.bias` is not part"),
+            ("blk.0.attn_sub_norm.weight", "`blk.0.attn_sub_norm.weight` is not part"),
+            // A first layer with one bias is a model of which all others are missing.
+            ("blk.0.attn_q.bias", "`model.layers.0.self_attn.k_proj.bias` is missing"),
+        ] {
+            let foreign = with(name);
+            assert!(foreign.contains(shown), "{foreign}");
+        }
+        let sliding = set("llama.attention.sliding_window", GgufValue::U64(u64::MAX));
+        assert!(sliding.contains("sliding_window"), "{sliding}");
+        let qwen2 = set("general.architecture", GgufValue::String("qwen2".to_owned()));
+        assert!(qwen2.contains("`qwen2.embedding_length`"), "{qwen2}");
         assert!(set("llama.block_count", GgufValue::U32(3)).contains("layers.2"));
         assert!(set("llama.block_count", GgufValue::U64(u64::MAX)).contains("between 1 and"));
         assert!(set("llama.attention.head_count_kv", GgufValue::U32(0)).contains("between 1 and"));

@@ -15,6 +15,7 @@
 //! Deliberately absent: an unpickler in any form (pickles are refused by content, see
 //! [`content`]), loading of weights (rooms above), downloads (stage `load`).
 
+mod architecture;
 mod bounded;
 pub mod checkpoint;
 pub mod config;
@@ -44,6 +45,7 @@ pub(crate) mod hostile;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use architecture::Architecture;
 pub use checkpoint::Checkpoint;
 pub use config::LlamaConfig;
 pub use configuration::{Configuration, model_types};
@@ -60,9 +62,8 @@ pub use signature::Signature;
 
 use crate::base::text::inert;
 
-/// Decoders that can be loaded, as `model_type` of `config.json` and
-/// `general.architecture` of GGUF name them.
-pub const ARCHITECTURES: &[&str] = &["llama"];
+/// Decoders that can be loaded, as `model_type` of `config.json` names them.
+pub const ARCHITECTURES: &[&str] = &["llama", "mistral", "qwen2"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {

@@ -15,7 +15,7 @@ use rand_pcg::rand_core::Rng as _;
 use serde_json::{Value, json};
 
 use super::family::FAMILIES;
-use super::{Configuration, LlamaConfig, ModelError, RopeScaling, Writer};
+use super::{Architecture, Configuration, LlamaConfig, ModelError, RopeScaling, Writer};
 use crate::base::Digest;
 use crate::base::suggest::closest;
 
@@ -47,10 +47,14 @@ type Sizes = [usize; 8];
 
 struct Entry {
     name: &'static str,
+    architecture: Architecture,
     sizes: Sizes,
+    eps: f64,
     rope_theta: f64,
     /// Factor of the `llama3` rule, if the model uses it.
     scaling: Option<f64>,
+    /// Sliding window, if the model has one.
+    window: Option<usize>,
     tied: bool,
     dtype: &'static str,
     /// First token and last token of a text.
@@ -60,56 +64,123 @@ struct Entry {
 const CATALOG: &[Entry] = &[
     Entry {
         name: "llama-3.2-1b",
+        architecture: Architecture::Llama,
         sizes: [2048, 8192, 16, 32, 8, 64, 128_256, 131_072],
+        eps: 1e-5,
         rope_theta: 500_000.0,
         scaling: Some(32.0),
+        window: None,
         tied: true,
         dtype: "bfloat16",
         ends: (128_000, 128_001),
     },
     Entry {
         name: "llama-3.2-3b",
+        architecture: Architecture::Llama,
         sizes: [3072, 8192, 28, 24, 8, 128, 128_256, 131_072],
+        eps: 1e-5,
         rope_theta: 500_000.0,
         scaling: Some(32.0),
+        window: None,
         tied: true,
         dtype: "bfloat16",
         ends: (128_000, 128_001),
     },
     Entry {
         name: "llama-3.1-8b",
+        architecture: Architecture::Llama,
         sizes: [4096, 14_336, 32, 32, 8, 128, 128_256, 131_072],
+        eps: 1e-5,
         rope_theta: 500_000.0,
         scaling: Some(8.0),
+        window: None,
         tied: false,
         dtype: "bfloat16",
         ends: (128_000, 128_001),
     },
     Entry {
         name: "tinyllama-1.1b",
+        architecture: Architecture::Llama,
         sizes: [2048, 5632, 22, 32, 4, 64, 32_000, 2048],
+        eps: 1e-5,
         rope_theta: 10_000.0,
         scaling: None,
+        window: None,
         tied: false,
         dtype: "bfloat16",
         ends: (1, 2),
     },
     Entry {
         name: "smollm2-135m",
+        architecture: Architecture::Llama,
         sizes: [576, 1536, 30, 9, 3, 64, 49_152, 8192],
+        eps: 1e-5,
         rope_theta: 100_000.0,
         scaling: None,
+        window: None,
         tied: true,
         dtype: "bfloat16",
         ends: (0, 0),
     },
-    // No published model: small enough for tests.
+    Entry {
+        name: "qwen2-0.5b",
+        architecture: Architecture::Qwen2,
+        sizes: [896, 4864, 24, 14, 2, 64, 151_936, 131_072],
+        eps: 1e-6,
+        rope_theta: 1_000_000.0,
+        scaling: None,
+        window: None,
+        tied: true,
+        dtype: "bfloat16",
+        ends: (151_643, 151_643),
+    },
+    // Version 0.3.
+    Entry {
+        name: "mistral-7b",
+        architecture: Architecture::Mistral,
+        sizes: [4096, 14_336, 32, 32, 8, 128, 32_768, 32_768],
+        eps: 1e-5,
+        rope_theta: 1_000_000.0,
+        scaling: None,
+        window: None,
+        tied: false,
+        dtype: "bfloat16",
+        ends: (1, 2),
+    },
+    // No published models: small enough for tests.
     Entry {
         name: "llama-tiny",
+        architecture: Architecture::Llama,
         sizes: [64, 128, 2, 4, 2, 16, 256, 512],
+        eps: 1e-5,
         rope_theta: 10_000.0,
         scaling: None,
+        window: None,
         tied: true,
+        dtype: "float32",
+        ends: (1, 2),
+    },
+    Entry {
+        name: "qwen2-tiny",
+        architecture: Architecture::Qwen2,
+        sizes: [64, 128, 2, 4, 2, 16, 256, 512],
+        eps: 1e-6,
+        rope_theta: 1_000_000.0,
+        scaling: None,
+        window: None,
+        tied: true,
+        dtype: "float32",
+        ends: (1, 2),
+    },
+    Entry {
+        name: "mistral-tiny",
+        architecture: Architecture::Mistral,
+        sizes: [64, 128, 2, 4, 2, 16, 256, 512],
+        eps: 1e-5,
+        rope_theta: 10_000.0,
+        scaling: None,
+        window: Some(128),
+        tied: false,
         dtype: "float32",
         ends: (1, 2),
     },
@@ -119,6 +190,10 @@ impl Entry {
     fn config(&self) -> LlamaConfig {
         let [hidden, inner, layers, heads, key_heads, head_dim, vocab, context] = self.sizes;
         LlamaConfig {
+            architecture: self.architecture,
+            qkv_bias: self.architecture == Architecture::Qwen2,
+            output_bias: false,
+            sliding_window: self.window,
             hidden_size: hidden,
             intermediate_size: inner,
             num_hidden_layers: layers,
@@ -127,7 +202,7 @@ impl Entry {
             head_dim,
             vocab_size: vocab,
             max_position_embeddings: context,
-            rms_norm_eps: 1e-5,
+            rms_norm_eps: self.eps,
             rope_theta: self.rope_theta,
             rope_scaling: self.scaling.map_or(RopeScaling::None, |factor| RopeScaling::Llama3 {
                 factor,
@@ -386,6 +461,8 @@ mod tests {
             ("llama-3.1-8b", 8_030_261_248),
             ("tinyllama-1.1b", 1_100_048_384),
             ("smollm2-135m", 134_515_008),
+            ("qwen2-0.5b", 494_032_768),
+            ("mistral-7b", 7_248_023_552),
         ];
         for (name, parameters) in published {
             let model = RandomModel::parse(&format!("random://{name}")).unwrap();
@@ -424,6 +501,29 @@ mod tests {
         assert!(checkpoint.random_weights);
         assert_eq!(checkpoint.dtype(), "f32");
         assert_eq!(checkpoint.parameters(), 90_432);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn biases_are_drawn_and_norms_are_not() {
+        let dir = folder("biases");
+        generate("qwen2-tiny", 3, &dir).unwrap();
+        let bytes = std::fs::read(dir.join("model.safetensors")).unwrap();
+        let (mut biases, mut norms) = (0, 0);
+        for (name, (_, info)) in &Checkpoint::open(&dir).unwrap().tensors {
+            let bytes = &bytes[info.start as usize..info.end as usize];
+            let (values, _) = bytes.as_chunks::<4>();
+            let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            if name.ends_with(".bias") {
+                biases += 1;
+                assert!(values.iter().all(|value| value.abs() < 0.07), "{name}");
+                assert!(values.iter().any(|value| value.abs() > 0.01), "{name}");
+            } else if name.contains("norm") {
+                norms += 1;
+                assert!(values.iter().all(|value| *value == 1.0), "{name}");
+            }
+        }
+        assert_eq!((biases, norms), (6, 5));
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -354,9 +354,12 @@ fn skip_norms(graph: &mut GraphProto) -> usize {
 }
 
 /// Values of shape (batch, sequence, hidden): rows of the embedding, products with matrices that
-/// have `hidden` columns, and sums of two such values. The fused operator does not broadcast, so
-/// only sums of these may be fused.
+/// have `hidden` columns, these with a bias, and sums of two such values. The fused operator does
+/// not broadcast, so only sums of two may be fused.
 fn stream<'a>(seen: &View<'a>) -> HashSet<&'a str> {
+    let is_bias = |name: &str, hidden: i64| {
+        seen.graph.initializer(name).is_some_and(|tensor| tensor.dims == [hidden])
+    };
     let columns = |name: &str| {
         let tensor = seen.graph.initializer(name)?;
         (tensor.dims.len() == 2).then(|| tensor.dims[1])
@@ -370,7 +373,11 @@ fn stream<'a>(seen: &View<'a>) -> HashSet<&'a str> {
         let fits = match node.op() {
             "Gather" => columns(&node.input[0]) == Some(hidden),
             "MatMul" => columns(&node.input[1]) == Some(hidden),
-            "Add" => node.input.iter().all(|value| found.contains(value.as_str())),
+            "Add" => {
+                let added = |value: &String| found.contains(value.as_str());
+                let biased = |value: &String| added(value) || is_bias(value, hidden);
+                node.input.iter().any(added) && node.input.iter().all(biased)
+            }
             _ => false,
         };
         if fits && node.set().is_empty() {

@@ -96,12 +96,14 @@ impl Pass for QuantizeGguf {
             None => format,
         };
         let mut notes = vec![format!(
-            "matrices round to nearest {} ({:.2} bits per weight), embedding {}, norms f32",
+            "matrices round to nearest {} ({:.2} bits per weight), embedding {}, norms{} f32",
             format.name(),
             format.bits_per_element(),
-            embedding.name()
+            embedding.name(),
+            if config.qkv_bias || config.output_bias { " and biases" } else { "" }
         )];
-        let name = format!("llama {:.1}M", checkpoint.parameters() as f64 / 1e6);
+        let kind = config.architecture.model_type();
+        let name = format!("{kind} {:.1}M", checkpoint.parameters() as f64 / 1e6);
         let metadata = gguf_metadata::metadata(&checkpoint, &name, format, &mut notes)?;
 
         let rows = Rows::open(&checkpoint)?;
@@ -113,7 +115,7 @@ impl Pass for QuantizeGguf {
         }
         let mut sources = Vec::new();
         for tensor in checkpoint.tensors.keys() {
-            // Tensors that no Llama computation uses, such as stored rotary frequencies.
+            // Tensors that no decoder computes with, such as stored rotary frequencies.
             let Some(gguf_name) = gguf_names::to_gguf(tensor) else {
                 notes.push(format!("tensor `{tensor}` has no place in GGUF and was left out"));
                 continue;
@@ -144,6 +146,10 @@ impl Pass for QuantizeGguf {
         let mut done = 0;
         for (source, stored) in sources {
             let heads = permuted_heads(source.name, config);
+            let source = match source.info.shape.len() {
+                1 if heads.is_some() => source.as_column(),
+                _ => source,
+            };
             let order = |row| heads.map_or(row, |heads| permuted_row(row, heads, source.rows));
             let cols = source.cols as usize;
             let convert = |values: Vec<f32>| {

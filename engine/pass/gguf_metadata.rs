@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{PassError, file_error};
-use crate::model::gguf_names::LLAMA3_SPLIT;
+use crate::model::gguf_names::{LLAMA3_SPLIT, QWEN2_SPLIT};
 use crate::model::{Checkpoint, GgmlType, GgufArray, GgufValue, RopeScaling, Strings};
 
 type Entries = Vec<(String, GgufValue)>;
@@ -31,9 +31,10 @@ pub fn metadata(
     notes: &mut Vec<String>,
 ) -> Result<Entries, PassError> {
     let config = checkpoint.decoder("GGUF")?;
+    let prefix = config.architecture.gguf();
     let u32_of = |n: usize| GgufValue::U32(n as u32);
     let mut out: Entries = vec![
-        ("general.architecture".into(), GgufValue::String("llama".into())),
+        ("general.architecture".into(), GgufValue::String(prefix.into())),
         ("general.type".into(), GgufValue::String("model".into())),
         ("general.name".into(), GgufValue::String(name.to_owned())),
         ("general.quantization_version".into(), GgufValue::U32(2)),
@@ -41,25 +42,29 @@ pub fn metadata(
     if let Some(number) = file_type(format) {
         out.push(("general.file_type".into(), GgufValue::U32(number)));
     }
+    let mut own = |key: &str, value| out.push((format!("{prefix}.{key}"), value));
     for (key, value) in [
-        ("llama.block_count", u32_of(config.num_hidden_layers)),
-        ("llama.context_length", u32_of(config.max_position_embeddings)),
-        ("llama.embedding_length", u32_of(config.hidden_size)),
-        ("llama.feed_forward_length", u32_of(config.intermediate_size)),
-        ("llama.attention.head_count", u32_of(config.num_attention_heads)),
-        ("llama.attention.head_count_kv", u32_of(config.num_key_value_heads)),
-        ("llama.attention.key_length", u32_of(config.head_dim)),
-        ("llama.attention.value_length", u32_of(config.head_dim)),
-        ("llama.attention.layer_norm_rms_epsilon", GgufValue::F32(config.rms_norm_eps as f32)),
-        ("llama.rope.dimension_count", u32_of(config.head_dim)),
-        ("llama.rope.freq_base", GgufValue::F32(config.rope_theta as f32)),
-        ("llama.vocab_size", u32_of(config.vocab_size)),
+        ("block_count", u32_of(config.num_hidden_layers)),
+        ("context_length", u32_of(config.max_position_embeddings)),
+        ("embedding_length", u32_of(config.hidden_size)),
+        ("feed_forward_length", u32_of(config.intermediate_size)),
+        ("attention.head_count", u32_of(config.num_attention_heads)),
+        ("attention.head_count_kv", u32_of(config.num_key_value_heads)),
+        ("attention.key_length", u32_of(config.head_dim)),
+        ("attention.value_length", u32_of(config.head_dim)),
+        ("attention.layer_norm_rms_epsilon", GgufValue::F32(config.rms_norm_eps as f32)),
+        ("rope.dimension_count", u32_of(config.head_dim)),
+        ("rope.freq_base", GgufValue::F32(config.rope_theta as f32)),
+        ("vocab_size", u32_of(config.vocab_size)),
     ] {
-        out.push((key.to_owned(), value));
+        own(key, value);
     }
     if let RopeScaling::Linear { factor } = config.rope_scaling {
-        out.push(("llama.rope.scaling.type".into(), GgufValue::String("linear".into())));
-        out.push(("llama.rope.scaling.factor".into(), GgufValue::F32(factor as f32)));
+        own("rope.scaling.type", GgufValue::String("linear".into()));
+        own("rope.scaling.factor", GgufValue::F32(factor as f32));
+    }
+    if let Some(window) = config.sliding_window {
+        own("attention.sliding_window", u32_of(window));
     }
     if checkpoint.random_weights {
         out.push((crate::model::random::GGUF_MARK.into(), GgufValue::Bool(true)));
@@ -228,18 +233,20 @@ fn pre(json: &Value, notes: &mut Vec<String>) -> &'static str {
     let pre = &json["pre_tokenizer"];
     let steps = pre["pretokenizers"].as_array().map_or(std::slice::from_ref(pre), Vec::as_slice);
     let kind = |step: &Value| step["type"].as_str().unwrap_or_default().to_owned();
-    let split = |step: &Value| step["pattern"]["Regex"] == LLAMA3_SPLIT;
     let regex = |step: &Value| step["use_regex"].as_bool().unwrap_or(true);
-    match steps {
-        [only] if kind(only) == "ByteLevel" && regex(only) => "gpt-2",
-        [first, second] if split(first) && kind(second) == "ByteLevel" && !regex(second) => {
-            "llama-bpe"
-        }
-        _ => {
-            let note =
-                "the pre-tokenizer has no name in GGUF; other programs may split text otherwise";
-            notes.push(note.into());
-            "default"
-        }
-    }
+    let split = |step: &Value| match step["pattern"]["Regex"].as_str() {
+        Some(LLAMA3_SPLIT) => Some("llama-bpe"),
+        Some(QWEN2_SPLIT) => Some("qwen2"),
+        _ => None,
+    };
+    let name = match steps {
+        [only] if kind(only) == "ByteLevel" && regex(only) => Some("gpt-2"),
+        [first, second] if kind(second) == "ByteLevel" && !regex(second) => split(first),
+        _ => None,
+    };
+    name.unwrap_or_else(|| {
+        let note = "the pre-tokenizer has no name in GGUF; other programs may split text otherwise";
+        notes.push(note.into());
+        "default"
+    })
 }

@@ -54,6 +54,11 @@ impl<'a> Rows<'a> {
 }
 
 impl Source<'_> {
+    /// The same vector with a row for each element, so that elements can be reordered.
+    pub fn as_column(self) -> Self {
+        Self { rows: self.rows * self.cols, cols: 1, ..self }
+    }
+
     fn element_bytes(&self) -> u64 {
         if self.info.dtype == "F32" { 4 } else { 2 }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::gguf_names::LLAMA3_SPLIT;
+use crate::model::gguf_names::{LLAMA3_SPLIT, QWEN2_SPLIT};
 use crate::model::{Gguf, GgufArray, GgufValue};
 
 /// A tokenizer.json from the keys every GGUF program writes.
@@ -18,10 +18,14 @@ pub fn rebuilt(gguf: &Gguf) -> Result<Value, String> {
         Some("gpt2") => {
             let merges = strings("tokenizer.ggml.merges").ok_or("it has no merges")?;
             let merges: Vec<&str> = merges.iter().collect();
-            let pre = pre_tokenizer(text("tokenizer.ggml.pre").unwrap_or("default"))?;
+            let name = text("tokenizer.ggml.pre").unwrap_or("default");
+            let pre = pre_tokenizer(name)?;
+            // Qwen2 composes characters first; GGUF has no key for it.
+            let normalizer = if name == "qwen2" { json!({"type": "NFC"}) } else { Value::Null };
             Ok(json!({
                 "version": "1.0",
                 "added_tokens": special(gguf, &vocab),
+                "normalizer": normalizer,
                 "pre_tokenizer": pre,
                 "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
                 "model": {"type": "BPE", "vocab": vocab, "merges": merges},
@@ -54,15 +58,19 @@ pub fn rebuilt(gguf: &Gguf) -> Result<Value, String> {
 
 fn pre_tokenizer(name: &str) -> Result<Value, String> {
     let byte_level = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
-    match name {
-        "default" | "gpt-2" => Ok(byte_level(true)),
-        "llama-bpe" | "llama3" | "llama-v3" => Ok(json!({
+    let split = |regex: &str| {
+        json!({
             "type": "Sequence",
             "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": LLAMA3_SPLIT}, "behavior": "Isolated", "invert": false},
+                {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false},
                 byte_level(false),
             ],
-        })),
+        })
+    };
+    match name {
+        "default" | "gpt-2" => Ok(byte_level(true)),
+        "llama-bpe" | "llama3" | "llama-v3" => Ok(split(LLAMA3_SPLIT)),
+        "qwen2" => Ok(split(QWEN2_SPLIT)),
         other => Err(format!("pre-tokenizer `{other}` is not known")),
     }
 }
@@ -106,4 +114,36 @@ fn merges_from_scores(gguf: &Gguf, vocab: &Map<String, Value>) -> Result<Value, 
     }
     merges.sort_by(|a, b| b.0.total_cmp(&a.0));
     Ok(merges.into_iter().map(|(_, left, right)| json!([left, right])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::Tokenizer;
+
+    use super::*;
+
+    #[test]
+    fn qwen2_splits_every_digit_and_llama_3_up_to_three() {
+        let splits = |name: &str| {
+            let vocab: Map<String, Value> =
+                (b'0'..=b'9').map(|b| (char::from(b).to_string(), json!(b - b'0'))).collect();
+            let json = json!({
+                "version": "1.0", "added_tokens": [], "pre_tokenizer": pre_tokenizer(name).unwrap(),
+                "model": {
+                    "type": "BPE", "vocab": merged(vocab), "merges": [["1", "2"], ["12", "3"]],
+                },
+            });
+            let tokenizer: Tokenizer = json.to_string().parse().unwrap();
+            tokenizer.encode("1234", false).unwrap().get_tokens().to_vec()
+        };
+        assert_eq!(splits("qwen2"), ["1", "2", "3", "4"]);
+        assert_eq!(splits("llama-bpe"), ["123", "4"]);
+        assert!(pre_tokenizer("chatglm-bpe").is_err());
+    }
+
+    fn merged(mut vocab: Map<String, Value>) -> Map<String, Value> {
+        vocab.insert("12".into(), json!(10));
+        vocab.insert("123".into(), json!(11));
+        vocab
+    }
 }

@@ -1,4 +1,4 @@
-//! Llama: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+//! Llama, Mistral and Qwen2: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
 use candle_core::{D, DType, Device, IndexOp, Result, Tensor};
 use candle_nn::kv_cache::KvCache;
@@ -27,7 +27,10 @@ struct Layer {
     query: Matrix,
     key: Matrix,
     value: Matrix,
+    /// Biases of query, key and value.
+    qkv_bias: Option<[Tensor; 3]>,
     output: Matrix,
+    output_bias: Option<Tensor>,
     mlp_norm: Tensor,
     gate: Matrix,
     up: Matrix,
@@ -132,6 +135,18 @@ impl Layer {
         let gate = matrix("mlp.gate_proj", inner, hidden)?;
         let up = matrix("mlp.up_proj", inner, hidden)?;
         let down = matrix("mlp.down_proj", hidden, inner)?;
+        let mut bias = |name: &str, len| {
+            weights.vector(&format!("model.layers.{index}.self_attn.{name}_proj.bias"), len)
+        };
+        let qkv_bias = match config.qkv_bias {
+            true => Some([
+                bias("q", heads * head_dim)?,
+                bias("k", kv_heads * head_dim)?,
+                bias("v", kv_heads * head_dim)?,
+            ]),
+            false => None,
+        };
+        let output_bias = if config.output_bias { Some(bias("o", hidden)?) } else { None };
         let mut norm =
             |name: &str| weights.vector(&format!("model.layers.{index}.{name}.weight"), hidden);
         Ok(Self {
@@ -141,7 +156,9 @@ impl Layer {
             query,
             key,
             value,
+            qkv_bias,
             output,
+            output_bias,
             gate,
             up,
             down,
@@ -206,7 +223,11 @@ impl Layer {
         let projected = {
             let matrices = [&self.query, &self.key, &self.value];
             let _part = part("attention.qkv", layer, || Matrix::work(&matrices, xs));
-            Matrix::apply_all(&matrices, xs)?
+            let mut projected = Matrix::apply_all(&matrices, xs)?;
+            for (projected, bias) in projected.iter_mut().zip(self.qkv_bias.iter().flatten()) {
+                *projected = projected.broadcast_add(bias)?;
+            }
+            projected
         };
         let by_head = |tensor: &Tensor, heads| {
             tensor.reshape((batch, positions, heads, head_dim))?.transpose(1, 2)?.contiguous()
@@ -248,7 +269,11 @@ impl Layer {
                 .reshape((batch, positions, heads * head_dim))?
         };
         let _part = part("attention.output", layer, || Matrix::work(&[&self.output], &merged));
-        self.output.apply(&merged)
+        let output = self.output.apply(&merged)?;
+        match &self.output_bias {
+            Some(bias) => output.broadcast_add(bias),
+            None => Ok(output),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Llama as a graph of standard operators (operator set 24).
+//! Llama, Mistral and Qwen2 as a graph of standard operators (operator set 24).
 //!
 //! With a KV cache the graph writes keys and values into buffers that the caller owns
 //! (`TensorScatter`), so that binding the same buffer as `past_key_values.N.key` and
@@ -66,8 +66,9 @@ pub fn graph<E>(
         }
     }
     let cache = if kv_cache { "in_place" } else { "none" };
-    let metadata = [(TASK_KEY, "text_generation"), (ARCHITECTURE_KEY, "llama"), (CACHE_KEY, cache)];
-    Ok(g.b.model("llama", OPSET, &metadata))
+    let kind = config.architecture.model_type();
+    let metadata = [(TASK_KEY, "text_generation"), (ARCHITECTURE_KEY, kind), (CACHE_KEY, cache)];
+    Ok(g.b.model(kind, OPSET, &metadata))
 }
 
 fn cache_shape(config: &LlamaConfig) -> [Dim; 4] {
@@ -167,15 +168,36 @@ impl<E> Graph<'_, E> {
         Ok(self.b.op(node, "MatMul", &[x, &weight]))
     }
 
+    /// The same with the biases that stand beside the matrices, where there are some.
+    fn project_biased(
+        &mut self,
+        node: &str,
+        x: &Value,
+        sources: Vec<String>,
+        has_bias: bool,
+    ) -> Result<Value, E> {
+        let beside = |name: &String| name.replace(".weight", ".bias");
+        let biases = sources.iter().map(beside).collect();
+        let product = self.project(node, x, sources)?;
+        if !has_bias {
+            return Ok(product);
+        }
+        let tensor = (self.weight)(&format!("{node}.bias"), Wanted::Joined(biases))?;
+        let bias = self.b.initializer(tensor);
+        Ok(self.b.op(&format!("{node}/bias"), "Add", &[&product, &bias]))
+    }
+
     fn layer(&mut self, layer: usize, x: &Value, positions: &Positions) -> Result<Value, E> {
         let at = format!("/layers.{layer}");
         let of = |part: &str| format!("model.layers.{layer}.{part}.weight");
         let normed = self.norm(&format!("{at}/input_norm"), x, &of("input_layernorm"))?;
         let qkv = ["q", "k", "v"].map(|p| of(&format!("self_attn.{p}_proj"))).to_vec();
-        let qkv = self.project(&format!("{at}/attn/qkv_proj"), &normed, qkv)?;
+        let node = format!("{at}/attn/qkv_proj");
+        let qkv = self.project_biased(&node, &normed, qkv, self.config.qkv_bias)?;
         let attended = self.attention(layer, &format!("{at}/attn"), &qkv, positions);
         let node = format!("{at}/attn/o_proj");
-        let output = self.project(&node, &attended, vec![of("self_attn.o_proj")])?;
+        let output = vec![of("self_attn.o_proj")];
+        let output = self.project_biased(&node, &attended, output, self.config.output_bias)?;
         let x = self.b.op(&format!("{at}/attn/residual"), "Add", &[x, &output]);
 
         let normed = self.norm(&format!("{at}/post_norm"), &x, &of("post_attention_layernorm"))?;
@@ -288,8 +310,8 @@ impl<E> Graph<'_, E> {
 /// Cosines and sines of all positions, each (context, head_dim / 2).
 fn tables(config: &LlamaConfig) -> (Tensor, Tensor) {
     let frequencies = config.rope_scaling.frequencies(config.head_dim, config.rope_theta);
-    let shape = vec![config.max_position_embeddings, config.head_dim / 2];
-    let angles: Vec<f32> = (0..config.max_position_embeddings)
+    let shape = vec![config.context(), config.head_dim / 2];
+    let angles: Vec<f32> = (0..config.context())
         .flat_map(|at| frequencies.iter().map(move |frequency| at as f32 * frequency))
         .collect();
     let cos: Vec<f32> = angles.iter().map(|angle| angle.cos()).collect();
