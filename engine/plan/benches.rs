@@ -26,12 +26,18 @@ impl Builder<'_> {
             }
         }
         let Some(context) = self.context else { return };
+        let why = match self.window {
+            Some(window) if window <= context => {
+                ", its sliding window: attention within a window is not computed"
+            }
+            _ => "",
+        };
         for (index, &prompt) in prompts.iter().enumerate() {
             let needed = u64::from(prompt) + u64::from(longest_new);
             if needed > context {
                 let pointer = format!("/bench/matrix/prompt_tokens/{index}");
                 let what = format!(
-                    "{prompt} prompt tokens and {longest_new} new ones do not fit the model's context of {context}"
+                    "{prompt} prompt tokens and {longest_new} new ones do not fit the model's context of {context}{why}"
                 );
                 self.problem("plan/too-long", &pointer, what);
             }

@@ -49,6 +49,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         facts: None,
         networks: None,
         context: None,
+        window: None,
         expected: IndexMap::new(),
         problems: Vec::new(),
     };
@@ -118,6 +119,8 @@ pub(super) struct Builder<'a> {
     pub networks: Option<Description>,
     /// Longest sequence of the model in tokens, where it can be read now.
     pub context: Option<u64>,
+    /// Its sliding window, where that bounds the context.
+    pub window: Option<u64>,
     /// Whether recorded inputs of a data set have outputs with them.
     pub expected: IndexMap<String, bool>,
     pub problems: Vec<Problem>,
@@ -163,6 +166,7 @@ impl Builder<'_> {
                         None => Kind::Gguf,
                     };
                     self.context = facts.as_ref().and_then(|facts| facts.context_length);
+                    self.window = facts.as_ref().and_then(|facts| facts.sliding_window);
                     self.problems.extend(facts.as_ref().and_then(|f| mismatch(self.loaded, f)));
                     self.networks = networks_at(&found, kind);
                     self.facts = facts.map(|facts| (found.clone(), facts));
@@ -177,6 +181,7 @@ impl Builder<'_> {
                 match RandomModel::parse(&uri) {
                     Ok(model) => {
                         self.context = model.config().context();
+                        self.window = model.config().sliding_window();
                         self.networks = model.config().networks().cloned();
                     }
                     Err(error) => {
@@ -192,6 +197,7 @@ impl Builder<'_> {
                     self.networks = networks_at(&folder, kind);
                     let facts = model::facts(&folder).ok();
                     self.context = facts.as_ref().and_then(|facts| facts.context_length);
+                    self.window = facts.as_ref().and_then(|facts| facts.sliding_window);
                 }
                 Source::Hub { repository, revision }
             }

@@ -16,7 +16,7 @@ use engine::model::{
 use engine::pass::{GGUF_FILE, PassJob, pass};
 use naive::Naive;
 use serde_json::{Value, json};
-use support::Folder;
+use support::{Folder, House};
 
 /// The sliding window of the Mistral below.
 const WINDOW: usize = 64;
@@ -284,6 +284,24 @@ fn sequences_beyond_a_sliding_window_are_refused_with_the_reason() {
         let told = try_open(artifact, WINDOW + 1, library.as_deref()).err().unwrap();
         assert!(told.contains("65 positions are longer than the model's sliding window of 64"));
     }
+}
+
+#[test]
+fn a_plan_with_prompts_longer_than_the_window_says_why_it_cannot_be() {
+    let house = House::new();
+    let spec = |name: &str, prompt: u32| {
+        let text = support::tiny_bench(name, 2, "{min: 2, max: 2}");
+        let text = text.replace("llama-tiny", "mistral-tiny");
+        house.folder.write(
+            &format!("{name}.yaml"),
+            text.replace("prompt_tokens: [4]", &format!("prompt_tokens: [{prompt}]")),
+        )
+    };
+    // The window of this model is 128, and there are 4 new tokens.
+    support::run(house.engine(&["plan"]).arg(spec("fits", 124))).expect(0);
+    let ended = support::run(house.engine(&["plan"]).arg(spec("long", 125))).expect(2);
+    let told = "the model's context of 128, its sliding window";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
 }
 
 #[test]
