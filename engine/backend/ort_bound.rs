@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
-use ort::value::{DynValue, Outlet, ValueType};
+use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
 use super::ort_environment::run_error;
 use super::ort_value::{fill, value_of};
@@ -61,8 +61,12 @@ impl Bound {
         let same = self.inputs.len() == inputs.len();
         if same && self.inputs.iter().zip(inputs).all(fits) {
             for (input, (_, tensor)) in self.inputs.iter_mut().zip(inputs) {
-                fill(&mut input.value, tensor)?;
-                if self.copied {
+                if tensor.dtype.is_text() {
+                    input.value = value_of(tensor)?;
+                } else {
+                    fill(&mut input.value, tensor)?;
+                }
+                if self.copied || tensor.dtype.is_text() {
                     let name = input.name.as_str();
                     self.binding.bind_input(name, &input.value).map_err(run_error)?;
                 }
@@ -109,9 +113,11 @@ fn symbols(outlet: &Outlet) -> Vec<&str> {
 }
 
 /// Whether every dimension of an output is fixed or one of those that inputs have. An output
-/// without dimensions may be a scalar or one of unknown rank, and does not count.
+/// without dimensions may be a scalar or one of unknown rank, and does not count; texts have
+/// memory of their own anyway.
 fn follows(outlet: &Outlet, known: &HashSet<&str>) -> bool {
     match outlet.dtype() {
+        ValueType::Tensor { ty: TensorElementType::String, .. } => false,
         ValueType::Tensor { shape, dimension_symbols, .. } => {
             let mut sizes = shape.iter().zip(dimension_symbols.iter());
             !shape.is_empty()

@@ -7,9 +7,9 @@ use super::BackendError;
 use super::ort_environment::run_error;
 use crate::data::{ElementType, Tensor};
 
-/// Calls a function with the reader of an element of a type.
+/// Calls a function with the reader of an element of a type, or does something else with texts.
 macro_rules! in_type {
-    ($dtype:expr, $call:ident($($given:expr),*)) => {
+    ($dtype:expr, $call:ident($($given:expr),*), $texts:expr) => {
         match $dtype {
             ElementType::F64 => $call($($given,)* f64::from_le_bytes),
             ElementType::F32 => $call($($given,)* f32::from_le_bytes),
@@ -24,6 +24,7 @@ macro_rules! in_type {
             ElementType::U16 => $call($($given,)* u16::from_le_bytes),
             ElementType::U8 => $call($($given,)* u8::from_le_bytes),
             ElementType::Bool => $call($($given,)* |[byte]: [u8; 1]| byte != 0),
+            ElementType::String => $texts,
         }
     };
 }
@@ -43,10 +44,10 @@ pub fn value_of(tensor: &Tensor) -> Result<DynValue, BackendError> {
             .map(ort::value::Value::into_dyn)
             .map_err(run_error)
     }
-    in_type!(tensor.dtype, made(tensor))
+    in_type!(tensor.dtype, made(tensor), value_of_texts(tensor))
 }
 
-/// Writes the elements of a tensor into a value of the same type and shape.
+/// Writes the numbers of a tensor into a value of the same type and shape.
 pub fn fill(value: &mut DynValue, tensor: &Tensor) -> Result<(), BackendError> {
     fn filled<T, const N: usize>(
         value: &mut DynValue,
@@ -63,7 +64,15 @@ pub fn fill(value: &mut DynValue, tensor: &Tensor) -> Result<(), BackendError> {
         }
         Ok(())
     }
-    in_type!(tensor.dtype, filled(value, tensor))
+    in_type!(tensor.dtype, filled(value, tensor), Err(run_error("texts have no fixed place")))
+}
+
+fn value_of_texts(tensor: &Tensor) -> Result<DynValue, BackendError> {
+    let texts = tensor.texts().ok_or_else(|| run_error("a tensor of texts is damaged"))?;
+    let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+    ort::value::Tensor::from_string_array((tensor.shape.clone(), texts.as_slice()))
+        .map(ort::value::Value::into_dyn)
+        .map_err(run_error)
 }
 
 /// The tensor in a value, copied, or what else the value is.
@@ -98,6 +107,11 @@ pub fn tensor_of(value: &DynValue) -> Result<Tensor, String> {
         TensorElementType::Uint16 => taken(value, ElementType::U16, |v: &u16| v.to_le_bytes()),
         TensorElementType::Uint8 => taken(value, ElementType::U8, |v: &u8| v.to_le_bytes()),
         TensorElementType::Bool => taken(value, ElementType::Bool, |v: &bool| [u8::from(*v)]),
+        TensorElementType::String => {
+            let (shape, texts) = value.try_extract_strings().map_err(|error| error.to_string())?;
+            let shape = shape.iter().map(|&dim| dim as usize).collect();
+            Tensor::of_texts(shape, &texts).ok_or_else(|| "its shape and size differ".to_owned())
+        }
         other => Err(format!("its elements are {other}")),
     }
 }
