@@ -111,25 +111,28 @@ fn parse(bytes: &[u8]) -> Result<Tensor, String> {
             needed.map_or_else(|| "more than there can be".to_owned(), |n| n.to_string())
         ));
     }
-    let tensor = match dtype {
-        ElementType::String => Tensor::of_texts(shape, &texts(data, width)?),
-        _ => Tensor::new(dtype, shape, data.to_vec()),
-    };
-    tensor.ok_or_else(|| "has an impossible shape".to_owned())
+    let bytes = if dtype.is_text() { texts(data, width)? } else { data.to_vec() };
+    Tensor::new(dtype, shape, bytes).ok_or_else(|| "has an impossible shape".to_owned())
 }
 
-/// Texts that are stored as characters of 4 bytes, `width` bytes each, with zeros behind them.
-fn texts(data: &[u8], width: usize) -> Result<Vec<String>, String> {
-    let character = |code: &[u8; 4]| {
-        let code = u32::from_le_bytes(*code);
-        char::from_u32(code).ok_or_else(|| format!("has a character with the number {code}"))
-    };
-    let text = |stored: &[u8]| {
+/// Texts that are stored as characters of 4 bytes, `width` bytes each with zeros behind them, as a
+/// tensor has them.
+fn texts(data: &[u8], width: usize) -> Result<Vec<u8>, String> {
+    let (mut out, mut text) = (Vec::new(), String::new());
+    for stored in data.chunks_exact(width) {
         let (codes, _) = stored.as_chunks::<4>();
         let end = codes.iter().rposition(|code| *code != [0; 4]).map_or(0, |last| last + 1);
-        codes[..end].iter().map(character).collect()
-    };
-    data.chunks_exact(width).map(text).collect()
+        text.clear();
+        for code in &codes[..end] {
+            let code = u32::from_le_bytes(*code);
+            let character = char::from_u32(code);
+            text.push(character.ok_or_else(|| format!("has a character with the number {code}"))?);
+        }
+        let length = u32::try_from(text.len()).map_err(|_| "has a text of more than 4 GiB")?;
+        out.extend(length.to_le_bytes());
+        out.extend(text.as_bytes());
+    }
+    Ok(out)
 }
 
 /// The type that a `descr` such as `<f4` or `<U8` stands for, and bytes of an element in the file.

@@ -112,7 +112,7 @@ impl Tensor {
         let elements = shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim))?;
         let needed = elements.checked_mul(dtype.bytes())?;
         let sound = match dtype {
-            ElementType::String => texts_in(&bytes, elements).is_some(),
+            ElementType::String => behind_texts(&bytes, elements).is_some_and(<[u8]>::is_empty),
             _ => needed == bytes.len(),
         };
         sound.then_some(Self { dtype, shape, bytes })
@@ -128,22 +128,35 @@ impl Tensor {
 
     /// Every text; `None` of a tensor of numbers.
     pub fn texts(&self) -> Option<Vec<&str>> {
-        let is_text = self.dtype.is_text();
-        is_text.then(|| texts_in(&self.bytes, self.elements())).flatten()
+        if !self.dtype.is_text() {
+            return None;
+        }
+        let mut left = self.bytes.as_slice();
+        let mut take = |_| {
+            let (text, after) = first_text(left)?;
+            left = after;
+            Some(text)
+        };
+        (0..self.elements()).map(&mut take).collect()
     }
 
     /// The rows of the first dimension, each as a tensor of one row. A scalar has none.
     pub fn rows(&self) -> Vec<Self> {
         let Some((&count, rest)) = self.shape.split_first() else { return Vec::new() };
         let shape = [&[1], rest].concat();
-        let row = |bytes| Self { dtype: self.dtype, shape: shape.clone(), bytes };
-        if let Some(texts) = self.texts() {
-            let each = texts.len() / count.max(1);
-            let of = |at: usize| stored(texts[at * each..(at + 1) * each].iter().copied());
-            return (0..count).filter_map(of).map(row).collect();
-        }
-        let each = self.bytes.len() / count.max(1);
-        (0..count).map(|at| row(self.bytes[at * each..(at + 1) * each].to_vec())).collect()
+        let row =
+            |bytes: &[u8]| Self { dtype: self.dtype, shape: shape.clone(), bytes: bytes.to_vec() };
+        let mut left = self.bytes.as_slice();
+        let mut take = |_| {
+            let after = match self.dtype {
+                ElementType::String => behind_texts(left, self.elements() / count)?,
+                _ => left.get(self.bytes.len() / count..)?,
+            };
+            let (taken, after) = left.split_at(left.len() - after.len());
+            left = after;
+            Some(row(taken))
+        };
+        (0..count).filter_map(&mut take).collect()
     }
 
     /// A tensor of f32. The caller gives as many values as the shape demands.
@@ -227,17 +240,16 @@ fn stored<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The texts that `bytes` hold, if they are `count` and nothing else.
-fn texts_in(bytes: &[u8], count: usize) -> Option<Vec<&str>> {
-    let mut rest = bytes;
-    let mut texts = Vec::with_capacity(count.min(bytes.len() / 4));
-    for _ in 0..count {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        texts.push(std::str::from_utf8(text).ok()?);
-        rest = after;
-    }
-    rest.is_empty().then_some(texts)
+/// The text at the beginning of `bytes` and what stands behind it; `None` where there is none.
+fn first_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, after) = bytes.split_first_chunk::<4>()?;
+    let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(text).ok()?, after))
+}
+
+/// What stands behind `count` texts.
+fn behind_texts(bytes: &[u8], count: usize) -> Option<&[u8]> {
+    (0..count).try_fold(bytes, |left, _| Some(first_text(left)?.1))
 }
 
 #[cfg(test)]
