@@ -333,8 +333,13 @@ fn split(
     }
     // With one item a run, outputs have one row for each run, whatever the graph calls them.
     let one = !ports.iter().any(InputPort::is_batched);
+    // Without a byte, nothing but the header bounds the number of rows.
+    let is_bounded = |(port, (_, tensor)): (&InputPort, &(String, Tensor))| {
+        has_rows(port, tensor) && !tensor.bytes.is_empty()
+    };
+    let bounded = ports.iter().zip(&inputs).any(is_bounded);
     // An empty batch is an item too: the graph was run on it.
-    let Some(rows) = rows.filter(|&rows| rows > 0) else {
+    let Some(rows) = rows.filter(|&rows| rows > 0 && bounded) else {
         items.push(Item { inputs, expected: outputs });
         return Ok(());
     };
@@ -507,6 +512,18 @@ mod tests {
         let more = [inputs.clone(), vec![input("z", F32, &[])]].concat();
         assert!(told(&more).contains("nothing for input `z`"), "{}", told(&more));
         assert!(told(&inputs[..1]).contains("has number 1"), "{}", told(&inputs[..1]));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn rows_without_a_byte_are_one_item_however_many_a_header_claims() {
+        let root = folder("bytes");
+        let path = root.join("x.npy");
+        let claim = Tensor { dtype: F32, shape: vec![1 << 50, 0], bytes: Vec::new() };
+        fs::write(&path, npy_of(&claim)).unwrap();
+        let ports = [input("x", F32, &[Size::Batch, Size::Any])];
+        let items = Recorded::read(&path, &ports, &[]).unwrap().items;
+        assert_eq!((items.len(), &items[0].inputs[0].1), (1, &claim));
         fs::remove_dir_all(root).unwrap();
     }
 
