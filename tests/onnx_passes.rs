@@ -4,11 +4,14 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use engine::backend::{OpenOptions, backend};
+use engine::backend::{BackendError, OpenOptions, backend};
 use engine::data::{ElementType, Tensor};
+use engine::model::onnx::build::GraphBuilder;
 use engine::model::onnx::{GRAPH_FILE, SessionOptions};
+use engine::model::signature::Dim;
 use engine::model::{Kind, OnnxModel, facts};
 use engine::pass::{PassError, PassJob, pass};
+use prost::Message as _;
 use serde_json::{Value, json};
 use support::{Folder, PROJECT};
 
@@ -166,6 +169,89 @@ fn session_options_travel_with_the_graph_and_add_up() {
     let old = OnnxModel::read(&model).unwrap();
     let name = &old.graph().initializer[0].name.clone().unwrap();
     assert_eq!(read.bytes_of(name).unwrap(), old.bytes_of(name).unwrap());
+}
+
+/// Pictures of the small classifier whose numbers depend on `from`.
+fn pictures(count: usize, from: usize) -> (String, Tensor) {
+    let value = |i: usize| ((i * 37 + from * 101) % 255) as f32 / 255.0;
+    let values: Vec<f32> = (0..count * 28 * 28).map(value).collect();
+    ("image".to_owned(), Tensor::of_f32(vec![count, 1, 28, 28], &values))
+}
+
+#[test]
+fn bound_inputs_and_outputs_give_the_same_bits_for_any_order_of_shapes() {
+    let Some(library) = support::ort_library() else { return };
+    let folder = Folder::new();
+    let model = Path::new(PROJECT).join("examples/models/tiny_conv/model.onnx");
+    let how = OpenOptions { runtime: Some(library), ..OpenOptions::default() };
+    let open = |bound: bool| {
+        let params = json!({"io_binding": bound});
+        let (graph, notes) = apply(&folder, &model, "session", &params, None).unwrap();
+        assert!(notes[0].contains(&format!("io_binding {bound}")), "{notes:?}");
+        backend("onnxruntime").unwrap().session(&graph, Kind::Onnx, &how).unwrap()
+    };
+    let (mut bound, mut free) = (open(true), open(false));
+    let mut plain = backend("onnxruntime").unwrap().session(&model, Kind::Onnx, &how).unwrap();
+    let mut all = Vec::new();
+    for (at, count) in [1, 1, 4, 4, 2, 4, 1].into_iter().enumerate() {
+        let inputs = [pictures(count, at)];
+        let outputs = bound.run(&inputs).unwrap();
+        assert_eq!(outputs, free.run(&inputs).unwrap(), "run {at}");
+        assert_eq!(outputs, plain.run(&inputs).unwrap(), "run {at}");
+        assert_eq!(outputs[0].1.shape, [count, 10]);
+        // The same inputs again are the same numbers, and what was taken before stays as it was.
+        assert_eq!(bound.run(&inputs).unwrap(), outputs, "run {at}");
+        all.push(outputs);
+    }
+    assert_ne!(all[0], all[1], "other pictures have other scores");
+}
+
+/// `y = NonZero(x)`: as many columns as `x` has numbers that are not zero.
+fn counting(folder: &Folder) -> PathBuf {
+    let mut graph = GraphBuilder::default();
+    let named = |name: &str| Dim::Named(name.to_owned());
+    let x = graph.input("x", ElementType::F32, &[named("n")]);
+    graph.output("y", ElementType::I64, &[Dim::Fixed(1), named("found")]);
+    graph.node("find", "NonZero", "", &[&x.0], &["y"], Vec::new());
+    folder.write("counting.onnx", graph.model("counting", 17, &[]).encode_to_vec())
+}
+
+#[test]
+fn a_bound_output_may_change_its_size_where_the_inputs_do_not() {
+    let Some(library) = support::ort_library() else { return };
+    let folder = Folder::new();
+    let (graph, _) =
+        apply(&folder, &counting(&folder), "session", &json!({"io_binding": true}), None).unwrap();
+    let how = OpenOptions { runtime: Some(library), ..OpenOptions::default() };
+    let mut session = backend("onnxruntime").unwrap().session(&graph, Kind::Onnx, &how).unwrap();
+    for values in [[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [1.0, 2.0, 3.0]] {
+        let input = ("x".to_owned(), Tensor::of_f32(vec![3], &values));
+        let expected: Vec<i64> = (0..3).filter(|&at| values[at as usize] != 0.0).collect();
+        let outputs = session.run(&[input]).unwrap();
+        assert_eq!(outputs[0].1, Tensor::of_i64(vec![1, expected.len()], &expected));
+    }
+}
+
+#[test]
+fn a_cache_in_place_is_not_opened_without_binding() {
+    let Some(library) = support::ort_library() else { return };
+    let folder = Folder::new();
+    let logits = |kv_cache: bool, bound: bool| {
+        let chain = [
+            ("export", json!({"format": "onnx", "kv_cache": kv_cache})),
+            ("session", json!({"io_binding": bound})),
+        ];
+        let (graph, _) = llama(&folder, &chain, folder.path(), &library);
+        let how =
+            OpenOptions { capacity: 8, runtime: Some(library.clone()), ..OpenOptions::default() };
+        let mut model = backend("onnxruntime").unwrap().open(&graph, Kind::Onnx, &how)?;
+        let first = model.prefill(&[1, 5, 9], 1)?;
+        Ok::<_, BackendError>([first.values, model.decode(&[40])?.values])
+    };
+    let told = logits(true, false).unwrap_err().to_string();
+    assert!(told.contains("`io_binding: false`") && told.contains("in place"), "{told}");
+    assert!(logits(true, true).is_ok());
+    assert_eq!(logits(false, false).unwrap(), logits(false, true).unwrap());
 }
 
 /// Steps of a Llama's graph, each `(id, params)`.

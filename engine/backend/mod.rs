@@ -19,6 +19,7 @@ mod device;
 mod mock;
 pub mod onnxruntime;
 mod operators;
+mod ort_bound;
 mod ort_environment;
 mod ort_facts;
 mod ort_generator;
@@ -27,6 +28,7 @@ mod ort_placement;
 mod ort_profile;
 mod ort_providers;
 mod ort_session;
+mod ort_value;
 mod ort_work;
 mod spans;
 

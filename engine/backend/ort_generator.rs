@@ -3,21 +3,26 @@
 use std::path::Path;
 
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{IoBinding, Session};
+use ort::session::{IoBinding, Session, SessionOutputs};
 use ort::value::{DynTensor, Shape, Tensor, TensorElementType, ValueType};
 
 use super::onnxruntime::ID;
 use super::operators::OpEvent;
+use super::ort_bound::host;
 use super::ort_environment::{end_profile, open_error, run_error, session};
 use super::ort_work::Hints;
 use super::{BackendError, Device, Generator, Logits, OpenOptions};
 use crate::model::{LlamaConfig, OnnxModel};
+use crate::model::onnx::SessionOptions;
 
+const INPUT_IDS: &str = "input_ids";
 const LOGITS: &str = "logits";
 
 pub struct OrtGenerator {
     session: Session,
     binding: IoBinding,
+    /// Tokens and logits are handed over with every run; only where there is no cache.
+    by_value: bool,
     cache: Option<Cache>,
     /// Rows and positions that the output `logits` is bound for.
     logits: [usize; 2],
@@ -62,10 +67,18 @@ impl OrtGenerator {
         let vocab = vocab.ok_or_else(|| {
             refused("it has no output `logits` whose last dimension is the vocabulary".into())
         })?;
-        if !session.inputs().iter().any(|outlet| outlet.name() == "input_ids") {
+        if !session.inputs().iter().any(|outlet| outlet.name() == INPUT_IDS) {
             return Err(refused("it has no input `input_ids`".into()));
         }
         let mut cache = Cache::of(&session).map_err(refused)?;
+        let bound = SessionOptions::of(&model)?.io_binding;
+        if cache.is_some() && bound == Some(false) {
+            return Err(refused(
+                "its session options say `io_binding: false`, and its cache of keys and values is \
+                 written in place, which takes binding; leave `io_binding` out"
+                    .into(),
+            ));
+        }
         if let Some(cache) = &mut cache {
             cache.allocator = gpu_memory(&session, how.placement.device).map_err(run_error)?;
         }
@@ -73,6 +86,7 @@ impl OrtGenerator {
         Ok(Self {
             session,
             binding,
+            by_value: bound == Some(false),
             cache,
             logits: [0; 2],
             seen: Vec::new(),
@@ -139,29 +153,22 @@ impl OrtGenerator {
         shape: [usize; 2],
         logits: [usize; 2],
     ) -> Result<Vec<f32>, BackendError> {
+        let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
+        let ids = Tensor::from_array((shape, ids)).map_err(run_error)?;
+        self.runs += 1;
+        if self.by_value {
+            let outputs = self.session.run(vec![(INPUT_IDS, ids)]).map_err(run_error)?;
+            return logits_of(&outputs);
+        }
         if self.logits != logits {
             // A bound output keeps the buffer, and with it the shape, of the first run.
-            let host = MemoryInfo::new(
-                AllocationDevice::CPU,
-                0,
-                AllocatorType::Device,
-                MemoryType::Default,
-            )
-            .map_err(run_error)?;
+            let host = host().map_err(run_error)?;
             self.binding.bind_output_to_device(LOGITS, &host).map_err(run_error)?;
             self.logits = logits;
         }
-        let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
-        let ids = Tensor::from_array((shape, ids)).map_err(run_error)?;
-        self.binding.bind_input("input_ids", &ids).map_err(run_error)?;
-        self.runs += 1;
+        self.binding.bind_input(INPUT_IDS, &ids).map_err(run_error)?;
         let outputs = self.session.run_binding(&self.binding).map_err(run_error)?;
-        let logits = outputs.get(LOGITS).ok_or_else(|| run_error("it gave no logits"))?;
-        if let Ok((_, values)) = logits.try_extract_tensor::<f32>() {
-            return Ok(values.to_vec());
-        }
-        let (_, values) = logits.try_extract_tensor::<half::f16>().map_err(run_error)?;
-        Ok(values.iter().map(|value| value.to_f32()).collect())
+        logits_of(&outputs)
     }
 
     fn reset(&mut self) {
@@ -242,6 +249,16 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// The logits among the outputs of a run.
+fn logits_of(outputs: &SessionOutputs<'_>) -> Result<Vec<f32>, BackendError> {
+    let logits = outputs.get(LOGITS).ok_or_else(|| run_error("it gave no logits"))?;
+    if let Ok((_, values)) = logits.try_extract_tensor::<f32>() {
+        return Ok(values.to_vec());
+    }
+    let (_, values) = logits.try_extract_tensor::<half::f16>().map_err(run_error)?;
+    Ok(values.iter().map(|value| value.to_f32()).collect())
 }
 
 /// What gives memory where a session on `device` keeps its cache, if that is not the host's.

@@ -26,6 +26,9 @@ struct Place {
     dtype: ElementType,
     shape: Vec<usize>,
     offset: u64,
+    /// Bytes of a tensor of texts, which its shape does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
 }
 
 /// The items of a recorded data set, on disk.
@@ -49,9 +52,11 @@ impl ItemFile {
             let mut tensors = Vec::new();
             for (name, tensor) in item {
                 let (name, dtype, shape) = (name.clone(), tensor.dtype, tensor.shape.clone());
-                tensors.push(Place { name, dtype, shape, offset });
+                let stored = tensor.bytes.len() as u64;
+                let length = dtype.is_text().then_some(stored);
+                tensors.push(Place { name, dtype, shape, offset, length });
                 out.write_all(&tensor.bytes)?;
-                offset += tensor.bytes.len() as u64;
+                offset += stored;
             }
             places.push(tensors);
         }
@@ -86,14 +91,22 @@ impl ItemFile {
         let damaged = |what: String| format!("`{}` is damaged: {what}", self.path.display());
         let size = self.bytes.metadata().map_err(|error| damaged(error.to_string()))?.len();
         let read = |place: &Place| {
-            let needed = place.shape.iter().try_fold(place.dtype.bytes(), |n, &d| n.checked_mul(d));
+            let needed = match place.length {
+                Some(length) => usize::try_from(length).ok(),
+                None => {
+                    place.shape.iter().try_fold(place.dtype.bytes(), |n, &dim| n.checked_mul(dim))
+                }
+            };
             let length = needed
                 .filter(|&n| place.offset.checked_add(n as u64).is_some_and(|end| end <= size));
             let length = length.ok_or_else(|| damaged(format!("it ends within item {at}")))?;
             let mut bytes = vec![0; length];
             let read = self.bytes.read_exact_at(&mut bytes, place.offset);
             read.map_err(|error| damaged(error.to_string()))?;
-            let tensor = Tensor { dtype: place.dtype, shape: place.shape.clone(), bytes };
+            let tensor = Tensor::new(place.dtype, place.shape.clone(), bytes);
+            let tensor = tensor.ok_or_else(|| {
+                damaged(format!("`{}` of item {at} is not what its shape says", place.name))
+            })?;
             Ok((place.name.clone(), tensor))
         };
         self.items[at].iter().map(read).collect()
@@ -111,9 +124,14 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let item = |first: f32| {
             let x = Tensor::of_f32(vec![1, 2], &[first, 2.0]);
-            vec![("x".to_owned(), x), ("n".to_owned(), Tensor::of_i64(vec![], &[7]))]
+            let words = Tensor::of_texts(vec![2], &["fox", &"geese ".repeat(first.abs() as usize)]);
+            vec![
+                ("x".to_owned(), x),
+                ("words".to_owned(), words.unwrap()),
+                ("n".to_owned(), Tensor::of_i64(vec![], &[7])),
+            ]
         };
-        let items = [item(1.0), item(-1.0)];
+        let items = [item(1.0), item(-3.0)];
         ItemFile::write(&folder, items.iter().map(Vec::as_slice)).unwrap();
         let file = ItemFile::open(&folder).unwrap();
         assert_eq!((file.count(), file.has("n"), file.has("y")), (2, true, false));

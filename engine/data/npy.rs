@@ -2,7 +2,7 @@
 //!
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>. The header is
 //! the text of a Python dictionary with three known keys; nothing else is understood, and nothing
-//! is evaluated. Arrays of Python objects are pickles and are refused.
+//! is evaluated. Texts are those of type `<U`. Arrays of Python objects are pickles and are refused.
 
 use std::fs::File;
 use std::io::Read;
@@ -99,11 +99,11 @@ fn parse(bytes: &[u8]) -> Result<Tensor, String> {
     let (header, data) = rest.split_at_checked(length).ok_or_else(cut)?;
     let header = std::str::from_utf8(header).map_err(|_| "has a header that is not text")?;
     let Header { descr, fortran, shape } = Header::parse(header)?;
-    let dtype = element_type(&descr)?;
+    let (dtype, width) = element_type(&descr)?;
     if fortran && shape.iter().filter(|&&dim| dim > 1).count() > 1 {
         return Err("is stored column by column; save it with `numpy.ascontiguousarray`".to_owned());
     }
-    let needed = shape.iter().try_fold(dtype.bytes(), |n, &dim| n.checked_mul(dim));
+    let needed = shape.iter().try_fold(width, |n, &dim| n.checked_mul(dim));
     if needed != Some(data.len()) {
         return Err(format!(
             "has {} bytes of data, and shape {shape:?} of {dtype} needs {}",
@@ -111,13 +111,36 @@ fn parse(bytes: &[u8]) -> Result<Tensor, String> {
             needed.map_or_else(|| "more than there can be".to_owned(), |n| n.to_string())
         ));
     }
-    Tensor::new(dtype, shape, data.to_vec()).ok_or_else(|| "has an impossible shape".to_owned())
+    let bytes = if dtype.is_text() { texts(data, width)? } else { data.to_vec() };
+    Tensor::new(dtype, shape, bytes).ok_or_else(|| "has an impossible shape".to_owned())
 }
 
-/// The type a `descr` such as `<f4` stands for.
-fn element_type(descr: &str) -> Result<ElementType, String> {
+/// Texts that are stored as characters of 4 bytes, `width` bytes each with zeros behind them, as a
+/// tensor has them.
+fn texts(data: &[u8], width: usize) -> Result<Vec<u8>, String> {
+    let (mut out, mut text) = (Vec::new(), String::new());
+    for stored in data.chunks_exact(width) {
+        let (codes, _) = stored.as_chunks::<4>();
+        let end = codes.iter().rposition(|code| *code != [0; 4]).map_or(0, |last| last + 1);
+        text.clear();
+        for code in &codes[..end] {
+            let code = u32::from_le_bytes(*code);
+            let character = char::from_u32(code);
+            text.push(character.ok_or_else(|| format!("has a character with the number {code}"))?);
+        }
+        let length = u32::try_from(text.len()).map_err(|_| "has a text of more than 4 GiB")?;
+        out.extend(length.to_le_bytes());
+        out.extend(text.as_bytes());
+    }
+    Ok(out)
+}
+
+/// The type that a `descr` such as `<f4` or `<U8` stands for, and bytes of an element in the file.
+fn element_type(descr: &str) -> Result<(ElementType, usize), String> {
     let (order, kind) = descr.split_at_checked(1).ok_or("has no element type")?;
+    let characters = kind.strip_prefix('U').and_then(|digits| digits.parse::<usize>().ok());
     let found = match kind {
+        _ if characters.is_some() => ElementType::String,
         "f8" => ElementType::F64,
         "f4" => ElementType::F32,
         "f2" => ElementType::F16,
@@ -131,11 +154,19 @@ fn element_type(descr: &str) -> Result<ElementType, String> {
         "u1" => ElementType::U8,
         "b1" => ElementType::Bool,
         "O" => return Err("holds Python objects, which are pickles and are never loaded".into()),
-        _ => return Err(format!("has elements of type `{}`, which is no number", inert(descr))),
+        _ => {
+            return Err(format!(
+                "has elements of type `{}`, neither numbers nor texts",
+                inert(descr)
+            ));
+        }
     };
+    let width = characters.map_or(Some(found.bytes()), |n| n.checked_mul(4));
+    // Without characters, no data would bound the number of texts.
+    let width = width.filter(|&width| width > 0).ok_or("has texts of an impossible length")?;
     match order {
-        "<" | "|" | "=" => Ok(found),
-        ">" if found.bytes() == 1 => Ok(found),
+        "<" | "|" | "=" => Ok((found, width)),
+        ">" if width == 1 => Ok((found, width)),
         _ => Err(format!("has elements of type `{}`; only little-endian is read", inert(descr))),
     }
 }
@@ -276,6 +307,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn texts_lose_the_zeros_behind_them_and_no_others() {
+        let codes = |text: &'static str| text.chars().flat_map(|c| u32::from(c).to_le_bytes());
+        let data: Vec<u8> =
+            ["fox", "gr\u{fc}", "\0a\0", "\0\0\0"].into_iter().flat_map(codes).collect();
+        let header = "{'descr': '<U3', 'fortran_order': False, 'shape': (2, 2), }";
+        let read = parse(&file_of(header, &data)).unwrap();
+        assert_eq!(read.shape, [2, 2]);
+        assert_eq!(read.texts().unwrap(), ["fox", "gr\u{fc}", "\0a", ""]);
+    }
+
+    #[test]
     fn what_is_wrong_is_told() {
         let change = |from: &str, to: &str, data: usize| {
             fault(&file_of(&HEADER.replace(from, to), &vec![0; data]))
@@ -288,7 +330,12 @@ pub(crate) mod tests {
         assert!(change("False", "None", 24).contains("no truth value"));
         assert!(change("'<f4'", "'|O'", 24).contains("never loaded"));
         assert!(change("'<f4'", "'>f4'", 24).contains("little-endian"));
-        assert!(change("'<f4'", "'<U8'", 24).contains("no number"));
+        assert!(change("'<f4'", "'|S8'", 24).contains("neither numbers nor texts"));
+        assert!(change("'<f4'", "'<U8'", 24).contains("shape [2, 3] of string needs 192"));
+        assert!(change("'<f4'", "'<U0'", 0).contains("impossible length"));
+        assert!(change("'<f4'", "'>U1'", 24).contains("little-endian"));
+        let surrogate = file_of(&HEADER.replace("<f4", "<U1"), &[0, 0xd8, 0, 0].repeat(6));
+        assert!(fault(&surrogate).contains("character with the number 55296"));
         assert!(change("'<f4'", "[('a', '<f4')]", 24).contains("several fields"));
         assert!(change("'shape'", "'sharp'", 24).contains("unknown header key `sharp`"));
         assert!(change("'descr': '<f4', ", "", 24).contains("no `descr`"));

@@ -44,6 +44,7 @@ impl Pass for SetSession {
                     "enum": ["none", "basic", "extended", "all"],
                 },
                 "flush_denormals": switch("Numbers too small for a normal float count as zero."),
+                "io_binding": switch("Inputs and outputs stay bound to the session, and their memory serves every run of the same shapes; an output whose size does not follow from those of the inputs gets its memory anew. False: they are handed over with every run. A cache of keys and values is always bound, and false is refused when a graph that has one generates text. When left out: text generation binds, graphs of task `tensor` do not."),
             },
             "additionalProperties": false,
             "minProperties": 1,

@@ -50,7 +50,7 @@ impl Graph {
         for port in &signature.inputs {
             let dtype = ElementType::parse(&port.dtype).ok_or_else(|| {
                 format!(
-                    "input `{}` is {}, and only dense tensors of numbers can be given",
+                    "input `{}` is {}, and only dense tensors of numbers or texts can be given",
                     port.name, port.dtype
                 )
             })?;

@@ -171,7 +171,18 @@ pub enum Fill {
     Steps,
     /// True or false, each equally likely.
     Coin,
+    /// One of a few words, each equally likely.
+    Words,
 }
+
+/// What synthetic texts are.
+const WORDS: [&str; 16] = [
+    "the", "fox", "and", "goose", "went", "home", "early", "one", "morning", "to", "see", "rain",
+    "on", "green", "hills", "again",
+];
+
+/// Bytes of the longest of them, and of a length before it.
+const WORD_BYTES: usize = 4 + 7;
 
 impl Fill {
     /// The rule for input `name` of type `dtype`; `rows` of the smallest table it looks up, where
@@ -182,6 +193,7 @@ impl Fill {
         let has = |part: &str| lower.contains(part);
         match (dtype, rows) {
             (ElementType::Bool, _) => Self::Coin,
+            (ElementType::String, _) => Self::Words,
             (dtype, _) if dtype.is_float() => Self::Normal,
             (ElementType::U8, None) => Self::Below(256),
             (ElementType::I8 | ElementType::U8, Some(rows)) => Self::Rows(rows.clamp(1, 128)),
@@ -205,9 +217,11 @@ impl Fill {
             Self::Zeros => "zeros".into(),
             Self::Steps => "0, 1, 2, … along the last dimension".into(),
             Self::Coin => "true or false".into(),
+            Self::Words => format!("words out of {}, such as `{}`", WORDS.len(), WORDS[1]),
         }
     }
 
+    /// Numbers, or of words their places in the list.
     fn draw(self, shape: &[usize], generator: &mut Pcg64) -> Vec<f64> {
         let count = shape.iter().product();
         match self {
@@ -223,6 +237,9 @@ impl Fill {
             }
             Self::Coin => {
                 (0..count).map(|_| f64::from(u8::from(generator.random::<bool>()))).collect()
+            }
+            Self::Words => {
+                (0..count).map(|_| generator.random_range(0..WORDS.len()) as f64).collect()
             }
         }
     }
@@ -255,13 +272,19 @@ impl InputPort {
     fn draw(&self, batch: usize, generator: &mut Pcg64) -> Tensor {
         let shape: Vec<usize> = self.sizes(batch).collect();
         let values = self.fill.draw(&shape, generator);
+        if self.dtype.is_text() {
+            let word = |at: &f64| WORDS[*at as usize % WORDS.len()];
+            let words: Vec<&str> = values.iter().map(word).collect();
+            return Tensor::of_texts(shape, &words).expect("one short word for each place");
+        }
         Tensor::of_f64(self.dtype, shape, &values)
     }
 
     /// Bytes of the input for a request of `batch` items; `None` beyond what is made.
     fn bytes(&self, batch: usize) -> Option<usize> {
         let mut sizes = self.sizes(batch);
-        let bytes = sizes.try_fold(self.dtype.bytes(), usize::checked_mul)?;
+        let each = if self.dtype.is_text() { WORD_BYTES } else { self.dtype.bytes() };
+        let bytes = sizes.try_fold(each, usize::checked_mul)?;
         (bytes <= LIMIT).then_some(bytes)
     }
 }
@@ -479,7 +502,7 @@ pub(crate) mod tests {
 
     #[test]
     fn numbers_follow_the_rule_of_their_input() {
-        use ElementType::{F32, I32, I64, U8};
+        use ElementType::{F32, I32, I64, String, U8};
         let of = |name: &str, dtype, rows| Fill::of(name, dtype, rows);
         assert_eq!(of("input_ids", I64, Some(512)), Fill::Rows(512));
         assert_eq!(of("token_type_ids", I64, Some(2)), Fill::Rows(2));
@@ -488,7 +511,13 @@ pub(crate) mod tests {
         assert_eq!(of("attention_mask", F32, None), Fill::Normal);
         assert_eq!(of("image", U8, None), Fill::Below(256));
         assert_eq!(of("n", I64, None), Fill::Below(2));
+        assert_eq!(of("mask", String, None), Fill::Words);
+        assert!(WORDS.iter().all(|word| word.len() + 4 <= WORD_BYTES));
         let mut generator = Pcg64::seed_from_u64(1);
+        let drawn = input("words", String, &[Size::Batch, Size::Fixed(50)]).draw(2, &mut generator);
+        let texts = drawn.texts().unwrap();
+        assert_eq!((drawn.shape.as_slice(), texts.len()), (&[2, 50][..], 100));
+        assert!(texts.iter().all(|text| WORDS.contains(text)) && texts.contains(&"fox"));
         let ids = Fill::Rows(7).draw(&[1000], &mut generator);
         assert!(ids.iter().all(|&id| (0.0..7.0).contains(&id)) && ids.contains(&6.0));
         assert_eq!(Fill::Steps.draw(&[2, 3], &mut generator), [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);

@@ -150,10 +150,17 @@ fn snr(own: &[f64], reference: &[f64]) -> f64 {
 }
 
 /// Rows along the last dimension that is not 1 whose largest number stands at the same place; elements that are
-/// equal, where they are no floating numbers.
+/// equal, where they are whole numbers or texts.
 fn agreement(own: &Tensor, other: &Tensor, item: usize) -> Result<DocumentScore, JudgeError> {
     let (a, b) = (own.to_f64(), other.to_f64());
-    let (rows, same) = if other.dtype.is_float() {
+    let (rows, same) = if own.dtype.is_text() || other.dtype.is_text() {
+        let same = match (own.texts(), other.texts()) {
+            (Some(a), Some(b)) => a.iter().zip(&b).filter(|(a, b)| a == b).count(),
+            // A number is no text.
+            _ => 0,
+        };
+        (b.len(), same)
+    } else if other.dtype.is_float() {
         if a.iter().chain(&b).any(|value| value.is_nan()) {
             return Err(JudgeError::OutputNotFinite { item });
         }
@@ -294,11 +301,19 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_agree_when_equal_and_have_no_cosine() {
+    fn whole_numbers_and_texts_agree_when_equal_and_have_no_cosine() {
         let (a, b) = (Tensor::of_i64(vec![3], &[1, 2, 3]), Tensor::of_i64(vec![3], &[1, 0, 3]));
         let found = score("top1_agreement", &[(&a, &b)], 0).unwrap();
         assert_eq!((found.positions, found.sum, found.reference_sum), (3, 2.0, 3.0));
         assert!(matches!(score("cosine", &[(&a, &b)], 0), Err(JudgeError::NoFloats { .. })));
+        let texts = |texts: [&str; 3]| Tensor::of_texts(vec![3], &texts).unwrap();
+        let (c, d) = (texts(["fox", "", "hill"]), texts(["fox", "goose", "hill"]));
+        let found = score("top1_agreement", &[(&c, &d)], 0).unwrap();
+        assert_eq!((found.positions, found.sum, found.reference_sum), (3, 2.0, 3.0));
+        for (own, other) in [(&a, &d), (&d, &a)] {
+            assert_eq!(score("top1_agreement", &[(own, other)], 0).unwrap().sum, 0.0);
+        }
+        assert!(matches!(score("cosine", &[(&c, &d)], 0), Err(JudgeError::NoFloats { .. })));
         assert_eq!(cosine(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
         assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), 0.0);
     }

@@ -337,32 +337,37 @@ fn split(
     }
     // With one item a run, outputs have one row for each run, whatever the graph calls them.
     let one = !ports.iter().any(InputPort::is_batched);
+    // Without a byte, nothing but the header bounds the number of rows.
+    let is_bounded = |(port, (_, tensor)): (&InputPort, &(String, Tensor))| {
+        has_rows(port, tensor) && !tensor.bytes.is_empty()
+    };
+    let bounded = ports.iter().zip(&inputs).any(is_bounded);
     // An empty batch is an item too: the graph was run on it.
-    let Some(rows) = rows.filter(|&rows| rows > 0) else {
+    let Some(rows) = rows.filter(|&rows| rows > 0 && bounded) else {
         items.push(Item { inputs, expected: outputs, ..Item::default() });
         return Ok(());
     };
-    for row in 0..rows {
-        let taken = ports.iter().zip(&inputs).map(|(port, (name, tensor))| {
-            let tensor = if has_rows(port, tensor) { row_of(tensor, row) } else { tensor.clone() };
-            (name.clone(), tensor)
-        });
-        let of = |name: &str| wanted.iter().find(|port| port.name == name);
-        let expected = outputs.iter().filter_map(|(name, tensor)| {
-            let batched = (of(name)?.batched || one) && tensor.shape.first() == Some(&rows);
-            let tensor = match (batched, rows) {
-                (true, _) => row_of(tensor, row),
-                (false, 1) => tensor.clone(),
-                // Nobody knows which part of it belongs to the item.
-                (false, _) => return None,
-            };
-            Some((name.clone(), tensor))
-        });
-        items.push(Item {
-            inputs: taken.collect(),
-            expected: expected.collect(),
-            ..Item::default()
-        });
+    let inputs = ports.iter().zip(inputs).map(|(port, (name, tensor))| {
+        let share =
+            if has_rows(port, &tensor) { Share::rows(&tensor) } else { Share::Whole(tensor) };
+        (name, share)
+    });
+    let mut inputs: Vec<(String, Share)> = inputs.collect();
+    let of = |name: &str| wanted.iter().find(|port| port.name == name);
+    let outputs = outputs.into_iter().filter_map(|(name, tensor)| {
+        let batched = (of(&name)?.batched || one) && tensor.shape.first() == Some(&rows);
+        let share = match (batched, rows) {
+            (true, _) => Share::rows(&tensor),
+            (false, 1) => Share::Whole(tensor),
+            // Nobody knows which part of it belongs to an item.
+            (false, _) => return None,
+        };
+        Some((name, share))
+    });
+    let mut outputs: Vec<(String, Share)> = outputs.collect();
+    for _ in 0..rows {
+        let (taken, expected) = (next(&mut inputs), next(&mut outputs));
+        items.push(Item { inputs: taken, expected, ..Item::default() });
     }
     Ok(())
 }
@@ -393,12 +398,29 @@ fn fits(port: &InputPort, tensor: &Tensor) -> Result<(), String> {
     }
 }
 
-fn row_of(tensor: &Tensor, row: usize) -> Tensor {
-    let mut shape = tensor.shape.clone();
-    let rows = std::mem::replace(&mut shape[0], 1);
-    let length = tensor.bytes.len() / rows.max(1);
-    let bytes = tensor.bytes[row * length..(row + 1) * length].to_vec();
-    Tensor { dtype: tensor.dtype, shape, bytes }
+/// What each item of a set gets of a tensor.
+enum Share {
+    /// A row, one after the other.
+    Rows(std::vec::IntoIter<Tensor>),
+    Whole(Tensor),
+}
+
+impl Share {
+    fn rows(tensor: &Tensor) -> Self {
+        Self::Rows(tensor.rows().into_iter())
+    }
+}
+
+/// What the next item gets of every tensor.
+fn next(shares: &mut [(String, Share)]) -> Named {
+    let taken = shares.iter_mut().filter_map(|(name, share)| {
+        let tensor = match share {
+            Share::Rows(rows) => rows.next()?,
+            Share::Whole(tensor) => tensor.clone(),
+        };
+        Some((name.clone(), tensor))
+    });
+    taken.collect()
 }
 
 #[cfg(test)]
@@ -494,6 +516,39 @@ mod tests {
         let more = [inputs.clone(), vec![input("z", F32, &[])]].concat();
         assert!(told(&more).contains("nothing for input `z`"), "{}", told(&more));
         assert!(told(&inputs[..1]).contains("has number 1"), "{}", told(&inputs[..1]));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn rows_without_a_byte_are_one_item_however_many_a_header_claims() {
+        let root = folder("bytes");
+        let path = root.join("x.npy");
+        let claim = Tensor { dtype: F32, shape: vec![1 << 50, 0], bytes: Vec::new() };
+        fs::write(&path, npy_of(&claim)).unwrap();
+        let ports = [input("x", F32, &[Size::Batch, Size::Any])];
+        let items = Recorded::read(&path, &ports, &[]).unwrap().items;
+        assert_eq!((items.len(), &items[0].inputs[0].1), (1, &claim));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn texts_are_told_apart_by_rows() {
+        let root = folder("texts");
+        let path = root.join("words.pb");
+        let proto = TensorProto {
+            dims: vec![2, 2],
+            data_type: Some(8),
+            string_data: ["a", "", "goose", "fox"].map(|text| text.as_bytes().to_vec()).to_vec(),
+            ..TensorProto::default()
+        };
+        fs::write(&path, proto.encode_to_vec()).unwrap();
+        let ports = [input("words", ElementType::String, &[Size::Batch, Size::Any])];
+        let items = Recorded::read(&path, &ports, &[]).unwrap().items;
+        let texts = |at: usize| items[at].inputs[0].1.texts().unwrap();
+        assert_eq!((items.len(), texts(0), texts(1)), (2, vec!["a", ""], vec!["goose", "fox"]));
+        assert_ne!(items[0].digest(), items[1].digest());
+        let told = Recorded::read(&path, &[input("words", F32, &[Size::Batch, Size::Any])], &[]);
+        assert!(told.unwrap_err().to_string().contains("it is string, the graph takes f32"));
         fs::remove_dir_all(root).unwrap();
     }
 

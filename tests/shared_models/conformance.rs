@@ -22,9 +22,6 @@ const REFUSED: &[(&str, &str)] = &[
 /// The reason of the stock runtime where the machine lacks the locale that a graph asks for.
 const LOCALE: &str = "Failed to construct locale with name:en_US.UTF-8";
 
-/// How the reader tells that a recorded tensor holds texts.
-const TEXTS: &str = "holds elements of type `string`";
-
 /// Networks without recorded inputs: the expectation was made by the reference evaluator with a
 /// ramp from 0 to 1 (`generate_dummy_data` of the ONNX project's runner).
 pub fn light(bench: &Bench) -> Checked {
@@ -76,13 +73,6 @@ fn small(bench: &Bench, graph: &str) -> Result<Row, String> {
         return Ok(Row::new(graph, "reason", ("opens", reason), false));
     }
     let ports = session.signature().inputs.clone();
-    if ports.iter().any(|port| port.dtype == "string") {
-        let file = format!("{folder}/test_data_set_0/input_0.pb");
-        let why = recorded(bench, &file).err().unwrap_or_else(|| "it is held".to_owned());
-        let holds = why.contains(TEXTS);
-        let row = Row::new(graph, "opens; its input is of texts", (&why, TEXTS), holds);
-        return Ok(row.unless_failed(Verdict::NotRun));
-    }
     let mut inputs = Vec::new();
     for (i, port) in ports.iter().enumerate() {
         let file = format!("{folder}/test_data_set_0/input_{i}.pb");
@@ -105,6 +95,13 @@ fn recorded(bench: &Bench, file: &str) -> Result<Tensor, String> {
 }
 
 fn compared(graph: &str, found: &[Tensor], expected: &[Tensor]) -> Row {
+    if let [found, expected] = [found, expected].map(texts_of)
+        && !found.is_empty()
+    {
+        let (shown, wanted) = (found.concat().join(", "), expected.concat().join(", "));
+        let same = found == expected;
+        return Row::new(graph, "recorded texts", (shown, wanted), same);
+    }
     let pairs = || found.iter().zip(expected);
     let same_kind = found.len() == expected.len()
         && pairs().all(|(f, e)| (f.dtype, &f.shape) == (e.dtype, &e.shape));
@@ -115,4 +112,9 @@ fn compared(graph: &str, found: &[Tensor], expected: &[Tensor]) -> Row {
     let what = format!("recorded output {}", shapes.join(", "));
     let limit = format!("within {ABSOLUTE:e} + {RELATIVE:e} relative");
     Row::new(graph, &what, (format!("differs by {differs:.1e}"), limit), same_kind && near)
+}
+
+/// Texts of the tensors that have some.
+fn texts_of(tensors: &[Tensor]) -> Vec<Vec<&str>> {
+    tensors.iter().filter_map(Tensor::texts).collect()
 }

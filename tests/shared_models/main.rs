@@ -37,8 +37,6 @@ pub enum Verdict {
     Holds,
     /// Neither this library nor the stock runtime opens it.
     Refused,
-    /// It opens, and its inputs are of a kind that this library cannot give.
-    NotRun,
     Fails,
 }
 
@@ -71,7 +69,6 @@ impl Row {
         let verdict = match verdict {
             Verdict::Holds => "holds",
             Verdict::Refused => "refused by the runtime",
-            Verdict::NotRun => "not run",
             Verdict::Fails => "FAILS",
         };
         format!("| {graph} | {compared} | {found} | {expected} | {verdict} |")

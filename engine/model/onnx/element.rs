@@ -11,7 +11,7 @@ const TYPES: &[(i32, &str, Option<ElementType>)] = &[
     (5, "i16", Some(ElementType::I16)),
     (6, "i32", Some(ElementType::I32)),
     (7, "i64", Some(ElementType::I64)),
-    (8, "string", None),
+    (8, "string", Some(ElementType::String)),
     (9, "bool", Some(ElementType::Bool)),
     (10, "f16", Some(ElementType::F16)),
     (11, "f64", Some(ElementType::F64)),
@@ -72,7 +72,8 @@ mod tests {
             let code = type_code(element);
             assert_eq!(element_type(code), Some(element));
             assert_eq!(type_name(code), Some(element.name()));
-            assert_eq!(bits(code), Some(8 * element.bytes() as u64));
+            let fixed = (!element.is_text()).then_some(8 * element.bytes() as u64);
+            assert_eq!(bits(code), fixed);
         }
         assert_eq!((type_name(22), element_type(22), type_name(99)), (Some("i4"), None, None));
     }

@@ -44,6 +44,9 @@ pub struct SessionOptions {
     /// Numbers too small for a normal float count as zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_denormals: Option<bool>,
+    /// Inputs and outputs stay bound, in the same memory, while their shapes stay the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_binding: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +113,7 @@ impl SessionOptions {
             graph_level: self.graph_level.or(earlier.graph_level),
             without: if self.without.is_empty() { earlier.without.clone() } else { self.without },
             flush_denormals: self.flush_denormals.or(earlier.flush_denormals),
+            io_binding: self.io_binding.or(earlier.io_binding),
         }
     }
 

@@ -205,7 +205,7 @@ impl OnnxModel {
     }
 }
 
-/// The bytes of a tensor that is stored inside the graph.
+/// The bytes of a tensor of numbers that is stored inside the graph.
 pub fn inline_bytes(tensor: &TensorProto) -> Option<Vec<u8>> {
     if let Some(raw) = &tensor.raw_data {
         return Some(raw.clone());
@@ -228,6 +228,7 @@ pub fn inline_bytes(tensor: &TensorProto) -> Option<Vec<u8>> {
         ElementType::I32 => narrow(4),
         ElementType::I16 | ElementType::U16 | ElementType::F16 | ElementType::Bf16 => narrow(2),
         ElementType::I8 | ElementType::U8 | ElementType::Bool => narrow(1),
+        ElementType::String => return None,
     })
 }
 
