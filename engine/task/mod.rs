@@ -7,11 +7,17 @@ use serde_json::{Value, json};
 
 mod continuation;
 mod dimensions;
+mod image_class;
 mod inputs;
 mod judge;
 mod judge_tensors;
+mod preprocess;
+mod preprocess_config;
+#[cfg(test)]
+mod preprocess_golden;
 mod prompts;
 mod recorded;
+mod resample;
 mod sampling;
 mod tokenizer;
 
@@ -22,8 +28,10 @@ pub use inputs::{
 };
 pub use judge::{Against, JudgeError, JudgeJob, Judged, MetricRequest, judge};
 pub use judge_tensors::{in_types_of, judge_tensors};
+pub use preprocess::{ImageProcessor, PreprocessError, Target};
 pub use prompts::{PromptError, PromptSource, Prompts};
 pub use recorded::{Item, Recorded, RecordedError};
+pub use resample::Filter;
 pub use sampling::{Sampler, Sampling};
 pub use tokenizer::{TokenizerError, Tokens};
 
