@@ -1,12 +1,18 @@
 //! Data sets and tensors: items in, one file per kind.
 //!
 //! A data set is named in the spec, has a digest that joins the key of everything judged on it,
-//! and reports every item it cannot use. Deliberately absent: making tokens, which
-//! depend on a model, and any network.
+//! and reports every item it cannot use. Deliberately absent: making tokens and scaling pictures,
+//! which depend on a model, and any network.
 
 mod archive;
+mod audio;
+mod idx;
+mod image_folder;
+mod image_table;
+mod images;
 mod items;
 mod npy;
+mod picture;
 mod tensor;
 mod text;
 mod tokens;
@@ -14,10 +20,14 @@ mod tokens;
 #[cfg(test)]
 pub(crate) use archive::tests::archive as archive_of;
 pub use archive::{Archive, ArchiveError};
+pub use audio::{Audio, AudioError};
+pub use idx::{IdxError, IdxSet, read_idx};
+pub use images::{Excluded, ImageColumns, ImageItem, Images, ImagesError};
 pub use items::{ITEMS_FILE, ItemFile};
 #[cfg(test)]
 pub(crate) use npy::tests::npy_of;
 pub use npy::{NpyError, read_npy, read_npz};
+pub use picture::{Picture, PictureError};
 pub use tensor::{ElementType, Tensor};
 pub use text::{DataError, Document, Texts};
 pub use tokens::{TOKENS_FILE, TokenFile};

@@ -74,7 +74,7 @@ pub static EXPORTERS: &[Exporter] = &[
     Exporter { id: "markdown", file: "report.md", export: markdown::export },
     Exporter { id: "html", file: "report.html", export: html::export },
     Exporter { id: "json", file: "report.json", export: json::export },
-    Exporter { id: "csv", file: "samples.csv", export: csv::export },
+    Exporter { id: "csv", file: "samples.csv", export: self::csv::export },
     Exporter { id: "machine", file: "machine.json", export: json::machine },
 ];
 

@@ -7,13 +7,19 @@ use serde_json::{Value, json};
 
 mod continuation;
 mod dimensions;
+mod image_class;
 mod inputs;
 mod judge;
 mod judge_matching;
 mod judge_tensors;
 mod pictures;
+mod preprocess;
+mod preprocess_config;
+#[cfg(test)]
+mod preprocess_golden;
 mod prompts;
 mod recorded;
+mod resample;
 mod sampling;
 mod texts;
 mod tokenizer;
@@ -29,8 +35,10 @@ pub use judge::{Against, JudgeError, JudgeJob, Judged, MetricRequest, judge};
 pub use judge_matching::{Side, judge_matching};
 pub use judge_tensors::{in_types_of, judge_tensors};
 pub use pictures::{Pictures, PicturesError};
+pub use preprocess::{ImageProcessor, PreprocessError, Target};
 pub use prompts::{PromptError, PromptSource, Prompts};
 pub use recorded::{Item, Recorded, RecordedError};
+pub use resample::Filter;
 pub use sampling::{Sampler, Sampling};
 pub use tokenizer::{TokenizerError, Tokens};
 
