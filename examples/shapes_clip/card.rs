@@ -71,9 +71,10 @@ above. `training.json`: the record of the run.
 ## Limits
 
 It knows eight colours, six shapes and the words of its captions; every other word is one unknown
-token that was never trained. Photographs, other shapes and other wordings mean nothing to it. How hard the pictures are and the learning
-rate were chosen with these figures in sight, over a handful of runs, so that they flatter the model
-a little; they serve to compare its variants, and say nothing about any other model.
+token that was never trained. Photographs, other shapes and other wordings mean nothing to it.
+How hard the pictures are, the batch and the learning rate were chosen with these figures in sight,
+over a handful of runs, so that they flatter the model a little. They serve to compare its variants,
+and say nothing about any other model.
 
 ## Licence
 
@@ -116,8 +117,8 @@ fn quality(reference: &Value) -> Result<String, Box<dyn Error + Send + Sync>> {
     let (to_text1, to_text5) = (share("image_to_text_recall1")?, share("image_to_text_recall5")?);
     let (to_image1, to_image5) = (share("text_to_image_recall1")?, share("text_to_image_recall5")?);
     Ok(format!(
-        "On the {pictures} held-out pictures, computed in f64 by `examples/shapes_clip/reference`; in brackets 95 % score
-intervals (Wilson) over pictures.
+        "On the {pictures} held-out pictures, computed in f64 by `examples/shapes_clip/reference`;
+in brackets 95 % score intervals (Wilson) over pictures.
 
 | | |
 |---|---|
@@ -129,6 +130,7 @@ intervals (Wilson) over pictures.
 | recall@5, caption to picture | {to_image5} |
 
 Of the {mistakes} pictures whose first class is wrong, {shapes} get the colour right and the shape wrong.
+
 A caption need not fit its own picture alone: what it leaves out, another picture may have too.
 Recall@1 is therefore bounded below 100 % even for a perfect model.",
         classes = classes().len(),

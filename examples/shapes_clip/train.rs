@@ -25,16 +25,16 @@ pub const RECORD: &str = "training.json";
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Schedule {
     /// Steps of training.
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 8000)]
     pub steps: usize,
     /// Pictures and captions per step.
     #[arg(long, default_value_t = 48)]
     pub batch: usize,
     /// Highest learning rate.
-    #[arg(long, default_value_t = 6e-4)]
+    #[arg(long, default_value_t = 5e-4)]
     pub rate: f64,
     /// Steps until the highest learning rate is reached.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 150)]
     pub warm_up: usize,
 }
 
