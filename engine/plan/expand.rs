@@ -20,7 +20,7 @@ use crate::stage::{
     Bench, Judge, JudgeOn, LoadModel, LoadRuntime, LoadTokens, Optimize, ProfileStage, Roofline,
     Setting, Source, SourceError, Stage, Work, find_file,
 };
-use crate::task::{Against, JUDGED_ITEMS, MetricRequest, TensorInputs};
+use crate::task::{Against, JUDGED_ITEMS, MetricRequest, TensorInputs, requests};
 
 /// What a plan depends on besides the spec.
 #[derive(Debug, Clone, PartialEq)]
@@ -488,15 +488,10 @@ impl Builder<'_> {
         let mut by_data: IndexMap<Option<&str>, Vec<(usize, MetricRequest)>> = IndexMap::new();
         let metrics = spec.quality.iter().flat_map(|quality| &quality.metrics);
         for (index, metric) in metrics.enumerate() {
-            let given = |key: &str| metric.0.params.get(key);
-            let text = |key: &str| given(key).and_then(serde_json::Value::as_str);
-            let expected = text("against") == Some("expected");
-            let request = MetricRequest {
-                metric: metric.0.id.clone(),
-                positions: given("positions").and_then(serde_json::Value::as_u64),
-                against: if expected { Against::Expected } else { Against::Reference },
-            };
-            by_data.entry(text("data")).or_default().push((index, request));
+            let data = metric.0.params.get("data").and_then(serde_json::Value::as_str);
+            let asked = requests(metric, spec.model.task.map_or("", Task::id));
+            let asked = asked.into_iter().map(|request| (index, request));
+            by_data.entry(data).or_default().extend(asked);
         }
         for (data, metrics) in by_data {
             let mut tokens = None;

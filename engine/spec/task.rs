@@ -6,6 +6,7 @@
 use super::check::{Rules, id};
 use super::gates;
 use super::locate::{below, dotted};
+use super::quality;
 use super::types::{Bench, MetricName, Spec, Task};
 use crate::base::Problem;
 
@@ -145,7 +146,7 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
         let (name, performance) = gates::metric(gate.metric);
         let known: Vec<&str> = match performance {
             true => task.measure().iter().map(|metric| id(*metric)).collect(),
-            false => task.quality().to_vec(),
+            false => task.quality().iter().flat_map(|id| quality::gated_by(id)).collect(),
         };
         if !known.contains(&name) {
             rules.foreign(task, &below(&here, "metric"), name, &known);
