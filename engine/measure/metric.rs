@@ -61,8 +61,8 @@ const BOTH: &[&str] = &["text_generation", "tensor"];
 /// Tasks whose outputs are compared number by number.
 const OUTPUTS: &[&str] =
     &["tensor", "embedding", "image_classification", "zero_shot_image_classification"];
-const AGREEING: &[&str] =
-    &["text_generation", "tensor", "image_classification", "zero_shot_image_classification"];
+const AGREEING: &[&str] = &["text_generation", "tensor", "image_classification"];
+const NOISY: &[&str] = &["tensor", "image_classification"];
 const LABELLED: &[&str] = &["image_classification", "zero_shot_image_classification"];
 const PAIRED: &[&str] = &["embedding", "zero_shot_image_classification"];
 const ZERO_SHOT: &[&str] = &["zero_shot_image_classification"];
@@ -202,7 +202,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Decibels,
         better: Better::Higher,
         source: Source::Quality,
-        tasks: OUTPUTS,
+        tasks: NOISY,
         definition: "Signal to noise: 10 log10 of the sum of squares of the reference's floating outputs over that of the differences from it, within an item; from -150 to 150 dB, which equal outputs have; mean over items. Its loss is noise power over signal power.",
     },
     Metric {

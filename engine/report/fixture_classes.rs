@@ -36,7 +36,7 @@ fn quality() -> Vec<Quality> {
         };
         for (metric, positions, right, lost, gained) in SHARES {
             // Both variants meet the same items.
-            let mut truth = Pcg64Mcg::new(u128::from(positions) + right.to_bits() as u128);
+            let mut truth = Pcg64Mcg::new(u128::from(positions) + u128::from(right.to_bits()));
             let documents = (0..ITEMS).map(|_| {
                 let (mut sum, mut reference_sum) = (0.0, 0.0);
                 for _ in 0..positions {

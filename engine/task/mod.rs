@@ -30,7 +30,7 @@ pub use judge_tensors::{in_types_of, judge_rows, judge_tensors};
 pub use prompts::{PromptError, PromptSource, Prompts};
 pub use recorded::{Item, Recorded, RecordedError};
 pub use requests::requests;
-pub use retrieval::{Direction, Embedded, Pairs, depth, judge_retrieval};
+pub use retrieval::{Direction, Embedded, Pairs, depth, judge_retrieval, nearness};
 pub use rows::Rows;
 pub use sampling::{Sampler, Sampling};
 pub use tokenizer::{TokenizerError, Tokens};
@@ -83,7 +83,7 @@ pub static METRICS: &[QualityMetric] = &[
     QualityMetric {
         id: "top1_agreement",
         about: "share of positions at which the most likely token is the reference variant's; of a graph, share of rows of its first output",
-        tasks: &[TEXT, TENSOR, CLASSES, ZERO_SHOT],
+        tasks: &[TEXT, TENSOR, CLASSES],
         positions: true,
     },
     QualityMetric {
@@ -95,7 +95,7 @@ pub static METRICS: &[QualityMetric] = &[
     QualityMetric {
         id: "snr",
         about: "power of the reference variant's outputs over that of the differences from them, in dB, at most 150, mean over items",
-        tasks: OUTPUTS,
+        tasks: &[TENSOR, CLASSES],
         positions: false,
     },
     QualityMetric {

@@ -103,6 +103,25 @@ pub fn judge_retrieval(
     ids.iter().map(judge).collect()
 }
 
+/// Cosine of every item to every class: the scores of a classifier that is told its classes as
+/// texts, one row of classes for each item.
+///
+/// # Errors
+/// Embeddings that are not finite or of different widths.
+pub fn nearness(items: Rows<'_>, classes: Rows<'_>) -> Result<Vec<f32>, JudgeError> {
+    let width = items.width();
+    if classes.width() != width {
+        return Err(JudgeError::Widths { items: width, texts: classes.width() });
+    }
+    let all = |rows: Rows<'_>| (0..rows.len()).collect::<Vec<_>>();
+    let left = normalised(items, &all(items), "item")?;
+    let right = normalised(classes, &all(classes), "text")?;
+    let pairs = left
+        .chunks_exact(width)
+        .flat_map(|item| right.chunks_exact(width).map(move |class| dot(item, class)));
+    Ok(pairs.collect())
+}
+
 /// Rows that say the same are of one class.
 struct Classes {
     /// The class of every row.
@@ -230,10 +249,10 @@ impl Truth {
         };
         for start in (0..best_of_texts.len()).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(best_of_texts.len());
-            for item in 0..best_of_items.len() {
+            for (item, best_of_item) in best_of_items.iter().enumerate() {
                 for text in block.clone() {
                     let near = near(item, text);
-                    let before = (near >= best_of_items[item], near >= best_of_texts[text]);
+                    let before = (near >= *best_of_item, near >= best_of_texts[text]);
                     if before == (false, false) || self.right[item].binary_search(&text).is_ok() {
                         continue;
                     }
@@ -431,8 +450,8 @@ mod tests {
                     texts[t * width + i] = 0.5 * texts[t * width + i] + pictures[owner * width + i];
                 }
             }
-            for t in 0..said.len() {
-                let first = said.iter().position(|own| *own == said[t]).unwrap();
+            for (t, text) in said.iter().enumerate() {
+                let first = said.iter().position(|own| own == text).unwrap();
                 texts.copy_within(first * width..(first + 1) * width, t * width);
             }
             let e = embedded(&pictures, &texts, width);
@@ -448,6 +467,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn scores_of_classes_are_cosines() {
+        let items = [3.0, 4.0, 0.0, -2.0, 0.0, 0.0];
+        let classes = [1.0, 0.0, 0.0, 5.0];
+        let rows = |values| Rows::new(values, 2).unwrap();
+        let found = nearness(rows(&items), rows(&classes)).unwrap();
+        for (found, expected) in found.iter().zip([0.6, 0.8, 0.0, -1.0, 0.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        assert_eq!(found.len(), 6);
+        assert!(nearness(rows(&items), Rows::new(&classes, 4).unwrap()).is_err());
+        assert!(nearness(rows(&[f32::NAN, 0.0]), rows(&classes)).is_err());
     }
 
     #[test]
