@@ -21,6 +21,12 @@ pub enum Method {
     OrderStatistic,
     /// Linearized ratio of sums with documents as clusters, Student t.
     ClusterRatio,
+    /// Wilson's score interval of a proportion.
+    Wilson,
+    /// Tango's score interval of the difference of paired proportions.
+    PairedScore,
+    /// Bias-corrected and accelerated bootstrap over items.
+    Bca,
     /// The value is a property, not a measurement: no interval is needed.
     Exact,
 }
@@ -138,6 +144,16 @@ pub fn t_two_sided_p(t: f64, df: f64) -> f64 {
         return 0.0;
     }
     beta_reg(df / 2.0, 0.5, df / (df + t * t))
+}
+
+/// The `p`-quantile of the standard normal distribution; NaN outside `0 < p < 1`.
+pub fn normal_quantile(p: f64) -> f64 {
+    if p > 0.0 && p < 1.0 { Normal::standard().inverse_cdf(p) } else { f64::NAN }
+}
+
+/// Probability of a standard normal number up to `z`.
+pub fn normal_cdf(z: f64) -> f64 {
+    Normal::standard().cdf(z)
 }
 
 /// statrs sums 140 terms of a continued fraction, too few for many degrees of freedom.

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use super::bootstrap;
 use super::compare::speedup;
 use super::estimate::{Estimate, mean_t, ratio_of_sums, skewness, t_quantile, t_two_sided_p};
 use super::holm::holm_levels;
 use super::metric::Better;
+use super::proportion::{paired_difference, wilson};
 use super::quantile::quantile;
 use super::{Method, signed_rank};
 
@@ -21,6 +23,9 @@ struct Golden {
     speedups: Vec<Speedup>,
     holm: Vec<Holm>,
     ratios: Vec<Ratio>,
+    wilsons: Vec<Wilson>,
+    paired_scores: Vec<PairedScore>,
+    bootstraps: Vec<Bootstrap>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +91,34 @@ struct Ratio {
     level: f64,
     #[serde(flatten)]
     interval: Interval,
+}
+
+#[derive(Deserialize)]
+struct Wilson {
+    hits: f64,
+    n: usize,
+    level: f64,
+    #[serde(flatten)]
+    interval: Interval,
+}
+
+#[derive(Deserialize)]
+struct PairedScore {
+    better: f64,
+    worse: f64,
+    n: usize,
+    level: f64,
+    #[serde(flatten)]
+    interval: Interval,
+}
+
+/// Values in ascending order, and the places that each resample draws.
+#[derive(Deserialize)]
+struct Bootstrap {
+    values: Vec<f64>,
+    draws: Vec<Vec<usize>>,
+    point: f64,
+    intervals: Vec<(f64, f64, f64)>,
 }
 
 fn golden() -> Golden {
@@ -197,5 +230,44 @@ fn ratios_of_sums_agree_with_covariances() {
     for case in golden().ratios {
         let found = ratio_of_sums(&case.numerators, &case.denominators, case.level).unwrap();
         same_interval(&found, &case.interval);
+    }
+}
+
+#[test]
+fn score_intervals_of_a_proportion_agree_with_statsmodels() {
+    for case in golden().wilsons {
+        let found = wilson(case.hits, case.n, case.level).unwrap();
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-12;
+        assert!(close(found.low, case.interval.low), "{}: {found:?}", case.hits);
+        assert!(close(found.high, case.interval.high), "{}: {found:?}", case.hits);
+        assert!(close(found.point, case.interval.point));
+        assert_eq!((found.n as usize, found.method), (case.n, Method::Wilson));
+    }
+}
+
+#[test]
+fn paired_score_intervals_agree_with_a_search_of_the_likelihood() {
+    for case in golden().paired_scores {
+        let found = paired_difference(case.better, case.worse, case.n, case.level).unwrap();
+        let shown = format!("{}, {} of {}: {found:?}", case.better, case.worse, case.n);
+        assert!((found.point - case.interval.point).abs() <= 1e-12, "{shown}");
+        assert!((found.low - case.interval.low).abs() <= 1e-8, "{shown}");
+        assert!((found.high - case.interval.high).abs() <= 1e-8, "{shown}");
+    }
+}
+
+#[test]
+fn bootstrap_intervals_agree_with_scipy_on_the_same_resamples() {
+    for case in golden().bootstraps {
+        let mean = |draws: &Vec<usize>| {
+            let mut counts = vec![0; case.values.len()];
+            draws.iter().for_each(|&at| counts[at] += 1);
+            bootstrap::mean_of(&case.values, &counts)
+        };
+        for &(level, low, high) in &case.intervals {
+            let means = case.draws.iter().map(mean).collect();
+            let found = bootstrap::interval(&case.values, means, level).unwrap();
+            same_interval(&found, &Interval { point: case.point, low, high });
+        }
     }
 }

@@ -66,6 +66,14 @@ const BOTH: &[&str] = &[
     "image_classification",
     "zero_shot_image_classification",
 ];
+/// Tasks whose outputs are compared number by number.
+const OUTPUTS: &[&str] =
+    &["tensor", "embedding", "image_classification", "zero_shot_image_classification"];
+const AGREEING: &[&str] = &["text_generation", "tensor", "image_classification"];
+const NOISY: &[&str] = &["tensor", "image_classification"];
+const LABELLED: &[&str] = &["image_classification", "zero_shot_image_classification"];
+const PAIRED: &[&str] = &["zero_shot_image_classification"];
+const ZERO_SHOT: &[&str] = &["zero_shot_image_classification"];
 
 /// All metrics in the order in which reports show them.
 pub static METRICS: &[Metric] = &[
@@ -194,7 +202,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Share,
         better: Better::Higher,
         source: Source::Quality,
-        tasks: &["text_generation", "tensor", "image_classification"],
+        tasks: AGREEING,
         definition: "Share of positions at which variant and reference give the highest probability to the same token; of a graph, share of rows of its first output whose largest number stands at the same place, or of equal elements where they are whole numbers.",
     },
     Metric {
@@ -202,15 +210,23 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Plain,
         better: Better::Higher,
         source: Source::Quality,
-        tasks: TENSOR,
+        tasks: OUTPUTS,
         definition: "Cosine of the angle between the floating outputs of variant and reference, all of an item as one vector; mean over items.",
+    },
+    Metric {
+        id: "cosine_p01",
+        unit: Unit::Plain,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: OUTPUTS,
+        definition: "First percentile over items of the cosine: about one item in a hundred lies further off. Bounds are order statistics, which need 368 items at 95 %.",
     },
     Metric {
         id: "snr",
         unit: Unit::Decibels,
         better: Better::Higher,
         source: Source::Quality,
-        tasks: &["tensor", "image_classification"],
+        tasks: NOISY,
         definition: "Signal to noise: 10 log10 of the sum of squares of the reference's floating outputs over that of the differences from it, within an item; from -150 to 150 dB, which equal outputs have; mean over items. Its loss is noise power over signal power.",
     },
     Metric {
@@ -218,7 +234,7 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Plain,
         better: Better::Lower,
         source: Source::Quality,
-        tasks: TENSOR,
+        tasks: OUTPUTS,
         definition: "Largest absolute difference between the floating outputs of variant and reference within an item; mean over items.",
     },
     Metric {
@@ -226,15 +242,112 @@ pub static METRICS: &[Metric] = &[
         unit: Unit::Plain,
         better: Better::Lower,
         source: Source::Quality,
-        tasks: TENSOR,
+        tasks: OUTPUTS,
         definition: "Mean absolute difference between the floating outputs of variant and reference within an item; mean over items.",
+    },
+    Metric {
+        id: "top1",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: LABELLED,
+        definition: "Share of items whose best class is a right one; the lowest class wins a tie. Its loss is in percentage points of the reference's share.",
+    },
+    Metric {
+        id: "top5",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: LABELLED,
+        definition: "Share of items with a right class among the best five; the lowest class wins a tie. Its loss is in percentage points of the reference's share.",
+    },
+    Metric {
+        id: "recall@1",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: PAIRED,
+        definition: "Share of searches in both directions, from an item to its texts and back, whose right answer is the nearest by cosine. Equal texts answer for each other, and a wrong answer as near as the right one stands before it. Its loss is in percentage points of the reference's share.",
+    },
+    Metric {
+        id: "recall@5",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: PAIRED,
+        definition: "Share of searches in both directions, from an item to its texts and back, whose right answer is among the nearest five by cosine. Equal texts answer for each other, and a wrong answer as near as the right one stands before it. Its loss is in percentage points of the reference's share.",
+    },
+    Metric {
+        id: "recall@10",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: PAIRED,
+        definition: "Share of searches in both directions, from an item to its texts and back, whose right answer is among the nearest ten by cosine. Equal texts answer for each other, and a wrong answer as near as the right one stands before it. Its loss is in percentage points of the reference's share.",
+    },
+    Metric {
+        id: "recall_to_text@1",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: ZERO_SHOT,
+        definition: "As recall@1, of searches from a picture for its texts alone.",
+    },
+    Metric {
+        id: "recall_to_text@5",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: ZERO_SHOT,
+        definition: "As recall@5, of searches from a picture for its texts alone.",
+    },
+    Metric {
+        id: "recall_to_text@10",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: ZERO_SHOT,
+        definition: "As recall@10, of searches from a picture for its texts alone.",
+    },
+    Metric {
+        id: "recall_to_image@1",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: ZERO_SHOT,
+        definition: "As recall@1, of searches from a text for its picture alone.",
+    },
+    Metric {
+        id: "recall_to_image@5",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: ZERO_SHOT,
+        definition: "As recall@5, of searches from a text for its picture alone.",
+    },
+    Metric {
+        id: "recall_to_image@10",
+        unit: Unit::Share,
+        better: Better::Higher,
+        source: Source::Quality,
+        tasks: ZERO_SHOT,
+        definition: "As recall@10, of searches from a text for its picture alone.",
     },
 ];
 
 /// Signal to noise of equal outputs, which no logarithm gives; rounding to f32 alone leaves 144 dB.
 pub const MOST_DECIBELS: f64 = 150.0;
 
-/// The metric named `id`.
+impl Metric {
+    /// A share of items that were answered rightly, by the variant and by the reference: what is
+    /// lost is counted in points.
+    pub fn counts_right_answers(&self) -> bool {
+        matches!(self.id, "top1" | "top5") || self.id.starts_with("recall")
+    }
+}
+
+/// The metric named `id`; `accuracy` is another name of `top1`.
 pub fn metric(id: &str) -> Option<&'static Metric> {
+    let id = if id == "accuracy" { "top1" } else { id };
     METRICS.iter().find(|m| m.id == id)
 }

@@ -5,11 +5,13 @@
 //! knows a model: every function is pure, so that the whole layer can be validated against
 //! simulations with a known truth (`simulation`) and against reference implementations (`golden`).
 
+pub mod bootstrap;
 pub mod compare;
 pub mod design;
 pub mod estimate;
 pub mod holm;
 pub mod metric;
+pub mod proportion;
 pub mod quantile;
 pub mod sample;
 pub mod signed_rank;

@@ -49,7 +49,8 @@ pub(super) fn sorted(values: &[f64]) -> Option<Vec<f64>> {
     Some(out)
 }
 
-fn type_7(sorted: &[f64], q: f64) -> f64 {
+/// The `q`-quantile of values in ascending order, linear between them.
+pub(super) fn type_7(sorted: &[f64], q: f64) -> f64 {
     let last = sorted.len() - 1;
     let place = q * last as f64;
     let below = (place.floor() as usize).min(last);

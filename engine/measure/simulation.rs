@@ -6,10 +6,12 @@ use std::f64::consts::TAU;
 use rand::Rng;
 use rand_pcg::Pcg64;
 
+use super::bootstrap::mean_bca;
 use super::compare::{Comparison, speedup};
 use super::design::orders;
 use super::holm::holm_levels;
 use super::metric::Better;
+use super::proportion::{paired_difference, wilson};
 use super::stop::{Decision, Reason, Rule, decide, working_level};
 use super::summary::still_warming;
 
@@ -205,4 +207,52 @@ fn steady_noise_rarely_passes_for_a_warming_launch() {
     };
     let found = share((0..SESSIONS).filter(|seed| warming(*seed)).count() as u32);
     assert!(found > 0.5, "a launch that warms up: {found}");
+}
+
+#[test]
+fn shares_and_their_differences_cover_the_truth_near_the_ends_too() {
+    // Items, chance of the reference to be right, chances to lose and to gain an answer.
+    for (items, right, lost, gained) in
+        [(50, 0.9, 0.05, 0.1), (200, 0.98, 0.01, 0.5), (400, 0.7, 0.02, 0.05)]
+    {
+        let share = right * (1.0 - lost) + (1.0 - right) * gained;
+        let (mut alone, mut paired) = (0, 0);
+        let mut session = Session::new(items, 1.0, 0.0, 0.0);
+        for _ in 0..SESSIONS {
+            let (mut hits, mut better, mut worse) = (0.0, 0.0, 0.0);
+            for _ in 0..items {
+                let reference = session.uniform() <= right;
+                let turned = session.uniform() <= if reference { lost } else { gained };
+                hits += f64::from(u8::from(reference != turned));
+                better += f64::from(u8::from(turned && !reference));
+                worse += f64::from(u8::from(turned && reference));
+            }
+            let own = wilson(hits, items as usize, 0.95).unwrap();
+            let change = paired_difference(better, worse, items as usize, 0.95).unwrap();
+            alone += u32::from(own.low <= share && share <= own.high);
+            let truth = share - right;
+            paired += u32::from(change.low <= truth && truth <= change.high);
+        }
+        for (what, covered) in [("share", alone), ("difference", paired)] {
+            let covered = f64::from(covered) / f64::from(SESSIONS);
+            // Hits are whole, so coverage waves about the level: Wilson's is 0.93 at 0.98 of 200.
+            assert!((0.92..=0.985).contains(&covered), "{what} of {items}: {covered}");
+        }
+    }
+}
+
+#[test]
+fn bootstrapped_means_of_skewed_items_cover_the_truth_nearly_as_often_as_promised() {
+    // Errors of items: log-normal, whose mean is exp(s²/2).
+    for (items, sd, least) in [(16, 0.5_f64, 0.88), (60, 0.5, 0.91)] {
+        let truth = (0.5 * sd * sd).exp();
+        let mut session = Session::new(items, 1.0, 0.0, 0.0);
+        let covers = |_: &u32| {
+            let values: Vec<f64> = (0..items).map(|_| (sd * session.normal()).exp()).collect();
+            let found = mean_bca(&values, 0.95).unwrap();
+            found.low <= truth && truth <= found.high
+        };
+        let covered = (0..300_u32).filter(covers).count() as f64 / 300.0;
+        assert!((least..=0.99).contains(&covered), "{items}: {covered}");
+    }
 }

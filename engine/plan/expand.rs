@@ -52,6 +52,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         window: None,
         expected: IndexMap::new(),
         problems: Vec::new(),
+        notes: Vec::new(),
     };
     let source = builder.model();
     let graphs = if task.runs_tensors() { builder.graphs() } else { Graphs::new() };
@@ -95,7 +96,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
     // In the order of the spec, whatever order `from` has made.
     let variants =
         spec.variants.keys().map(|name| (name.clone(), builder.built[name].clone())).collect();
-    Ok(Plan { steps: builder.steps, variants, baseline, reference, settings, unmeasured })
+    Ok(Plan { steps: builder.steps, variants, baseline, reference, settings, unmeasured, notes: builder.notes })
 }
 
 /// The variant that `compare.baseline` names, or the first.
@@ -124,6 +125,8 @@ pub(super) struct Builder<'a> {
     /// Whether recorded inputs of a data set have outputs with them.
     pub expected: IndexMap<String, bool>,
     pub problems: Vec<Problem>,
+    /// What readers of results have to know.
+    pub notes: Vec<String>,
 }
 
 impl Builder<'_> {

@@ -9,8 +9,9 @@ use super::expand::Builder;
 use super::tensors::Graphs;
 use crate::model::Kind;
 use crate::model::family::{IMAGE, TEXT};
+use crate::spec::Task;
 use crate::stage::{Judge, JudgeOn, Stage};
-use crate::task::{Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, needs_all_parts};
+use crate::task::{Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, needs_all_parts, requests};
 
 /// Seeds synthetic inputs where no design has a seed.
 const DEFAULT_SEED: u64 = 42;
@@ -61,25 +62,20 @@ impl Builder<'_> {
             IndexMap::new();
         let metrics = spec.quality.iter().flat_map(|quality| &quality.metrics);
         for (index, metric) in metrics.enumerate() {
-            let given = |key: &str| metric.0.params.get(key);
-            let text = |key: &str| given(key).and_then(serde_json::Value::as_str);
-            let expected = text("against") == Some("expected");
-            let request = MetricRequest {
-                metric: metric.0.id.clone(),
-                positions: given("positions").and_then(serde_json::Value::as_u64),
-                against: if expected { Against::Expected } else { Against::Reference },
-            };
-            let matching = graphs.len() > 1 && needs_all_parts(&request.metric);
-            by_data.entry((text("data"), matching)).or_default().push((index, request));
+            let data = metric.0.params.get("data").and_then(serde_json::Value::as_str);
+            for request in requests(metric, spec.model.task.map_or("", Task::id)) {
+                let matching = graphs.len() > 1 && needs_all_parts(&request.metric);
+                by_data.entry((data, matching)).or_default().push((index, request));
+            }
         }
         for ((data, matching), metrics) in by_data {
-            let requests: Vec<MetricRequest> = metrics.iter().map(|(_, m)| m.clone()).collect();
+            let asked: Vec<MetricRequest> = metrics.iter().map(|(_, m)| m.clone()).collect();
             let shown = data.unwrap_or("synthetic");
             let seed = spec.bench.as_ref().map_or(DEFAULT_SEED, |b| b.design.seed);
             let synthetic = JUDGED_ITEMS;
             if matching {
                 let Some(on) = data.and_then(|data| self.matching(data, graphs)) else { continue };
-                self.judge_all(reference, None, shown.to_owned(), &on, &requests, None);
+                self.judge_all(reference, None, shown.to_owned(), &on, &asked, None);
                 continue;
             }
             if graphs.is_empty() {
@@ -88,7 +84,7 @@ impl Builder<'_> {
                 let Some(tokens) = self.tokens(name, source) else { continue };
                 let (window, stride) = (spec.data[name].window, spec.data[name].stride);
                 let on = JudgeOn::Windows { window, stride };
-                self.judge_all(reference, None, shown.to_owned(), &on, &requests, Some(tokens));
+                self.judge_all(reference, None, shown.to_owned(), &on, &asked, Some(tokens));
                 continue;
             }
             for (part, graph) in graphs {
@@ -100,7 +96,7 @@ impl Builder<'_> {
                     "" => (None, shown.to_owned()),
                     part => (Some(part), format!("{shown}, {part}")),
                 };
-                self.judge_all(reference, part, shown, &on, &requests, None);
+                self.judge_all(reference, part, shown, &on, &asked, None);
             }
         }
     }

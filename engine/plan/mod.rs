@@ -46,6 +46,8 @@ pub struct Plan {
     pub settings: Vec<Setting>,
     /// Why quality cannot be judged, where the spec asks for it.
     pub unmeasured: Option<String>,
+    /// What readers of results have to know, such as pictures that are left out.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

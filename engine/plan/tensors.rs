@@ -8,6 +8,7 @@ use super::StepIndex;
 use super::benches::threads;
 use super::expand::Builder;
 use crate::base::suggest::closest;
+use crate::base::text::inert;
 use crate::base::{Digest, Problem};
 use crate::data::{Document, ElementType, Texts};
 use crate::model::family::Description;
@@ -18,7 +19,7 @@ use crate::model::{Kind, OnnxModel, Signature};
 use crate::spec::{Bench as BenchSpec, Matrix, Task};
 use crate::stage::{LoadItems, Setting, Stage, Work, find_file};
 use crate::task::{
-    Fill, FreeDimensions, InputPort, Item, Origin, OutputPort, PictureFile, Pictures, Recorded,
+    Fill, FreeDimensions, InputPort, Item, Origin, OutputPort, Looked, PictureFile, Pictures, Recorded,
     RecordedFile, Size, TensorInputs, TextFile, usual_size,
 };
 
@@ -304,8 +305,9 @@ impl Builder<'_> {
         } else {
             let mut file = self.picture_file(name, path);
             match Pictures::look(&mut file) {
-                Ok(items) => {
-                    self.items.insert(name.to_owned(), items);
+                Ok(looked) => {
+                    self.looked_at(name, &looked);
+                    self.items.insert(name.to_owned(), looked.items);
                     Origin::Pictures(file)
                 }
                 Err(error) => {
@@ -339,9 +341,32 @@ impl Builder<'_> {
             digest: Digest::of_bytes(&[]),
             image: data.image.clone().unwrap_or_else(|| "image".to_owned()),
             label: data.label.clone(),
-            field: data.field.clone(),
+            // The usual name of a caption is another than that of a text.
+            field: (data.field != "text").then(|| data.field.clone()),
             take: data.take,
             seed: data.seed,
+        }
+    }
+
+    /// Says which pictures are left out and which classes have none.
+    fn looked_at(&mut self, name: &str, looked: &Looked) {
+        let mut notes = Vec::new();
+        if let [first, ..] = looked.excluded.as_slice() {
+            let named = looked.excluded.iter().take(5).map(|e| format!("`{}` {}", inert(&e.name), inert(&e.why)));
+            let (count, named) = (looked.excluded.len(), named.collect::<Vec<_>>().join("; "));
+            let more = if count > 5 { "; …" } else { "" };
+            let s = if count == 1 { "" } else { "s" };
+            debug_assert!(!first.name.is_empty());
+            notes.push(format!("data set `{name}`: {count} picture{s} left out: {named}{more}"));
+        }
+        if !looked.empty_labels.is_empty() {
+            let labels: Vec<String> = looked.empty_labels.iter().take(5).map(|l| inert(l)).collect();
+            notes.push(format!("data set `{name}`: no picture of {}", labels.join(", ")));
+        }
+        for note in notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
         }
     }
 

@@ -31,7 +31,9 @@ pub struct DocumentScore {
     pub positions: u32,
     /// Sum over positions of the metric's per-position value: negative log-likelihood in nats
     /// for `perplexity`, divergence in nats for `kl`, 0 or 1 for `top1_agreement`. An item of a
-    /// graph has one position, whose value is the metric itself.
+    /// graph has one position, whose value is the metric itself; for `top1` and `top5` that is 0
+    /// or 1. For `recall@5` it has one in each direction, whose value is the share of its searches
+    /// that found a right answer.
     pub sum: f64,
     /// The same sum for the reference variant; equal to `sum` where variant and reference are one.
     pub reference_sum: f64,

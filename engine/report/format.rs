@@ -180,6 +180,21 @@ pub fn change(estimate: &Estimate) -> String {
     format!("{sign}{text}\u{a0}%")
 }
 
+/// A difference of shares in percentage points, from a fraction: `1.5 pp`.
+pub fn change_in_points(estimate: &Estimate) -> String {
+    format!("{}\u{a0}pp", plain(estimate.point / 0.01, places(estimate, 0.01).max(1)))
+}
+
+/// The interval of such a difference. Of hundreds of items one is worth tenths of a point.
+pub fn points_bounds(estimate: &Estimate) -> String {
+    interval(estimate, 0.01, places(estimate, 0.01).max(1))
+}
+
+/// A bare difference of shares such as a threshold: `2 pp`.
+pub fn points(share: f64) -> String {
+    percent(share).replace('%', "pp")
+}
+
 /// The interval of a change in percent.
 pub fn change_bounds(estimate: &Estimate) -> String {
     interval(estimate, 0.01, places(estimate, 0.01))

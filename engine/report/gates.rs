@@ -187,8 +187,7 @@ fn on_artifact(record: &Record, terms: &Terms, gate: &Gate, metric: &'static Met
 
 /// Every data set the metric was judged on must keep the bound.
 fn on_quality(quality: &[QualityRow], gate: &Gate, metric: &'static Metric) -> Vec<GateSight> {
-    let rows =
-        quality.iter().filter(|row| row.variant == gate.variant && row.metric == gate.metric);
+    let rows = quality.iter().filter(|row| row.variant == gate.variant && row.metric == metric.id);
     let seen: Vec<_> = rows
         .map(|row| {
             let found = match gate.condition {

@@ -99,6 +99,24 @@ fn a_graph_is_told_with_its_own_axes_and_metrics() {
     }
 }
 
+#[test]
+fn a_classifier_loses_points_and_not_per_cent() {
+    use super::Outcome::{Failed, Passed, Undecided};
+    let records = [super::fixture_classes::record()];
+    let report = build(&records);
+    let markdown = export(&report, "markdown", &Options::default()).unwrap();
+    let told = part(&markdown, "## Verdicts", "## Every cell");
+    let methods = part(&markdown, "## Methods", "## ");
+    let definitions = part(&markdown, "## Definitions", "## ");
+    let how: String = methods.lines().filter(|line| line.starts_with("- **quality**")).collect();
+    expect("classes.md", &format!("{told}{how}\n\n{definitions}"));
+    expect("classes_terminal.txt", &terminal(&report, false, 120));
+    let found: Vec<_> = report.gates().map(|gate| gate.outcome).collect();
+    assert_eq!(found, [Passed, Undecided, Passed, Failed, Passed]);
+    let html = export(&report, "html", &Options::default()).unwrap();
+    assert!(html.contains("loss ≤ 5\u{a0}pp") && html.contains(">Items<"));
+}
+
 /// A sweep over `settings` settings of four variants, two blocks each.
 fn sweep(settings: u32) -> Record {
     let mut big = record();

@@ -37,6 +37,8 @@ mod words;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod fixture_classes;
+#[cfg(test)]
 mod fixture_tensor;
 #[cfg(test)]
 mod golden;

@@ -1,21 +1,48 @@
-//! Quality rows: ratios of sums over documents, paired with the reference document by document.
+//! Quality rows: what documents and items say together, paired with the reference one by one.
+//!
+//! Three kinds of intervals. Sums over the positions of documents are ratios with documents as
+//! clusters. Shares of items that were answered rightly have score intervals, also of what was lost
+//! against the reference. Means of any other number of an item, of whose distribution nothing is
+//! known, are bootstrapped over items; a percentile of it has order statistics as its bounds.
 
+use super::terms;
 use super::view::{QualityChange, QualityRow, Reading};
+use crate::measure::bootstrap::mean_bca;
 use crate::measure::estimate::{exact, ratio_of_sums};
-use crate::measure::{Estimate, MOST_DECIBELS, metric};
+use crate::measure::proportion::{paired_difference, wilson};
+use crate::measure::quantile::quantile;
+use crate::measure::{Estimate, MOST_DECIBELS, Method, metric};
 use crate::record::{DocumentScore, Quality, Record};
 
+/// Under this number of items resamples say too little: Student's t then.
+const FEW_ITEMS: usize = 10;
+
 pub fn rows(record: &Record, level: f64) -> Vec<QualityRow> {
-    record.quality.iter().map(|quality| row(record, quality, level)).collect()
+    let gates = terms::gates(&record.spec);
+    let asked = |quality: &Quality| {
+        let mut gates = gates.iter();
+        gates.any(|gate| gate.metric == "cosine_p01" && gate.variant == quality.variant)
+    };
+    let mut out = Vec::new();
+    for quality in &record.quality {
+        out.push(row(record, quality, &quality.metric, level));
+        let judged = quality.unmeasured.is_none() && !record.model.random_weights;
+        let enough = judged && first_percentile(&quality.documents, level).is_ok();
+        if quality.metric == "cosine" && (enough || asked(quality)) {
+            out.push(row(record, quality, "cosine_p01", level));
+        }
+    }
+    out
 }
 
-fn row(record: &Record, quality: &Quality, level: f64) -> QualityRow {
+/// `id` is the metric of `quality`, or one that is derived from the same scores.
+fn row(record: &Record, quality: &Quality, id: &str, level: f64) -> QualityRow {
     let timed = record.variants.get(&quality.variant).and_then(|v| v.artifact.as_ref());
-    let (value, loss) = readings(record, quality, level);
+    let (value, loss) = readings(record, quality, id, level);
     QualityRow {
         variant: quality.variant.clone(),
         reference: quality.reference.clone(),
-        metric: quality.metric.clone(),
+        metric: id.to_owned(),
         data: quality.data.clone(),
         value,
         loss,
@@ -32,46 +59,92 @@ fn row(record: &Record, quality: &Quality, level: f64) -> QualityRow {
 fn readings(
     record: &Record,
     quality: &Quality,
+    id: &str,
     level: f64,
 ) -> (Reading<Estimate>, Reading<Estimate>) {
     let missing = |why: String| (Reading::Unmeasured(why.clone()), Reading::Unmeasured(why));
+    let documents = &quality.documents;
     if let Some(why) = &quality.unmeasured {
         return missing(why.clone());
     }
     if record.model.random_weights {
         return missing("random weights".into());
     }
-    if metric(&quality.metric).is_none() {
-        return missing(format!("this engine does not know the metric {}", quality.metric));
-    }
-    let Some(mean) = mean(quality, level, |sum, _| sum) else {
-        return missing(format!("{} documents give no interval", quality.documents.len()));
+    let Some(known) = metric(id) else {
+        return missing(format!("this engine does not know the metric {id}"));
     };
     let itself = quality.variant == quality.reference;
-    let loss = match quality.metric.as_str() {
+    let single = documents.iter().all(|d| d.positions == 1);
+    let found = match id {
+        "perplexity" | "kl" => mean(documents, level, |own, _| own),
+        // One position each: a share of items like any other, unless it holds by definition.
+        "top1_agreement" if single && itself => {
+            mean(documents, level, |own, _| own).map(|all| exact(all.point))
+        }
+        "top1_agreement" if single => share(documents, level),
+        "top1_agreement" => mean(documents, level, |own, _| own),
+        _ if known.counts_right_answers() => share(documents, level),
+        "cosine_p01" => match first_percentile(documents, level) {
+            Ok(found) => Some(found),
+            Err(why) => return missing(why),
+        },
+        _ if documents.len() < FEW_ITEMS => mean(documents, level, |own, _| own),
+        _ => mean_bca(&values(documents), level),
+    };
+    let Some(found) = found else {
+        return missing(format!("{} documents give no interval", documents.len()));
+    };
+    let loss = match id {
         _ if itself => Some(exact(0.0)),
-        "perplexity" => self::mean(quality, level, |own, reference| own - reference)
+        _ if known.counts_right_answers() => points_lost(documents, level),
+        "perplexity" => mean(documents, level, |own, reference| own - reference)
             .map(|nats| mapped(nats, f64::exp_m1)),
-        "top1_agreement" | "cosine" => Some(mapped(mean, |agreement| 1.0 - agreement)),
+        "top1_agreement" | "cosine" | "cosine_p01" => Some(mapped(found, |share| 1.0 - share)),
         // Decibels back to a share of the signal's power.
-        "snr" => Some(mapped(mean, |db| match db {
+        "snr" => Some(mapped(found, |db| match db {
             db if db >= MOST_DECIBELS => 0.0,
             db => 10_f64.powf(-db / 10.0),
         })),
-        _ => Some(mean),
+        _ => Some(found),
     };
-    let value = if quality.metric == "perplexity" { mapped(mean, f64::exp) } else { mean };
+    let value = if id == "perplexity" { mapped(found, f64::exp) } else { found };
     let loss = loss.map_or_else(|| Reading::Unmeasured("no interval".into()), Reading::Known);
     (Reading::Known(value), loss)
 }
 
 /// Mean per position of a quantity of each document, with documents as clusters.
-fn mean(quality: &Quality, level: f64, of: impl Fn(f64, f64) -> f64) -> Option<Estimate> {
-    let documents = &quality.documents;
-    let sums: Vec<f64> =
-        documents.iter().map(|d: &DocumentScore| of(d.sum, d.reference_sum)).collect();
+fn mean(documents: &[DocumentScore], level: f64, of: impl Fn(f64, f64) -> f64) -> Option<Estimate> {
+    let sums: Vec<f64> = documents.iter().map(|d| of(d.sum, d.reference_sum)).collect();
     let positions: Vec<f64> = documents.iter().map(|d| f64::from(d.positions)).collect();
     ratio_of_sums(&sums, &positions, level)
+}
+
+/// The number of each item; not a number for one without positions.
+fn values(documents: &[DocumentScore]) -> Vec<f64> {
+    documents.iter().map(|d| d.sum / f64::from(d.positions)).collect()
+}
+
+/// First percentile over items, with bounds from order statistics, or how many items those need.
+fn first_percentile(documents: &[DocumentScore], level: f64) -> Result<Estimate, String> {
+    let values = values(documents);
+    let found = quantile(&values, 0.01, level).ok_or("no item has a number")?;
+    let (low, high) =
+        found.bounds.ok_or_else(|| format!("{} items, need {}", found.n, found.need))?;
+    let n = u32::try_from(found.n).unwrap_or(u32::MAX);
+    Ok(Estimate { point: found.point, low, high, level, n, method: Method::OrderStatistic })
+}
+
+/// Share of right answers over items, which count equally.
+fn share(documents: &[DocumentScore], level: f64) -> Option<Estimate> {
+    wilson(values(documents).iter().sum(), documents.len(), level)
+}
+
+/// Share of right answers of the reference minus that of the variant.
+fn points_lost(documents: &[DocumentScore], level: f64) -> Option<Estimate> {
+    let lost = |d: &DocumentScore| (d.reference_sum - d.sum) / f64::from(d.positions);
+    let sum = |sign: f64| documents.iter().map(|d| (sign * lost(d)).max(0.0)).sum::<f64>();
+    let sane = documents.iter().all(|d| lost(d).is_finite());
+    sane.then(|| paired_difference(sum(1.0), sum(-1.0), documents.len(), level)).flatten()
 }
 
 /// An estimate seen through a monotone function; the bounds keep their order.

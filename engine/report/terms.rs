@@ -47,6 +47,11 @@ impl Gate {
             (Condition::Value { min, max }, Some(unit)) => {
                 between("value", min, max, &|x| format::exact(x, unit))
             }
+            (Condition::Loss { max }, _)
+                if metric(&self.metric).is_some_and(Metric::counts_right_answers) =>
+            {
+                format!("loss ≤ {}", format::points(max))
+            }
             (Condition::Loss { max }, _) => format!("loss ≤ {}", format::percent(max)),
             _ => "unreadable".into(),
         }
@@ -149,7 +154,8 @@ fn gate(value: &Value) -> Gate {
         name: text("/name"),
         variant: text("/on/variant"),
         axes,
-        metric: text("/metric"),
+        // As it is recorded, where it has another name.
+        metric: metric(&text("/metric")).map_or_else(|| text("/metric"), |m| m.id.to_owned()),
         condition: condition(value).unwrap_or(Condition::Unreadable),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::format;
+use super::page::{in_points, metric_name};
 use super::view::{Finding, Glance, Headline, Reading, Setting, Terms};
 use crate::measure::compare::{self, Comparison};
 use crate::measure::verdict::Verdict;
@@ -171,9 +172,25 @@ fn quality_words(quality: &super::view::QualityChange) -> String {
                 format::change_bounds(loss)
             )
         }
+        id if in_points(id) => {
+            let name = metric_name(id);
+            let told = |by: &Estimate| {
+                format!("{} {}", format::change_in_points(by), format::points_bounds(by))
+            };
+            match loss {
+                loss if loss.low > 0.0 => format!("loses {} of {name}", told(loss)),
+                loss if loss.high < 0.0 => format!("gains {} of {name}", told(&negated(loss))),
+                _ => format!("keeps {name} within the noise: a loss of {}", told(loss)),
+            }
+        }
         "kl" => format!("diverges by {}", format::measured(loss, Unit::Nats)),
         "cosine" => format!(
             "turns its outputs by {} {} (1 − cosine)",
+            format::change(loss).trim_start_matches('+'),
+            format::change_bounds(loss)
+        ),
+        "cosine_p01" => format!(
+            "turns the outputs of one item in a hundred by {} {} or more (1 − cosine)",
             format::change(loss).trim_start_matches('+'),
             format::change_bounds(loss)
         ),
@@ -187,6 +204,10 @@ fn quality_words(quality: &super::view::QualityChange) -> String {
         }
         _ => format!("strays by {}", format::measured(loss, Unit::Plain)),
     }
+}
+
+fn negated(e: &Estimate) -> Estimate {
+    Estimate { point: -e.point, low: -e.high, high: -e.low, ..*e }
 }
 
 /// `46 % smaller`, from a ratio to the baseline.

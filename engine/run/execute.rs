@@ -114,7 +114,7 @@ pub fn execute(
     let mut state = Progressed {
         outputs: plan.steps.iter().map(|_| None).collect(),
         variants: plan.variants.keys().map(|n| (n.clone(), VariantState::default())).collect(),
-        notes: Vec::new(),
+        notes: plan.notes.clone(),
     };
     if session.dropped > 0 {
         let dropped = session.dropped;

@@ -10,9 +10,9 @@ use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
     ArtifactFacts, Cell, Device, Model, Quality, Record, Run, Runtime, StopReason, VERSION, Variant,
 };
-use crate::spec::Spec;
+use crate::spec::{Spec, Task};
 use crate::stage::{Bench, Judge, JudgeOn, OpenDevice, Stage};
-use crate::task::{Against, TensorInputs};
+use crate::task::{Against, TensorInputs, requests};
 
 /// What stands in the place of a reference variant where outputs were recorded; no variant can be
 /// called so.
@@ -230,15 +230,17 @@ fn unmeasured(spec: &Spec, plan: &Plan) -> Vec<Quality> {
     let mut out = Vec::new();
     for variant in plan.variants.keys() {
         for metric in &quality.metrics {
-            out.push(Quality {
+            let data = metric.0.params["data"].as_str().unwrap_or("synthetic");
+            let asked = requests(metric, spec.model.task.map_or("", Task::id));
+            out.extend(asked.into_iter().map(|request| Quality {
                 variant: variant.clone(),
                 reference: plan.reference.clone().unwrap_or_default(),
-                metric: metric.0.id.clone(),
-                data: metric.0.params["data"].as_str().unwrap_or("synthetic").to_owned(),
+                metric: request.metric,
+                data: data.to_owned(),
                 artifact: None,
                 documents: Vec::new(),
                 unmeasured: Some(why.clone()),
-            });
+            }));
         }
     }
     out

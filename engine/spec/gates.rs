@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::check::{Rules, id};
 use super::locate::{below, dotted};
+use super::quality;
 use super::scalar::shortened;
-use super::types::{Gate, GateMetric, NumberBounds};
+use super::types::{Bench, Gate, GateMetric, NumberBounds, QualityMetric};
 
 pub(crate) fn check(rules: &mut Rules<'_>) {
     let spec = rules.spec;
@@ -52,30 +53,38 @@ pub(crate) fn metric(metric: GateMetric) -> (&'static str, bool) {
         GateMetric::Kl => ("kl", false),
         GateMetric::Top1Agreement => ("top1_agreement", false),
         GateMetric::Cosine => ("cosine", false),
+        GateMetric::CosineP01 => ("cosine_p01", false),
         GateMetric::Snr => ("snr", false),
         GateMetric::MaxAbsError => ("max_abs_error", false),
         GateMetric::MeanAbsError => ("mean_abs_error", false),
+        GateMetric::Top1 | GateMetric::Accuracy => ("top1", false),
+        GateMetric::Top5 => ("top5", false),
+        GateMetric::RecallAt1 => ("recall@1", false),
+        GateMetric::RecallAt5 => ("recall@5", false),
+        GateMetric::RecallAt10 => ("recall@10", false),
     }
 }
 
 fn is_measured(rules: &mut Rules<'_>, gate: &Gate, here: &str) -> bool {
     let spec = rules.spec;
     let (name, performance) = metric(gate.metric);
-    let measured: Option<Vec<&str>> = if performance {
+    let measured: Option<Vec<String>> = if performance {
         let task = spec.model.task;
-        spec.bench.as_ref().map(|bench| bench.measured(task).into_iter().map(id).collect())
+        let ids =
+            |bench: &Bench| bench.measured(task).into_iter().map(id).map(str::to_owned).collect();
+        spec.bench.as_ref().map(ids)
     } else {
-        spec.quality.as_ref().map(|q| q.metrics.iter().map(|m| m.0.id.as_str()).collect())
+        spec.quality.as_ref().map(|q| q.metrics.iter().flat_map(QualityMetric::gated).collect())
     };
     let (section, list) =
         if performance { ("bench", "bench.measure") } else { ("quality", "quality.metrics") };
     let pointer = below(here, "metric");
     let path = dotted(&pointer);
     let (what, hint) = match &measured {
-        Some(ids) if ids.contains(&name) => return true,
+        Some(ids) if ids.iter().any(|id| id == name) => return true,
         Some(_) => (
             format!("{path} is `{name}`, which is not measured"),
-            format!("add `{name}` to `{list}`"),
+            format!("add `{}` to `{list}`", quality::asked_by(name)),
         ),
         None => (
             format!("{path} is `{name}`, but this spec has no `{section}`"),
@@ -124,6 +133,11 @@ fn question(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
                 );
                 rules.report("spec/pointless-gate", &pointer, what).hint =
                     Some("bound its `value`".into());
+            } else if *relative == "ratio" && quality::in_points(name) {
+                let pointer = below(here, relative);
+                let what = format!("{} divides shares of right answers", dotted(&pointer));
+                rules.report("spec/pointless-gate", &pointer, what).hint =
+                    Some("bound its `loss`, in percentage points".into());
             }
         }
         [_, second, ..] => {

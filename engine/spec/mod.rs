@@ -18,6 +18,7 @@ mod gates;
 mod load;
 mod locate;
 mod overrides;
+mod quality;
 mod scalar;
 mod schema;
 pub mod show;

@@ -6,6 +6,7 @@
 use super::check::{Rules, id};
 use super::gates;
 use super::locate::{below, dotted};
+use super::quality;
 use super::types::{Bench, MetricName, Spec, Task};
 use crate::base::Problem;
 
@@ -85,9 +86,11 @@ impl Task {
             Self::Tensor => &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error"],
             Self::Embedding => &["cosine", "max_abs_error", "mean_abs_error"],
             Self::ImageClassification => {
-                &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error"]
+                &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error", "top1", "top5", "accuracy"]
             }
-            Self::ZeroShotImageClassification => &["cosine", "max_abs_error", "mean_abs_error"],
+            Self::ZeroShotImageClassification => {
+                &["cosine", "max_abs_error", "mean_abs_error", "top1", "top5", "accuracy", "recall"]
+            }
         }
     }
 
@@ -199,7 +202,7 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
         let (name, performance) = gates::metric(gate.metric);
         let known: Vec<&str> = match performance {
             true => task.measure().iter().map(|metric| id(*metric)).collect(),
-            false => task.quality().to_vec(),
+            false => task.quality().iter().flat_map(|id| quality::gated_by(id)).collect(),
         };
         if !known.contains(&name) {
             rules.foreign(task, &below(&here, "metric"), name, &known);

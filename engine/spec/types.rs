@@ -716,7 +716,7 @@ pub struct Gate {
     /// Bounds on variant divided by baseline.
     #[serde(default)]
     pub ratio: Option<NumberBounds>,
-    /// Largest movement in the metric's own bad direction, relative to the baseline (or the reference, for quality).
+    /// Largest movement in the metric's own bad direction, relative to the baseline (or the reference, for quality). Of `top1`, `top5` and recalls, percentage points lost against the reference.
     #[serde(default)]
     pub loss: Option<LossBound>,
     /// Bounds on the variant's own value, in the metric's unit: seconds, tokens or items per second, bytes.
@@ -769,9 +769,19 @@ pub enum GateMetric {
     #[serde(rename = "top1_agreement")]
     Top1Agreement,
     Cosine,
+    CosineP01,
     Snr,
     MaxAbsError,
     MeanAbsError,
+    Top1,
+    Top5,
+    Accuracy,
+    #[serde(rename = "recall@1")]
+    RecallAt1,
+    #[serde(rename = "recall@5")]
+    RecallAt5,
+    #[serde(rename = "recall@10")]
+    RecallAt10,
 }
 
 /// Bounds on a number.
@@ -791,7 +801,7 @@ pub struct NumberBounds {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LossBound {
-    /// Largest loss of the interval's bad bound.
+    /// Largest loss of the interval's bad bound. For shares of right answers, which are `top1`, `top5` and recalls, in percentage points: `2%` allows 88 % after 90 %.
     pub max: Percent,
 }
 

@@ -9,7 +9,7 @@ use super::job::{Done, JobError, threads};
 use super::tensors::{beside, open};
 use crate::backend::{OpenOptions, Runner, Session};
 use crate::model::family::{IMAGE, TEXT};
-use crate::task::{MetricRequest, Side, TensorInputs, judge_matching};
+use crate::task::{Matter, MetricRequest, Side, TensorInputs, judge_matching};
 
 fn side(parts: &mut [Box<dyn Session>; 2]) -> Side<'_> {
     let [image, text] = parts;
@@ -46,17 +46,20 @@ pub(super) fn judge(job: &MatchingJudge, progress: &dyn Fn(f64)) -> Result<Done,
             };
             Ok([one(IMAGE, &artifacts[0])?, one(TEXT, &artifacts[1])?])
         };
-    let pictures = job.images.items(beside(&job.variant[0]), 0, 0)?;
     let mut own = both(&job.variant, &job.backend)?;
     let mut other = match &job.reference {
         Some((artifacts, backend)) => Some(both(artifacts, backend)?),
         None => None,
     };
+    let matter = Matter {
+        images: (&job.images, beside(&job.variant[0])),
+        texts: (&job.texts, beside(&job.variant[1])),
+        prompt: job.prompt.as_deref(),
+    };
     let judged = judge_matching(
         side(&mut own),
         other.as_mut().map(side),
-        &pictures,
-        (&job.texts, beside(&job.variant[1]), job.prompt.as_deref()),
+        &matter,
         &job.metrics,
         progress,
     )?;

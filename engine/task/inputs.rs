@@ -114,7 +114,7 @@ pub struct PictureFile {
     /// Of each JSON line or row: the picture, its class and its text.
     pub image: String,
     pub label: Option<String>,
-    pub field: String,
+    pub field: Option<String>,
     pub take: Option<u64>,
     pub seed: Option<u64>,
 }
@@ -261,6 +261,25 @@ impl InputPort {
         self.shape.iter().skip(1).any(|size| *size == Size::Batch)
     }
 
+    /// What it takes instead, where a tensor of one item with this shape does not fit.
+    pub fn takes(&self, shape: &[usize]) -> Result<(), String> {
+        let fits = |(size, &found): (&Size, &usize)| match *size {
+            Size::Batch => found == 1,
+            Size::Fixed(size) => found == size,
+            Size::Any => true,
+        };
+        if self.shape.len() == shape.len() && self.shape.iter().zip(shape).all(fits) {
+            return Ok(());
+        }
+        let side = |size: &Size| match *size {
+            Size::Batch => "1".to_owned(),
+            Size::Fixed(size) => size.to_string(),
+            Size::Any => "any".to_owned(),
+        };
+        let sides: Vec<String> = self.shape.iter().map(side).collect();
+        Err(format!("[{}]", sides.join(", ")))
+    }
+
     fn sizes(&self, batch: usize) -> impl Iterator<Item = usize> {
         self.shape.iter().map(move |size| match *size {
             Size::Batch => batch,
@@ -301,7 +320,7 @@ impl TensorInputs {
                 Ok(Recorded::open(file, &self.inputs, &self.outputs)?.items(file))
             }
             Origin::Texts(file) => Ok(texts::items(file, &self.inputs, model)?),
-            Origin::Pictures(file) => Pictures::open(file, &self.inputs, model)?.items(),
+            Origin::Pictures(file) => Ok(Pictures::open(file, &self.inputs, model)?.items()?),
             Origin::Synthetic => {
                 self.affordable(1)?;
                 let mut generator = Pcg64::seed_from_u64(seed);
@@ -415,7 +434,7 @@ impl<'a> Requests<'a> {
                     let begin = now();
                     let picture = pictures.decode(at)?;
                     let decoded = now();
-                    let inputs = pictures.tensors(&picture);
+                    let inputs = pictures.tensors(&picture)?;
                     let done = now();
                     drawn.decode = drawn.decode.map(|sum| sum + (decoded - begin));
                     drawn.preprocess = drawn.preprocess.map(|sum| sum + (done - decoded));

@@ -66,6 +66,8 @@ pub enum JudgeError {
     NotFinite { document: usize },
     #[error("no document has two tokens or more")]
     Empty,
+    #[error(transparent)]
+    Inputs(#[from] super::InputError),
     #[error("there is no item to judge on")]
     NoItems,
     #[error("item {item} has no recorded outputs to compare with")]
@@ -76,6 +78,24 @@ pub enum JudgeError {
     OutputNotFinite { item: usize },
     #[error("`{metric}` needs an output of floating numbers, and the graph has none")]
     NoFloats { metric: String },
+    #[error("`{metric}` cannot be judged from these outputs")]
+    Foreign { metric: String },
+    #[error("`{metric}` needs more than {more_than} {what}, found {found}")]
+    TooFew { metric: String, more_than: usize, what: &'static str, found: usize },
+    #[error("variant and reference have {variant} and {reference} classes")]
+    Classes { variant: usize, reference: usize },
+    #[error("variant and reference have rows of {variant} and {reference} numbers")]
+    RowWidths { variant: usize, reference: usize },
+    #[error("there are {outputs} rows of outputs for {items} items")]
+    Items { outputs: usize, items: usize },
+    #[error("item {item} cannot be judged: {what}")]
+    Item { item: usize, what: String },
+    #[error("a class score of item {item} is not a number")]
+    NotANumber { item: usize },
+    #[error("the embedding of {what} {row} has numbers that are not finite")]
+    Embedding { what: &'static str, row: usize },
+    #[error("embeddings of items have {items} numbers and those of texts {texts}")]
+    Widths { items: usize, texts: usize },
 }
 
 /// A window over one document: tokens `start..end`, of which targets `scored..end` count.

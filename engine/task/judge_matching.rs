@@ -1,8 +1,14 @@
-//! Quality of models that compare pictures with texts.
+//! Quality of models that compare pictures with texts: classes told in words, and retrieval.
 
-use super::inputs::{Beside, TensorInputs};
+use super::classify::{best_classes, judge_classes};
+use super::inputs::{Beside, Named, Origin, TensorInputs};
 use super::judge::{JudgeError, Judged, MetricRequest};
-use super::recorded::Item;
+use super::judge_tensors::in_types_of;
+use super::pictures::Pictures;
+use super::retrieval::{Embedded, Pairs, judge_retrieval, nearness};
+use super::rows::Rows;
+use super::texts;
+use super::tokenizer::Tokens;
 use crate::backend::Session;
 
 /// The two parts of a model.
@@ -11,14 +17,132 @@ pub struct Side<'a> {
     pub text: &'a mut dyn Session,
 }
 
-/// todo
+/// What is judged on, with the model that each part's inputs are made for.
+pub struct Matter<'a> {
+    pub images: (&'a TensorInputs, Beside<'a>),
+    pub texts: (&'a TensorInputs, Beside<'a>),
+    /// What a class is called in words, with `{label}` for its name.
+    pub prompt: Option<&'a str>,
+}
+
+/// Embeddings of one side, row by row.
+struct Vectors {
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl Vectors {
+    /// One run for each of `inputs`.
+    fn of<'i>(
+        session: &mut dyn Session,
+        inputs: impl Iterator<Item = &'i Named>,
+        done: &mut dyn FnMut(),
+    ) -> Result<Self, JudgeError> {
+        let mut out = Self { values: Vec::new(), width: 0 };
+        for (item, given) in inputs.enumerate() {
+            let given = in_types_of(session.signature(), given.clone());
+            let outputs = session.run(&given)?;
+            let floats = outputs.iter().find(|(_, tensor)| tensor.dtype.is_float());
+            let (name, tensor) =
+                floats.ok_or_else(|| JudgeError::NoFloats { metric: "matching".into() })?;
+            let row = tensor.to_f64();
+            if item > 0 && row.len() != out.width {
+                let what = format!("it has {} numbers, the first item {}", row.len(), out.width);
+                return Err(JudgeError::Outputs { output: name.clone(), item, what });
+            }
+            out.width = row.len();
+            out.values.extend(row.into_iter().map(|value| value as f32));
+            done();
+        }
+        Ok(out)
+    }
+
+    fn rows(&self) -> Result<Rows<'_>, JudgeError> {
+        Rows::new(&self.values, self.width).ok_or(JudgeError::NoItems)
+    }
+}
+
+/// Judges one model against another under metrics that need both of its parts. `reference` is
+/// `None` when the variant is its own. `progress` is told the share that is done.
 pub fn judge_matching(
-    _own: Side<'_>,
-    _reference: Option<Side<'_>>,
-    _pictures: &[Item],
-    _texts: (&TensorInputs, Beside<'_>, Option<&str>),
-    _metrics: &[MetricRequest],
-    _progress: &dyn Fn(f64),
+    variant: Side<'_>,
+    reference: Option<Side<'_>>,
+    matter: &Matter<'_>,
+    metrics: &[MetricRequest],
+    progress: &dyn Fn(f64),
 ) -> Result<Vec<Judged>, JudgeError> {
-    Err(JudgeError::NoItems)
+    let (images, beside) = matter.images;
+    let Origin::Pictures(file) = &images.origin else { return Err(JudgeError::NoItems) };
+    let pictures = Pictures::open(file, &images.inputs, beside).map_err(super::InputError::from)?;
+    let items = pictures.items().map_err(super::InputError::from)?;
+
+    // What is compared with pictures: classes in words, or what was said of each picture.
+    let mut owners = Vec::new();
+    let words: Vec<String> = if let Some(prompt) = matter.prompt {
+        pictures.labels().iter().map(|label| prompt.replace("{label}", label)).collect()
+    } else {
+        let said = items.iter().enumerate();
+        let said = said.flat_map(|(item, known)| known.texts.iter().map(move |text| (item, text)));
+        said.map(|(item, text)| {
+            owners.push(item);
+            text.clone()
+        })
+        .collect()
+    };
+    let (asked, beside) = matter.texts;
+    let Origin::Texts(file) = &asked.origin else { return Err(JudgeError::NoItems) };
+    let tokens = Tokens::open(beside.kind, beside.path)
+        .map_err(|error| super::InputError::from(texts::TextsError::from(error)))?;
+    let texts = words.iter().map(|text| texts::item(text, file, &asked.inputs, &tokens));
+    let texts: Vec<_> = texts.collect::<Result<_, _>>().map_err(super::InputError::from)?;
+
+    let sides = 1 + usize::from(reference.is_some());
+    let total = (sides * (items.len() + texts.len())).max(1) as f64;
+    let mut count = 0;
+    let mut done = || {
+        count += 1;
+        progress(f64::from(count) / total);
+    };
+    let mut vectors = |side: Side<'_>| -> Result<[Vectors; 2], JudgeError> {
+        Ok([
+            Vectors::of(side.image, items.iter().map(|item| &item.inputs), &mut done)?,
+            Vectors::of(side.text, texts.iter().map(|item| &item.inputs), &mut done)?,
+        ])
+    };
+    let own = vectors(variant)?;
+    let other = reference.map(vectors).transpose()?;
+    let other = other.as_ref();
+
+    let by_class = |id: &str| {
+        let right = items.iter().enumerate().map(|(item, known)| {
+            let missing = || JudgeError::Item { item, what: "it has no class".to_owned() };
+            known.class.map(|class| vec![class]).ok_or_else(missing)
+        });
+        let right: Vec<Vec<usize>> = right.collect::<Result<_, _>>()?;
+        let scores = |[images, texts]: &[Vectors; 2]| nearness(images.rows()?, texts.rows()?);
+        let (a, b) = (scores(&own)?, other.map(scores).transpose()?);
+        let rows = |values| Rows::new(values, words.len()).ok_or(JudgeError::NoItems);
+        let b = b.as_deref().map(rows).transpose()?;
+        judge_classes(id, rows(&a)?, b, &right)
+    };
+    let embedded = |[images, texts]: &'_ [Vectors; 2]| -> Result<(Rows<'_>, Rows<'_>), JudgeError> {
+        Ok((images.rows()?, texts.rows()?))
+    };
+    let mut judged = Vec::new();
+    for request in metrics {
+        let id = request.metric.as_str();
+        let documents = if best_classes(id).is_some() {
+            by_class(id)?
+        } else {
+            let (items, texts) = embedded(&own)?;
+            let a = Embedded { items, texts };
+            let b = other.map(embedded).transpose()?;
+            let b = b.map(|(items, texts)| Embedded { items, texts });
+            let pairs = Pairs { owners: &owners, texts: &words, items: None };
+            let mut all = judge_retrieval(&[id], &a, b.as_ref(), &pairs)?;
+            all.pop().ok_or(JudgeError::NoItems)?
+        };
+        judged.push(Judged { metric: request.metric.clone(), documents });
+    }
+    Ok(judged)
 }

@@ -3,9 +3,11 @@
 //! Errors and cosine are taken over all floating outputs of an item together. Items count equally,
 //! whatever their size: each is one document of the record.
 
+use super::classify::{best_classes, judge_classes};
 use super::inputs::Named;
 use super::judge::{Against, JudgeError, Judged, MetricRequest};
 use super::recorded::Item;
+use super::rows::Rows;
 use crate::backend::{BackendError, Session};
 use crate::data::{ElementType, Tensor};
 use crate::measure::MOST_DECIBELS;
@@ -16,12 +18,12 @@ use crate::record::DocumentScore;
 /// asks for them. `progress` is told the share that is done.
 ///
 /// `reference` is `None` when the variant is its own reference: it then runs once and agrees with
-/// itself.
+/// itself. `classes` are the names of the classes whose scores come out, where those are known.
 pub fn judge_tensors(
     variant: &mut dyn Session,
     mut reference: Option<&mut dyn Session>,
     items: &[Item],
-    _classes: &[String],
+    classes: &[String],
     metrics: &[MetricRequest],
     progress: &dyn Fn(f64),
 ) -> Result<Vec<Judged>, JudgeError> {
@@ -34,6 +36,17 @@ pub fn judge_tensors(
             _ => None,
         };
         for (metric, all) in metrics.iter().zip(&mut scores) {
+            if best_classes(&metric.metric).is_some() {
+                let right = [vec![right_class(item, number, classes)?]];
+                let (a, b) = (class_scores(&own)?, other.as_ref().map(class_scores).transpose()?);
+                let rows = |scores| Rows::new(scores, a.len()).ok_or(JudgeError::NoItems);
+                let b = match &b {
+                    Some(b) => Some(Rows::new(b, b.len()).ok_or(JudgeError::NoItems)?),
+                    None => None,
+                };
+                all.extend(judge_classes(&metric.metric, rows(&a)?, b, &right)?);
+                continue;
+            }
             let against = match metric.against {
                 Against::Reference => other.as_ref().unwrap_or(&own),
                 Against::Expected => &item.expected,
@@ -48,6 +61,68 @@ pub fn judge_tensors(
     }
     let ids = metrics.iter().map(|m| m.metric.clone());
     Ok(ids.zip(scores).map(|(metric, documents)| Judged { metric, documents }).collect())
+}
+
+/// The first floating output as one row of class scores.
+fn class_scores(outputs: &Named) -> Result<Vec<f32>, JudgeError> {
+    let floats = outputs.iter().find(|(_, tensor)| tensor.dtype.is_float());
+    let (_, tensor) = floats.ok_or_else(|| JudgeError::NoFloats { metric: "top1".into() })?;
+    Ok(tensor.to_f64().into_iter().map(|value| value as f32).collect())
+}
+
+/// The number of an item's class: where its name stands among the model's classes, the name itself
+/// if it is a number, or, of a model that names no classes, its place in the data set.
+fn right_class(item: &Item, number: usize, classes: &[String]) -> Result<usize, JudgeError> {
+    let fault = |what: String| JudgeError::Item { item: number, what };
+    let (Some(label), Some(class)) = (&item.label, item.class) else {
+        return Err(fault("it has no class".to_owned()));
+    };
+    if let Some(at) = classes.iter().position(|name| name == label) {
+        return Ok(at);
+    }
+    match label.parse() {
+        Ok(at) => Ok(at),
+        Err(_) if classes.is_empty() => Ok(class),
+        Err(_) => Err(fault(format!(
+            "its class `{}` is none of the model's {}",
+            crate::base::text::inert(label),
+            classes.len()
+        ))),
+    }
+}
+
+/// How far rows of the variant lie from those of the reference, for a metric of outputs: `cosine`,
+/// `snr`, `max_abs_error`, `mean_abs_error` or `top1_agreement`, one document for each row.
+/// `reference` is `None` when the variant is its own.
+pub fn judge_rows(
+    metric: &str,
+    variant: Rows<'_>,
+    reference: Option<Rows<'_>>,
+) -> Result<Vec<DocumentScore>, JudgeError> {
+    let reference = reference.unwrap_or(variant);
+    if reference.width() != variant.width() {
+        let (variant, reference) = (variant.width(), reference.width());
+        return Err(JudgeError::RowWidths { variant, reference });
+    }
+    if reference.len() != variant.len() {
+        return Err(JudgeError::Items { outputs: variant.len(), items: reference.len() });
+    }
+    if variant.is_empty() {
+        return Err(JudgeError::NoItems);
+    }
+    let wide = |row: &[f32]| -> Vec<f64> { row.iter().copied().map(f64::from).collect() };
+    let score = |item| {
+        let (own, other) = (wide(variant.row(item)), wide(reference.row(item)));
+        if metric != "top1_agreement" {
+            return distance(metric, &own, &other, item);
+        }
+        if own.iter().chain(&other).any(|value| value.is_nan()) {
+            return Err(JudgeError::OutputNotFinite { item });
+        }
+        let same = f64::from(u8::from(largest(&own) == largest(&other)));
+        Ok(DocumentScore { positions: 1, sum: same, reference_sum: 1.0 })
+    };
+    (0..variant.len()).map(score).collect()
 }
 
 /// Runs with inputs in the element types that this graph takes: a variant may take halves where
@@ -114,15 +189,26 @@ fn score(
     if other.is_empty() {
         return Err(JudgeError::NoFloats { metric: metric.to_owned() });
     }
-    if !own.iter().chain(&other).all(|value| value.is_finite()) {
+    distance(metric, &own, &other, item)
+}
+
+/// The score of one item, whose outputs are `own` and, of what they are compared with, `other`.
+fn distance(
+    metric: &str,
+    own: &[f64],
+    other: &[f64],
+    item: usize,
+) -> Result<DocumentScore, JudgeError> {
+    if !own.iter().chain(other).all(|value| value.is_finite()) {
         return Err(JudgeError::OutputNotFinite { item });
     }
-    let errors = || own.iter().zip(&other).map(|(a, b)| (a - b).abs());
+    let errors = || own.iter().zip(other).map(|(a, b)| (a - b).abs());
     let (sum, reference_sum) = match metric {
-        "cosine" => (cosine(&own, &other), 1.0),
-        "snr" => (snr(&own, &other), MOST_DECIBELS),
+        "cosine" => (cosine(own, other), 1.0),
+        "snr" => (snr(own, other), MOST_DECIBELS),
         "max_abs_error" => (errors().fold(0.0, f64::max), 0.0),
-        _ => (errors().sum::<f64>() / own.len() as f64, 0.0),
+        "mean_abs_error" => (errors().sum::<f64>() / own.len() as f64, 0.0),
+        _ => return Err(JudgeError::Foreign { metric: metric.to_owned() }),
     };
     Ok(DocumentScore { positions: 1, sum, reference_sum })
 }
@@ -330,6 +416,33 @@ mod tests {
         let one = Tensor::of_f32(vec![1], &[1.0]);
         let found = score("snr", &[(&one, &one)], 0).unwrap();
         assert_eq!((found.sum, found.reference_sum), (MOST_DECIBELS, MOST_DECIBELS));
+    }
+
+    #[test]
+    fn rows_are_compared_one_by_one() {
+        let rows = |values| Rows::new(values, 2).unwrap();
+        let (own, other) = ([3.0, 4.0, 1.0, 0.0], [3.0, 4.5, 0.0, 1.0]);
+        let found = |metric: &str| -> Vec<f64> {
+            let scores = judge_rows(metric, rows(&own), Some(rows(&other))).unwrap();
+            assert!(scores.iter().all(|score| score.positions == 1));
+            scores.iter().map(|score| score.sum).collect()
+        };
+        assert_eq!(found("max_abs_error"), [0.5, 1.0]);
+        assert_eq!(found("mean_abs_error"), [0.25, 1.0]);
+        assert_eq!(found("top1_agreement"), [1.0, 0.0]);
+        assert!(found("cosine")[0] > 0.99 && found("cosine")[1] == 0.0);
+        let alone = judge_rows("snr", rows(&own), None).unwrap();
+        assert_eq!((alone[0].sum, alone[0].reference_sum), (MOST_DECIBELS, MOST_DECIBELS));
+        let told =
+            |metric, own, other| judge_rows(metric, own, Some(other)).unwrap_err().to_string();
+        assert!(told("top1", rows(&own), rows(&other)).contains("`top1`"));
+        let wide = Rows::new(&own, 4).unwrap();
+        assert!(told("cosine", rows(&own), wide).contains("2 and 4"));
+        assert!(told("cosine", rows(&own), rows(&other[..2])).contains("2 rows"));
+        let bad = [0.0, 1.0, f32::NAN, 0.0];
+        for metric in ["cosine", "top1_agreement"] {
+            assert!(told(metric, rows(&own), rows(&bad)).contains("item 1"));
+        }
     }
 
     #[test]

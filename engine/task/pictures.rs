@@ -1,38 +1,152 @@
-//! Pictures as inputs of a network.
+//! Pictures as inputs of a network: decoded, and made into numbers as the configuration beside the
+//! model says.
 
-use super::inputs::{Beside, InputError, InputPort, Named, PictureFile};
+use std::path::Path;
+
+use super::inputs::{Beside, InputPort, Named, PictureFile};
+use super::preprocess::{ImageProcessor, PreprocessError};
 use super::recorded::Item;
+use crate::base::Digest;
+use crate::data::{Excluded, ImageColumns, Images, ImagesError, Picture, Tensor};
+use crate::model::Kind;
+
+/// Name of the configuration beside a model.
+const CONFIGURATION: &str = "preprocessor_config.json";
 
 #[derive(Debug, thiserror::Error)]
 pub enum PicturesError {
-    #[error("{0}")]
-    Todo(String),
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    #[error("`{0}` changed while it was used")]
+    Changed(String),
+    #[error("`{name}` {why}")]
+    Item { name: String, why: String },
+    #[error("there is no `{CONFIGURATION}` beside the model, which says how a picture becomes numbers")]
+    NoConfiguration,
+    #[error("pictures become {found}, and the model takes {wanted} for input `{input}`")]
+    Size { input: String, found: String, wanted: String },
+    #[error("a model with {0} inputs takes no pictures")]
+    Inputs(usize),
 }
 
-pub struct Pictures {}
-pub struct Picture {}
+/// Pictures that can be used, and what becomes of them.
+pub struct Pictures {
+    images: Images,
+    processor: ImageProcessor,
+    port: InputPort,
+}
+
+/// What a look at a set of pictures tells.
+pub struct Looked {
+    /// Digest of every picture that can be used.
+    pub items: Vec<Digest>,
+    /// Names of all classes.
+    pub labels: Vec<String>,
+    /// Classes without a picture.
+    pub empty_labels: Vec<String>,
+    /// Pictures that cannot be used.
+    pub excluded: Vec<Excluded>,
+    pub has_captions: bool,
+}
+
+/// Lists and decodes the pictures that `file` asks for.
+fn chosen(file: &PictureFile) -> Result<Images, PicturesError> {
+    let columns = ImageColumns {
+        image: file.image.clone(),
+        label: file.label.clone(),
+        caption: file.field.clone(),
+        ..ImageColumns::default()
+    };
+    let images = Images::list(&file.path, None, &columns)?;
+    Ok(images.choose(file.take, file.seed, |_| Ok(()))?)
+}
 
 impl Pictures {
+    /// Looks at the pictures of `file`, decodes each once and fills in their digest.
+    pub fn look(file: &mut PictureFile) -> Result<Looked, PicturesError> {
+        let images = chosen(file)?;
+        file.digest = images.digest;
+        let mut items = Vec::with_capacity(images.items.len());
+        for item in &images.items {
+            let name = item.name.clone();
+            let bytes = item.bytes().map_err(|why| PicturesError::Item { name, why })?;
+            items.push(Digest::of_bytes(&bytes));
+        }
+        Ok(Looked {
+            items,
+            labels: images.labels,
+            empty_labels: images.empty_labels,
+            excluded: images.excluded,
+            has_captions: images.items.iter().all(|item| !item.captions.is_empty()),
+        })
+    }
+
+    /// The pictures of `file` for the one input of `ports`, with the configuration beside `model`.
     pub fn open(
-        _file: &PictureFile,
-        _ports: &[InputPort],
-        _model: Beside<'_>,
+        file: &PictureFile,
+        ports: &[InputPort],
+        model: Beside<'_>,
     ) -> Result<Self, PicturesError> {
-        Err(PicturesError::Todo("not yet".into()))
+        let [port] = ports else { return Err(PicturesError::Inputs(ports.len())) };
+        let images = chosen(file)?;
+        if images.digest != file.digest {
+            return Err(PicturesError::Changed(file.path.display().to_string()));
+        }
+        let folder = match model.kind {
+            Kind::Checkpoint => model.path,
+            Kind::Gguf | Kind::Onnx => model.path.parent().unwrap_or(Path::new(".")),
+        };
+        let configuration = folder.join(CONFIGURATION);
+        if !configuration.is_file() {
+            return Err(PicturesError::NoConfiguration);
+        }
+        let processor = ImageProcessor::read(&configuration, None)?;
+        Ok(Self { images, processor, port: port.clone() })
     }
-    pub fn look(_file: &mut PictureFile) -> Result<Vec<crate::base::Digest>, PicturesError> {
-        Err(PicturesError::Todo("not yet".into()))
-    }
+
     pub fn count(&self) -> usize {
-        0
+        self.images.items.len()
     }
-    pub fn decode(&self, _at: usize) -> Result<Picture, PicturesError> {
-        Err(PicturesError::Todo("not yet".into()))
+
+    /// Names of all classes, in the order in which items number them.
+    pub fn labels(&self) -> &[String] {
+        &self.images.labels
     }
-    pub fn tensors(&self, _picture: &Picture) -> Named {
-        Vec::new()
+
+    /// Reads and decodes one picture.
+    pub fn decode(&self, at: usize) -> Result<Picture, PicturesError> {
+        let item = &self.images.items[at];
+        item.picture().map_err(|why| PicturesError::Item { name: item.name.clone(), why })
     }
-    pub fn items(&self) -> Result<Vec<Item>, InputError> {
-        Ok(Vec::new())
+
+    /// The numbers of a picture, (1, 3, height, width).
+    pub fn tensors(&self, picture: &Picture) -> Result<Named, PicturesError> {
+        let mut values = Vec::new();
+        let (height, width) = self.processor.append(picture, &mut values)?;
+        let shape = vec![1, 3, height, width];
+        self.port.takes(&shape).map_err(|wanted| PicturesError::Size {
+            input: self.port.name.clone(),
+            found: format!("{shape:?}"),
+            wanted,
+        })?;
+        let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+        Ok(vec![(self.port.name.clone(), Tensor::of_f64(self.port.dtype, shape, &values))])
+    }
+
+    /// Every picture as an item.
+    pub fn items(&self) -> Result<Vec<Item>, PicturesError> {
+        let item = |at: usize| {
+            let known = &self.images.items[at];
+            Ok(Item {
+                inputs: self.tensors(&self.decode(at)?)?,
+                class: known.label,
+                label: known.label.map(|label| self.images.labels[label].clone()),
+                texts: known.captions.clone(),
+                ..Item::default()
+            })
+        };
+        (0..self.count()).map(item).collect()
     }
 }

@@ -55,10 +55,11 @@ pub struct Item {
     /// In the order of the signature.
     pub inputs: Named,
     pub expected: Named,
-    /// Of a picture: the class it belongs to.
+    /// Of a picture: the class it belongs to, by its number in the set and by its name.
+    pub class: Option<usize>,
     pub label: Option<String>,
-    /// Of a picture: a text that tells what is on it.
-    pub text: Option<String>,
+    /// The text it was made from; of a picture, what was said of it.
+    pub texts: Vec<String>,
 }
 
 impl Item {

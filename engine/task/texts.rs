@@ -45,7 +45,7 @@ pub fn item(
     let (ids, _) = tokens.encode_text(text, most)?;
     let length = file.length.unwrap_or(ids.len());
     let inputs = row(&ids, length, tokens.pad(), ports)?;
-    Ok(Item { inputs, text: Some(text.to_owned()), ..Item::default() })
+    Ok(Item { inputs, texts: vec![text.to_owned()], ..Item::default() })
 }
 
 /// `ids` padded to `length` as (1, length), for every port by its name.

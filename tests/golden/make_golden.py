@@ -14,8 +14,9 @@ import pathlib
 import numpy as np
 import scipy
 import statsmodels
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 RNG = np.random.default_rng(20261)
 LEVELS = (0.9, 0.95, 0.96, 0.99)
@@ -175,13 +176,87 @@ def ratios():
     return out
 
 
+def wilsons():
+    out = []
+    for hits, n in ((0, 1), (0, 16), (16, 16), (1, 7), (5, 10), (250, 400), (399, 400), (9_973, 10_000)):
+        for level in LEVELS:
+            low, high = proportion_confint(hits, n, alpha=1 - level, method="wilson")
+            out.append(dict(hits=hits, n=n, level=level, point=hits / n, low=float(low), high=float(high)))
+    return out
+
+
+def constrained_score(difference, better, worse, n):
+    """Score statistic of H0: p_better - p_worse = difference, with the nuisance probability found by
+    searching the likelihood of the trinomial instead of by Tango's closed form."""
+    low, high = max(0.0, -difference), (1.0 - difference) / 2  # of p_worse
+
+    def against(worse_p):
+        better_p = worse_p + difference
+        terms = ((better, better_p), (worse, worse_p), (n - better - worse, 1 - better_p - worse_p))
+        return -sum(k * np.log(max(p, 1e-300)) for k, p in terms if k > 0)
+
+    def slope(q):
+        return (better / (q + difference) + worse / q
+                - 2 * (n - better - worse) / (1 - difference - 2 * q))
+
+    # The logarithm of the likelihood is concave: its top is where the slope vanishes, or at an end.
+    span = high - low
+    ends = (low + span * 1e-12, high - span * 1e-12)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = slope(ends[0]) > 0 > slope(ends[1])
+        found = optimize.brentq(slope, *ends, xtol=1e-16, rtol=1e-15) if inside else min((low, high), key=against)
+    variance = (2 * found + difference - difference**2) / n
+    return ((better - worse) / n - difference) / np.sqrt(variance)
+
+
+def paired_scores():
+    """Tango (1998) by inverting the score test; bounds are bracketed on a grid and then refined."""
+    out = []
+    for better, worse, n in ((0, 0, 16), (0, 0, 400), (1, 0, 50), (0, 7, 44), (3, 5, 60), (12, 9, 200),
+                             (1, 43, 1000), (16, 0, 20), (2, 2, 5), (30, 10, 41)):
+        point = (better - worse) / n
+        for level in LEVELS:
+            z = stats.norm.ppf((1 + level) / 2)
+            bounds = []
+            for side, end in ((1, -1.0), (-1, 1.0)):
+                excess = lambda d: constrained_score(d, better, worse, n) - side * z
+                grid = np.linspace(end * (1 - 1e-9), point, 400)[:-1]
+                grid = np.append(grid, point + (end - point) * 1e-9)
+                values = np.array([excess(d) for d in grid])
+                turn = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
+                assert len(turn) == 1, (better, worse, n, level, side, values)
+                bounds.append(optimize.brentq(excess, grid[turn[0]], grid[turn[0] + 1], xtol=1e-15))
+            out.append(dict(better=better, worse=worse, n=n, level=level, point=point,
+                            low=bounds[0], high=bounds[1]))
+    return out
+
+
+def bootstraps():
+    """scipy's BCa on given resamples: it is handed a distribution that was made from them."""
+    out = []
+    for n, resamples in ((12, 400), (30, 300)):
+        v = np.sort(lognormal(n, 0.8))
+        draws = RNG.integers(0, n, (resamples, n))
+        means = v[draws].mean(axis=-1)
+        intervals = []
+        for level in LEVELS:
+            kept = stats.bootstrap((v,), np.mean, n_resamples=2, method="BCa", rng=1)
+            kept.bootstrap_distribution = means
+            found = stats.bootstrap((v,), np.mean, n_resamples=0, bootstrap_result=kept, method="BCa",
+                                    confidence_level=level).confidence_interval
+            intervals.append([level, float(found.low), float(found.high)])
+        out.append(dict(values=v.tolist(), draws=draws.tolist(), point=v.mean(), intervals=intervals))
+    return out
+
+
 def main():
     quantile, p = t_distribution()
     out = dict(
         versions=dict(numpy=np.__version__, scipy=scipy.__version__, statsmodels=statsmodels.__version__),
         t_quantiles=quantile, t_two_sided_p=p, means=means(), skewnesses=skewnesses(),
         quantiles=quantiles(), needs=needs(), signed_ranks=signed_ranks(), speedups=speedups(),
-        holm=holms(), ratios=ratios(),
+        holm=holms(), ratios=ratios(), wilsons=wilsons(), paired_scores=paired_scores(),
+        bootstraps=bootstraps(),
     )
     lines = []
     for key, value in out.items():

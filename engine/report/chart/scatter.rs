@@ -5,7 +5,7 @@ use super::canvas::{Align, Canvas, GRID, INK, MUTED, drawing, fitted, series};
 use super::scale::{self, Scale};
 use crate::measure::Estimate;
 use crate::report::ReportError;
-use crate::report::page::{loss_unit, metric_name};
+use crate::report::page::{in_points, loss_unit, metric_name};
 use crate::report::view::{QualityChange, Study};
 
 const WIDTH: f64 = 640.0;
@@ -33,7 +33,11 @@ pub fn draw(study: &Study) -> Result<Option<Chart>, ReportError> {
         return Ok(None);
     }
     // Per cent for changes and shares, its own unit for a divergence or an error.
-    let (factor, unit) = if loss_unit(first.metric).is_some() { (1.0, "") } else { (0.01, " %") };
+    let (factor, unit) = match first.metric {
+        id if loss_unit(id).is_some() => (1.0, ""),
+        id if in_points(id) => (0.01, " pp"),
+        _ => (0.01, " %"),
+    };
     let x = Scale::log(
         points.iter().flat_map(|p| [p.speed.low, p.speed.high]).chain([1.0]),
         LEFT,
@@ -82,6 +86,7 @@ fn quality_axis(metric: &str) -> String {
         "top1_agreement" => "top-1 disagreement".into(),
         "cosine" => "1 − cosine".into(),
         "snr" => "noise over signal".into(),
+        other if in_points(other) => format!("loss of {}", metric_name(other)),
         other => metric_name(other),
     }
 }

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::shown::metric_name;
+use crate::measure::Method as Interval;
+use crate::measure::bootstrap::RESAMPLES;
 use crate::measure::stop::working_level;
 use crate::report::format;
-use crate::report::view::{Study, Terms};
+use crate::report::view::Study;
 
 #[derive(Serialize)]
 pub struct Method {
@@ -41,7 +43,8 @@ pub(super) fn legend(study: &Study) -> String {
 }
 
 /// How each kind of number came about; tables refer to these by their ids.
-pub(super) fn methods(terms: &Terms) -> Vec<Method> {
+pub(super) fn methods(study: &Study) -> Vec<Method> {
+    let terms = &study.terms;
     let level = format::percent(terms.confidence);
     let working = format::percent(working_level(terms.confidence));
     let correction = if terms.holm {
@@ -55,10 +58,36 @@ pub(super) fn methods(terms: &Terms) -> Vec<Method> {
     vec![
         method("speed-up", format!("Geometric mean of the ratios to {}, paired inside blocks: a block launches every variant once, in a fresh process and in random order, and its value is the median over the requests of the launch. Above 1 is better, whichever way the metric points. Student t interval over the log ratios; under 15 blocks or with much skew the wider of that and the exact signed-rank (Hodges-Lehmann) interval. Computed at {working} so that it covers as often as {level} although the run decides itself when to stop. {correction}; metrics other than {} are exploration and are not corrected.", terms.baseline, metric_name(terms.primary))),
         method("own-value", format!("Mean over blocks with its {level} Student t interval. It moves with the state of the machine, which the paired speed-up mostly does not.")),
-        method("quality", format!("Ratio of sums over the scored positions with its {level} interval; documents are the independent units (clusters), and variant and reference are paired document by document.")),
+        method("quality", quality(study)),
         method("memory", format!("Geometric mean of the paired ratios of peak resident memory, variant ÷ baseline, {working} interval; size on disk likewise, exact. Below 1 is less.")),
         method("quantiles", format!("Samples of all launches pooled, Hyndman-Fan type 7; {level} bounds from order statistics. The bounds treat samples as independent and are too narrow where launches differ. n/a where too few samples exist for an interval.")),
         method("verdict", format!("On the interval, never on the point. Improved: lower bound at least {from}. Regressed: upper bound below 1/(1 + {margin}). Equivalent: the interval lies within {margin} of 1. Likely improved, size unclear, below threshold: better than 1, but the interval crosses {from} or stays below it. Otherwise inconclusive. A variant that failed in some blocks is at best inconclusive. A gate passes only when the whole interval keeps its bound. A gate on the ratio or the loss of {} is decided on the interval of the speed-up shown here, corrected as that is; a gate on another metric at that metric's own level, without correction.", metric_name(terms.primary))),
         method("detectable", "The smallest speed-up these blocks would have found in four runs out of five, given the noise they met.".into()),
     ]
+}
+
+/// What the intervals of this run's quality are; of every kind where there are none.
+fn quality(study: &Study) -> String {
+    let level = format::percent(study.terms.confidence);
+    let rows = study.quality.iter().flat_map(|row| [row.value.known(), row.loss.known()]);
+    let seen: Vec<Interval> = rows.flatten().map(|estimate| estimate.method).collect();
+    let none = !seen.iter().any(|method| *method != Interval::Exact);
+    let any = |kinds: &[Interval]| kinds.iter().any(|kind| seen.contains(kind));
+    let mut parts = Vec::new();
+    if none || any(&[Interval::ClusterRatio]) {
+        parts.push(format!("Ratio of sums over the scored positions with its {level} interval; documents are the independent units (clusters), and variant and reference are paired document by document."));
+    }
+    if any(&[Interval::Wilson]) {
+        parts.push(format!("Shares of items have Wilson's {level} score interval."));
+    }
+    if any(&[Interval::PairedScore]) {
+        parts.push(format!("What is lost of a share of right answers is counted in percentage points (pp) of the reference's, with Tango's {level} score interval for paired shares: only items on which the two differ move it."));
+    }
+    if any(&[Interval::Bca]) {
+        parts.push(format!("Means of other numbers are taken over items, which count equally, with the {level} interval of the bias-corrected and accelerated bootstrap over items, {} resamples with a fixed seed.", format::count(RESAMPLES as u64)));
+    }
+    if any(&[Interval::OrderStatistic]) {
+        parts.push(format!("Percentiles over items have {level} bounds from order statistics."));
+    }
+    parts.join(" ")
 }

@@ -12,7 +12,7 @@ mod verdicts;
 use serde::Serialize;
 
 use super::format;
-use super::view::{Fact, Report, RunFacts, Study};
+use super::view::{Fact, QualityRow, Report, RunFacts, Study};
 use super::words;
 use around::{CheckText, FailureText, StepText, VariantText};
 use cells::SettingText;
@@ -20,7 +20,7 @@ use methods::Method;
 use profiles::ProfileText;
 use verdicts::QualityText;
 
-pub use shown::{Chip, Shown, loss_unit, metric_name, sign};
+pub use shown::{Chip, Shown, in_points, loss_unit, metric_name, sign};
 pub use verdicts::{GateText, HeadlineText};
 
 #[derive(Serialize)]
@@ -55,6 +55,8 @@ pub struct Sheet {
     pub headline: Vec<HeadlineText>,
     pub gates: Vec<GateText>,
     pub quality: Vec<QualityText>,
+    /// What the units of quality are called in the head of its table.
+    pub judged_units: &'static str,
     pub settings: Vec<SettingText>,
     pub profiles: Vec<ProfileText>,
     pub variants: Vec<VariantText>,
@@ -150,6 +152,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
             .collect(),
         gates: study.gates.iter().map(|gate| verdicts::gate_text(gate, &short)).collect(),
         quality: study.quality.iter().map(verdicts::quality_text).collect(),
+        judged_units: judged_units(study),
         settings: cells::settings(study),
         profiles: profiles::profiles(study),
         variants: around::variants(study),
@@ -162,7 +165,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         steps: around::steps(study),
         model: study.model.clone(),
         machine: study.machine.clone(),
-        methods: methods::methods(terms),
+        methods: methods::methods(study),
         notes: study.notes.clone(),
         not_controlled: study.not_controlled.clone(),
         spec: serde_json::to_string_pretty(&study.spec).expect("a JSON value is JSON"),
@@ -201,8 +204,19 @@ fn quality_short(study: &Study) -> &'static str {
         Some("snr") => "noise",
         Some("max_abs_error") => "max error",
         Some("mean_abs_error") => "mean error",
+        Some("top1") => "Δ top-1",
+        Some("top5") => "Δ top-5",
+        Some(id) if in_points(id) => "Δ recall",
         _ => "quality",
     }
+}
+
+/// Texts have documents, everything else has items.
+fn judged_units(study: &Study) -> &'static str {
+    let of_texts = |row: &QualityRow| matches!(row.metric.as_str(), "perplexity" | "kl");
+    let longer =
+        |row: &QualityRow| row.metric == "top1_agreement" && row.positions > row.documents as u64;
+    if study.quality.iter().any(|row| of_texts(row) || longer(row)) { "Documents" } else { "Items" }
 }
 
 fn quality_title(study: &Study) -> String {
@@ -211,6 +225,7 @@ fn quality_title(study: &Study) -> String {
         Some("top1_agreement") => "top-1 disagreement".into(),
         Some("cosine") => "1 − cosine".into(),
         Some("snr") => "noise over signal".into(),
+        Some(id) if in_points(id) => format!("loss of {}", metric_name(id)),
         Some(id) => metric_name(id),
         None => "quality".into(),
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::measure::compare::Comparison;
-use crate::measure::{Estimate, Unit};
+use crate::measure::{Estimate, Metric, Unit, metric};
 use crate::report::format;
 use crate::report::view::{Finding, Reading, Tone};
 
@@ -41,7 +41,14 @@ pub fn metric_name(id: &str) -> String {
         "snr" => "signal to noise".into(),
         "max_abs_error" => "largest error".into(),
         "mean_abs_error" => "mean error".into(),
-        other => other.into(),
+        "cosine_p01" => "cosine, 1st percentile".into(),
+        "top1" => "top-1".into(),
+        "top5" => "top-5".into(),
+        other => match other.split_once('@') {
+            Some(("recall_to_text", k)) => format!("recall@{k} to text"),
+            Some(("recall_to_image", k)) => format!("recall@{k} to image"),
+            _ => other.into(),
+        },
     }
 }
 
@@ -116,6 +123,11 @@ pub fn loss_unit(id: &str) -> Option<Unit> {
     }
 }
 
+/// Whether a loss is a difference of shares.
+pub fn in_points(id: &str) -> bool {
+    metric(id).is_some_and(Metric::counts_right_answers)
+}
+
 /// A loss in the unit in which people talk about it: its own, or per cent.
 pub(super) fn loss(id: &str, e: &Estimate) -> Shown {
     if let Some(unit) = loss_unit(id) {
@@ -123,10 +135,17 @@ pub(super) fn loss(id: &str, e: &Estimate) -> Shown {
     }
     let text = format::change(e);
     let text = match id {
-        "top1_agreement" | "cosine" | "snr" => text.trim_start_matches('+').to_owned(),
+        _ if in_points(id) => format::change_in_points(e),
+        "top1_agreement" | "cosine" | "cosine_p01" | "snr" => {
+            text.trim_start_matches('+').to_owned()
+        }
         _ => text,
     };
-    let bounds = if e.low < e.high { format::change_bounds(e) } else { String::new() };
+    let bounds = match e.low < e.high {
+        true if in_points(id) => format::points_bounds(e),
+        true => format::change_bounds(e),
+        false => String::new(),
+    };
     Shown {
         text: if bounds.is_empty() && e.point == 0.0 { "0".into() } else { text },
         bounds,

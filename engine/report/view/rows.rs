@@ -46,7 +46,7 @@ pub struct QualityRow {
     pub metric: String,
     pub data: String,
     pub value: Reading<Estimate>,
-    /// Perplexity: ratio to the reference minus 1. Agreement and cosine: 1 minus it. KL and errors: themselves.
+    /// Perplexity: ratio to the reference minus 1. Agreement and cosine: 1 minus it. Shares of right answers: that of the reference minus it. KL and errors: themselves.
     pub loss: Reading<Estimate>,
     pub documents: usize,
     pub positions: u64,
