@@ -12,8 +12,8 @@ use super::ort_bound::host;
 use super::ort_environment::{end_profile, open_error, run_error, session};
 use super::ort_work::Hints;
 use super::{BackendError, Device, Generator, Logits, OpenOptions};
-use crate::model::{LlamaConfig, OnnxModel};
 use crate::model::onnx::SessionOptions;
+use crate::model::{LlamaConfig, OnnxModel};
 
 const INPUT_IDS: &str = "input_ids";
 const LOGITS: &str = "logits";

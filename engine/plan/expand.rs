@@ -96,7 +96,15 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
     // In the order of the spec, whatever order `from` has made.
     let variants =
         spec.variants.keys().map(|name| (name.clone(), builder.built[name].clone())).collect();
-    Ok(Plan { steps: builder.steps, variants, baseline, reference, settings, unmeasured, notes: builder.notes })
+    Ok(Plan {
+        steps: builder.steps,
+        variants,
+        baseline,
+        reference,
+        settings,
+        unmeasured,
+        notes: builder.notes,
+    })
 }
 
 /// The variant that `compare.baseline` names, or the first.

@@ -11,7 +11,9 @@ use crate::model::Kind;
 use crate::model::family::{IMAGE, TEXT};
 use crate::spec::Task;
 use crate::stage::{Judge, JudgeOn, Stage};
-use crate::task::{Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, needs_all_parts, requests};
+use crate::task::{
+    Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, needs_all_parts, requests,
+};
 
 /// Seeds synthetic inputs where no design has a seed.
 const DEFAULT_SEED: u64 = 42;

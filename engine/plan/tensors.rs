@@ -19,8 +19,8 @@ use crate::model::{Kind, OnnxModel, Signature};
 use crate::spec::{Bench as BenchSpec, Matrix, Task};
 use crate::stage::{LoadItems, Setting, Stage, Work, find_file};
 use crate::task::{
-    Fill, FreeDimensions, InputPort, Item, Origin, OutputPort, Looked, PictureFile, Pictures, Recorded,
-    RecordedFile, Size, TensorInputs, TextFile, usual_size,
+    Fill, FreeDimensions, InputPort, Item, Looked, Origin, OutputPort, PictureFile, Pictures,
+    Recorded, RecordedFile, Size, TensorInputs, TextFile, usual_size,
 };
 
 /// Longest text in tokens for a graph that does not say how many it takes.
@@ -352,7 +352,11 @@ impl Builder<'_> {
     fn looked_at(&mut self, name: &str, looked: &Looked) {
         let mut notes = Vec::new();
         if let [first, ..] = looked.excluded.as_slice() {
-            let named = looked.excluded.iter().take(5).map(|e| format!("`{}` {}", inert(&e.name), inert(&e.why)));
+            let named = looked
+                .excluded
+                .iter()
+                .take(5)
+                .map(|e| format!("`{}` {}", inert(&e.name), inert(&e.why)));
             let (count, named) = (looked.excluded.len(), named.collect::<Vec<_>>().join("; "));
             let more = if count > 5 { "; …" } else { "" };
             let s = if count == 1 { "" } else { "s" };
@@ -360,7 +364,8 @@ impl Builder<'_> {
             notes.push(format!("data set `{name}`: {count} picture{s} left out: {named}{more}"));
         }
         if !looked.empty_labels.is_empty() {
-            let labels: Vec<String> = looked.empty_labels.iter().take(5).map(|l| inert(l)).collect();
+            let labels: Vec<String> =
+                looked.empty_labels.iter().take(5).map(|l| inert(l)).collect();
             notes.push(format!("data set `{name}`: no picture of {}", labels.join(", ")));
         }
         for note in notes {

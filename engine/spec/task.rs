@@ -85,9 +85,16 @@ impl Task {
             Self::TextGeneration => &["perplexity", "kl", "top1_agreement"],
             Self::Tensor => &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error"],
             Self::Embedding => &["cosine", "max_abs_error", "mean_abs_error"],
-            Self::ImageClassification => {
-                &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error", "top1", "top5", "accuracy"]
-            }
+            Self::ImageClassification => &[
+                "top1_agreement",
+                "cosine",
+                "snr",
+                "max_abs_error",
+                "mean_abs_error",
+                "top1",
+                "top5",
+                "accuracy",
+            ],
             Self::ZeroShotImageClassification => {
                 &["cosine", "max_abs_error", "mean_abs_error", "top1", "top5", "accuracy", "recall"]
             }

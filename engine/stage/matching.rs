@@ -56,12 +56,7 @@ pub(super) fn judge(job: &MatchingJudge, progress: &dyn Fn(f64)) -> Result<Done,
         texts: (&job.texts, beside(&job.variant[1])),
         prompt: job.prompt.as_deref(),
     };
-    let judged = judge_matching(
-        side(&mut own),
-        other.as_mut().map(side),
-        &matter,
-        &job.metrics,
-        progress,
-    )?;
+    let judged =
+        judge_matching(side(&mut own), other.as_mut().map(side), &matter, &job.metrics, progress)?;
     Ok(Done::Judged(judged))
 }

@@ -62,6 +62,10 @@ impl Vectors {
     }
 }
 
+fn embedded([images, texts]: &[Vectors; 2]) -> Result<Embedded<'_>, JudgeError> {
+    Ok(Embedded { items: images.rows()?, texts: texts.rows()? })
+}
+
 /// Judges one model against another under metrics that need both of its parts. `reference` is
 /// `None` when the variant is its own. `progress` is told the share that is done.
 pub fn judge_matching(
@@ -125,19 +129,13 @@ pub fn judge_matching(
         let b = b.as_deref().map(rows).transpose()?;
         judge_classes(id, rows(&a)?, b, &right)
     };
-    let embedded = |[images, texts]: &'_ [Vectors; 2]| -> Result<(Rows<'_>, Rows<'_>), JudgeError> {
-        Ok((images.rows()?, texts.rows()?))
-    };
     let mut judged = Vec::new();
     for request in metrics {
         let id = request.metric.as_str();
         let documents = if best_classes(id).is_some() {
             by_class(id)?
         } else {
-            let (items, texts) = embedded(&own)?;
-            let a = Embedded { items, texts };
-            let b = other.map(embedded).transpose()?;
-            let b = b.map(|(items, texts)| Embedded { items, texts });
+            let (a, b) = (embedded(&own)?, other.map(embedded).transpose()?);
             let pairs = Pairs { owners: &owners, texts: &words, items: None };
             let mut all = judge_retrieval(&[id], &a, b.as_ref(), &pairs)?;
             all.pop().ok_or(JudgeError::NoItems)?

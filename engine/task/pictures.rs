@@ -23,7 +23,9 @@ pub enum PicturesError {
     Changed(String),
     #[error("`{name}` {why}")]
     Item { name: String, why: String },
-    #[error("there is no `{CONFIGURATION}` beside the model, which says how a picture becomes numbers")]
+    #[error(
+        "there is no `{CONFIGURATION}` beside the model, which says how a picture becomes numbers"
+    )]
     NoConfiguration,
     #[error("pictures become {found}, and the model takes {wanted} for input `{input}`")]
     Size { input: String, found: String, wanted: String },
