@@ -29,7 +29,7 @@ impl Pass for ExportOnnx {
     }
 
     fn epoch(&self) -> u32 {
-        1
+        2
     }
 
     fn about(&self) -> &'static str {
@@ -123,8 +123,10 @@ impl Pass for ExportOnnx {
                         let mut inputs = 0;
                         for source in &sources {
                             let source = rows.source(source);
-                            inputs = source.cols as usize;
-                            done += source.rows * source.cols;
+                            let elements = source.rows * source.cols;
+                            let outputs = source.info.shape.first().copied().unwrap_or(1);
+                            inputs = elements.checked_div(outputs).unwrap_or(0) as usize;
+                            done += elements;
                             stacked.append(&mut matrix::read(&source)?);
                         }
                         let outputs = stacked.len() / inputs.max(1);

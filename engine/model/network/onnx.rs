@@ -1,9 +1,11 @@
 //! A network as a graph of standard operators (operator set 24).
 //!
 //! Matrices have the layout of `MatMul` (inputs, outputs); the three projections of an attention
-//! are one matrix.
+//! are one matrix, and a convolution that cuts a picture into patches is a product.
 
-use super::{Activation, Convolution, Linear, Network, Node, Op, Value as Made};
+mod patches;
+
+use super::{Activation, Convolution, Linear, Network, Node, Op, Value as Made, Weight};
 use crate::data::ElementType;
 use crate::data::Tensor;
 use crate::model::onnx::build::{GraphBuilder, Value};
@@ -19,7 +21,7 @@ pub enum Wanted<'a> {
     /// Vectors of the checkpoint, one after the other.
     Joined(Vec<String>),
     /// Matrices (outputs, inputs) of the checkpoint, stacked along their outputs and transposed
-    /// to (inputs, outputs).
+    /// to (inputs, outputs). Of more than two dimensions all but the first count as inputs.
     Transposed(Vec<String>),
     /// A table of numbers that the configuration decides.
     Table(Tensor),
@@ -114,6 +116,8 @@ impl<E> Graph<'_, E> {
             (Op::Attention { heads, query, key, value, causal }, Some(x)) => {
                 self.attention(at, *heads, [query, key, value], *causal, x, inputs.get(1))?
             }
+            // The product comes with the patches, from the same picture.
+            (Op::Convolution(_), Some(x)) if self.is_cut(self.values.len()) => x.clone(),
             (Op::Convolution(convolution), Some(x)) => self.convolution(at, convolution, x)?,
             (Op::BatchNorm { weight, bias, mean, variance, epsilon }, Some(x)) => {
                 let mut all = vec![x.clone()];
@@ -137,6 +141,9 @@ impl<E> Graph<'_, E> {
                 self.b.op_with(&format!("{at}/flat"), "Flatten", &[&pooled], axis)
             }
             (Op::Patches, Some(x)) => {
+                if let Some(product) = self.cut_patches(node, x) {
+                    return product;
+                }
                 let shape = self.b.constant(&format!("{at}/shape"), &[3], &[0, 0, -1]);
                 let rows = self.b.op(&format!("{at}/rows"), "Reshape", &[x, &shape]);
                 let order = vec![AttributeProto::of_ints("perm", &[0, 2, 1])];
