@@ -6,20 +6,21 @@
 //! and a graph in which nothing fits is refused, so that nobody times an unfused graph as a fused
 //! one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use super::fuse_view::{View, standard, whole};
 use crate::data::ElementType;
 use crate::model::onnx::build::MICROSOFT;
 use crate::model::onnx::edit::Names;
 use crate::model::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_f32, attribute_int,
-    attribute_ints, attribute_text, inline_bytes,
+    attribute_ints, attribute_text,
 };
 
 /// Fuses every layer that fits. Gives what was done, or why nothing could be.
 pub fn fuse(model: &mut ModelProto) -> Result<Vec<String>, String> {
     let graph = model.graph.as_mut().ok_or("it has no graph")?;
-    whole(graph)?;
+    whole(graph, LEAST_INPUTS)?;
     let attention = attention(graph)?;
     let norms = skip_norms(graph);
     graph.drop_unused();
@@ -47,20 +48,6 @@ const LEAST_INPUTS: &[(&str, usize)] = &[
     ("Transpose", 1),
     ("Unsqueeze", 2),
 ];
-
-/// Every operator that is looked at has its inputs and an output.
-fn whole(graph: &GraphProto) -> Result<(), String> {
-    for node in graph.node.iter().filter(|node| node.set().is_empty()) {
-        let Some((op, least)) = LEAST_INPUTS.iter().find(|(op, _)| *op == node.op()) else {
-            continue;
-        };
-        if node.input.len() < *least || node.output.is_empty() {
-            let (found, label) = (node.input.len(), node.label());
-            return Err(format!("`{label}` has {found} inputs, and `{op}` needs {least}"));
-        }
-    }
-    Ok(())
-}
 
 /// One attention that fits, by the names of its values.
 struct Layer {
@@ -182,44 +169,7 @@ fn lengths(graph: &mut GraphProto, names: &mut Names, total: &str) -> (String, S
     (rows, longest)
 }
 
-/// A graph as it is looked at: who makes and who uses what.
-struct View<'a> {
-    graph: &'a GraphProto,
-    makers: HashMap<&'a str, usize>,
-    users: HashMap<&'a str, Vec<usize>>,
-}
-
 impl<'a> View<'a> {
-    fn new(graph: &'a GraphProto) -> Self {
-        Self { graph, makers: graph.producers(), users: graph.consumers() }
-    }
-
-    /// The node that makes `value`, if it is a standard `op`.
-    fn maker(&self, value: &str, op: &str) -> Result<&'a NodeProto, String> {
-        let node = self.makers.get(value).map(|&at| &self.graph.node[at]);
-        match node {
-            Some(node) if standard(node, op) => Ok(node),
-            Some(node) => Err(format!("`{value}` is made by `{}`, expected `{op}`", node.op())),
-            None => Err(format!("`{value}` is made by no operator, expected `{op}`")),
-        }
-    }
-
-    /// The only user of `value`, if it is a standard `op`.
-    fn only_user(&self, value: &str, op: &str) -> Result<usize, String> {
-        match self.users.get(value).map(Vec::as_slice) {
-            Some(&[at]) if standard(&self.graph.node[at], op) && !self.graph.is_output(value) => {
-                Ok(at)
-            }
-            _ => Err(format!("`{value}` is not used by one `{op}` alone")),
-        }
-    }
-
-    fn integers(&self, name: &str) -> Option<Vec<i64>> {
-        let bytes = inline_bytes(self.graph.initializer(name)?)?;
-        let (whole, _) = bytes.as_chunks::<8>();
-        Some(whole.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect())
-    }
-
     /// `value` (batch, heads, sequence, size) as it comes out of `Split`: the name of what is
     /// split, which part, the number of heads and their size.
     fn by_head(&self, value: &str) -> Result<(&'a NodeProto, usize, [i64; 2]), String> {
@@ -385,8 +335,4 @@ fn stream<'a>(seen: &View<'a>) -> HashSet<&'a str> {
         }
     }
     found
-}
-
-fn standard(node: &NodeProto, op: &str) -> bool {
-    node.op() == op && node.set().is_empty()
 }
