@@ -36,7 +36,9 @@ impl Configuration {
             (Some(family), Some(map)) => {
                 let fields = Fields { path, map };
                 fields.refuse_quantized()?;
-                family.read(&ConfigFile { fields, tensors, beside }).map(Self::Networks)
+                family
+                    .read(&ConfigFile { fields, tensors, beside })
+                    .map(|all| Self::Networks(all.narrowed()))
             }
             _ => LlamaConfig::from_json(path, value).map(Self::Llama),
         }

@@ -73,6 +73,12 @@ pub struct Description {
 }
 
 impl Description {
+    /// The same, without computing positions that nothing reads.
+    pub fn narrowed(mut self) -> Self {
+        self.parts = self.parts.into_iter().map(|(name, part)| (name, part.narrowed())).collect();
+        self
+    }
+
     /// Every tensor that a checkpoint must hold, with its shape.
     pub fn tensors(&self) -> Vec<(String, Vec<u64>)> {
         let mut out = IndexMap::new();

@@ -8,6 +8,7 @@
 //!
 //! Deliberately absent: training, and operators that no family uses.
 
+mod narrow;
 pub mod onnx;
 
 use indexmap::IndexMap;
