@@ -291,6 +291,13 @@ fn towers_and_convolutions_are_quantized_with_scales_from_data() {
             assert!(alike > 0.98, "{name} {extra}: {alike}");
             let share = engine::model::facts(&eight).unwrap().quantized_share;
             assert!(share > 0.7, "{name}: {share}");
+            // The runtime computes none of them in floats, heads over single vectors included.
+            let level = ("fuse", json!({"level": "all"}));
+            let found = operators(&then(&folder, &eight, &[level]).0);
+            for left in ["Gemm", "MatMul", "Conv", "FusedConv"] {
+                assert_eq!(count(&found, left), 0, "{name} {extra}: {found:?}");
+            }
+            assert!(count(&found, "QGemm") > 0, "{name} {extra}: {found:?}");
         }
     }
 }

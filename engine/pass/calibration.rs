@@ -26,6 +26,8 @@ pub struct Found {
     pub ranges: IndexMap<String, Range>,
     /// Tensors whose elements are no 32-bit floats.
     pub other: HashSet<String>,
+    /// Tensors that had two dimensions in every run.
+    pub matrices: HashSet<String>,
 }
 
 /// Declares `names` as outputs of the graph, so that a run gives their values.
@@ -52,6 +54,7 @@ pub fn ranges(
     let total = (passes * samples.count) as f64;
     let mut found = Found::default();
     let mut extremes: IndexMap<String, Extremes> = IndexMap::new();
+    let mut others = HashSet::new();
     for at in 0..samples.count {
         each(session, samples, at, names, &mut |name, tensor| {
             if tensor.dtype == ElementType::F32 {
@@ -59,9 +62,12 @@ pub fn ranges(
             } else {
                 found.other.insert(name.to_owned());
             }
+            let of = if tensor.shape.len() == 2 { &mut found.matrices } else { &mut others };
+            of.insert(name.to_owned());
         })?;
         progress((at + 1) as f64 / total);
     }
+    found.matrices.retain(|name| !others.contains(name));
     for (name, extremes) in &extremes {
         if extremes.not_finite {
             let what = format!("`{name}` takes values that are not finite");
@@ -173,6 +179,7 @@ mod tests {
         assert_eq!(found.ranges["x"], Range { min: -4.0, max: 2.0 });
         assert_eq!(found.ranges["half"], Range { min: -2.0, max: 1.0 });
         assert_eq!(found.other, HashSet::from(["places".to_owned()]));
+        assert!(found.matrices.is_empty(), "{:?}", found.matrices);
         assert!(!found.ranges.contains_key("unasked"));
     }
 

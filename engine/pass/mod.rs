@@ -34,6 +34,7 @@ mod linear;
 mod matrix;
 mod observe;
 mod qdq;
+mod qdq_gemm;
 mod qdq_plan;
 mod quantize_dynamic;
 mod quantize_static;

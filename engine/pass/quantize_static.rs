@@ -11,7 +11,7 @@ use super::linear::idle;
 use super::qdq::{Formula, rewrite};
 use super::qdq_plan::{Plan, is_product, plan};
 use super::samples::Samples;
-use super::{Pass, PassError, PassJob, PassNotes, file_error};
+use super::{Pass, PassError, PassJob, PassNotes, file_error, qdq_gemm};
 use crate::backend::{self, OpenOptions, onnxruntime};
 use crate::data::ElementType;
 use crate::model::onnx::upgrade::upgrade;
@@ -103,7 +103,7 @@ impl Pass for QuantizeStatic {
     }
 
     fn epoch(&self) -> u32 {
-        1
+        2
     }
 
     fn about(&self) -> &'static str {
@@ -198,16 +198,16 @@ fn quantize(job: &PassJob<'_>, params: &Params, samples: &Samples) -> Result<Pas
     }
     let mut notes = Vec::new();
     notes.extend(upgrade(&mut model.proto).map_err(failed)?);
-    let mut plan = plan(&model, params.per_channel, &params.exclude);
-    if plan.nodes.is_empty() {
+    let mut chosen = plan(&model, params.per_channel, &params.exclude);
+    if chosen.nodes.is_empty() {
         return Err(failed(format!(
             "it has no convolution or matrix product that could be quantized{}",
-            listed(&plan)
+            listed(&chosen)
         )));
     }
-    let names: HashSet<String> = plan.observed().map(str::to_owned).collect();
+    let names: HashSet<String> = chosen.observed().map(str::to_owned).collect();
     let found = {
-        let watched = Watched::new(job, &model, &plan)?;
+        let watched = Watched::new(job, &model, &chosen)?;
         let how = OpenOptions {
             runtime: job.runtime.map(std::path::Path::to_path_buf),
             ..OpenOptions::default()
@@ -218,6 +218,12 @@ fn quantize(job: &PassJob<'_>, params: &Params, samples: &Samples) -> Result<Pas
         let share = |done: f64| (job.progress)(0.8 * done);
         ranges(session.as_mut(), samples, &names, params.rule(), &share)?
     };
+    let graph = model.proto.graph.as_mut().expect("a model that was read has a graph");
+    if qdq_gemm::join(graph, &found.matrices, &params.exclude) > 0 {
+        // Of the same tensors: what a joined product reads was read by the product.
+        chosen = plan(&model, params.per_channel, &params.exclude);
+    }
+    let mut plan = chosen;
     plan.without(&found.other, model.graph());
     if plan.nodes.is_empty() {
         return Err(failed(format!("nothing in it could be quantized{}", listed(&plan))));
