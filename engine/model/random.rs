@@ -15,6 +15,7 @@ use rand_pcg::rand_core::Rng as _;
 use serde_json::{Value, json};
 
 use super::family::FAMILIES;
+use super::signature::Dim;
 use super::{Architecture, Configuration, LlamaConfig, ModelError, RopeScaling, Writer};
 use crate::base::Digest;
 use crate::base::suggest::closest;
@@ -289,6 +290,10 @@ impl RandomModel {
         let path = dir.join("config.json");
         std::fs::write(&path, format!("{json:#}\n")).map_err(ModelError::write(&path))?;
 
+        if let Some(pictures) = self.preprocessor() {
+            let path = dir.join("preprocessor_config.json");
+            std::fs::write(&path, format!("{pictures:#}\n")).map_err(ModelError::write(&path))?;
+        }
         let path = dir.join("model.safetensors");
         let file = File::create(&path).map_err(ModelError::write(&path))?;
         let out = BufWriter::with_capacity(1 << 20, file);
@@ -315,6 +320,21 @@ impl RandomModel {
         }
         writer.finish()?;
         Ok(())
+    }
+
+    /// How pictures become inputs, for a model that sees some: scaled to its size, each channel
+    /// from -1 to 1.
+    fn preprocessor(&self) -> Option<Value> {
+        let parts = self.config.networks()?.parts.values();
+        let mut ports = parts.flat_map(|network| &network.inputs);
+        let pixels = ports.find(|port| port.name == "pixel_values")?;
+        let [_, _, Dim::Fixed(height), Dim::Fixed(width)] = pixels.shape[..] else { return None };
+        Some(json!({
+            "image_processor_type": "ViTImageProcessor",
+            "do_resize": true, "size": {"height": height, "width": width}, "resample": 2,
+            "do_rescale": true, "rescale_factor": 1.0 / 255.0,
+            "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+        }))
     }
 
     fn draw(&self, chunk: &Chunk<'_>, dtype: Element, out: &mut Vec<u8>) {

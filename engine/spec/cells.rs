@@ -37,7 +37,8 @@ impl Rules<'_> {
         self.duplicates("/bench/matrix/threads", &threads);
         let measured: Vec<&str> = bench.measure.iter().flatten().map(|name| id(*name)).collect();
         self.duplicates("/bench/measure", &measured);
-        let mut axes = vec![m.part.len().max(1), m.batch.len()];
+        let mut axes = vec![m.batch.len()];
+        axes.extend((!m.part.is_empty()).then_some(m.part.len()));
         axes.extend(tokens.iter().filter_map(|(_, values)| values.as_ref().map(Vec::len)));
         axes.extend(m.dims.values().map(Vec::len));
         axes.push(m.threads.len());
