@@ -255,13 +255,8 @@ fn framed(x: &Tensor, padding: usize) -> Result<Tensor> {
 fn position_of(id: Option<u32>, x: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let rows = ids.to_vec2::<u32>()?;
     let vectors = rows.iter().enumerate().map(|(item, row)| {
-        let at = match id {
-            Some(id) => row.iter().position(|&found| found == id).unwrap_or(0),
-            None => {
-                let most = row.iter().max();
-                row.iter().position(|found| Some(found) == most).unwrap_or(0)
-            }
-        };
+        let wanted = id.or_else(|| row.iter().max().copied());
+        let at = row.iter().position(|&found| Some(found) == wanted).unwrap_or(0);
         x.get(item)?.get(at)
     });
     Tensor::stack(&vectors.collect::<Result<Vec<_>>>()?, 0)

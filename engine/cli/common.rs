@@ -1,6 +1,7 @@
 //! What several subcommands do the same way: finding specs, parsing them, opening the store.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -12,9 +13,9 @@ use crate::base::suggest::closest;
 use crate::catalog;
 use crate::machine::{Cpu, gpus};
 use crate::plan::{Output, Plan, Surroundings, expand, settle};
-use crate::run::{Launcher, Provided, Provider, RunError};
-use crate::spec::{self, Loaded, Overrides};
-use crate::stage::LoadRuntime;
+use crate::run::{Interrupt, Launcher, Progress, Provided, Provider, RunError, describe};
+use crate::spec::{self, Loaded, Overrides, Task};
+use crate::stage::{Job, LoadRuntime, Source, hub};
 use crate::store::{Store, default_root};
 
 /// Options that change a spec before it is validated.
@@ -129,6 +130,36 @@ pub fn spec_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         files.append(&mut found);
     }
     Ok(files)
+}
+
+/// Longest time of fetching a model.
+const FETCHING: Duration = Duration::from_secs(4 * 3600);
+
+/// Fetches a model from the hub that planning has to look at: one that is run from tensors to
+/// tensors. Models that continue texts are fetched by a step of the run.
+pub fn fetch(file: &Path, changes: &Changes, shared: &Shared) -> Result<(), Failure> {
+    let text = spec::read(file)?;
+    let loaded = spec::parse(&text, file, &catalog::spec_schema(), &changes.overrides(false))?;
+    let model = &loaded.spec.model;
+    let source = Source::parse(&model.source, model.revision.as_deref());
+    let Ok(Source::Hub { repository, revision }) = source else { return Ok(()) };
+    let known = hub::cached(&repository, revision.as_deref().unwrap_or("main")).is_some();
+    if known || !model.task.is_some_and(Task::runs_tensors) {
+        return Ok(());
+    }
+    let store = open_store(shared)?;
+    let launcher = Launcher { program: std::env::current_exe()?, interrupt: Interrupt::never() };
+    let provider = Provider { store: &store, launcher: &launcher, slot: "model" };
+    let progress = Progress::stderr(false);
+    let bar = progress.step(&format!("fetch {}", model.source));
+    let share = |share: f64| bar.set_position((share * 1000.0) as u64);
+    let job = Job::Fetch { repository, revision };
+    let ended = provider.run(&job, FETCHING, &share)?;
+    progress.clear(&bar);
+    match ended {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(Failure::broken(describe(&failure))),
+    }
 }
 
 /// Reads and checks one spec, and looks at its model for the task.

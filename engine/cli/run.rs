@@ -71,6 +71,7 @@ impl Run {
         // Every spec is checked before the first one runs.
         let mut prepared = Vec::new();
         for file in &files {
+            common::fetch(file, &self.changes, shared)?;
             let mut loaded = common::load(file, &self.changes)?;
             common::keep_only(&mut loaded, &self.only)?;
             let (plan, roots) = common::plan(file, &loaded)?;

@@ -214,7 +214,9 @@ mod tests {
         let mut frame = vec![0xFF, 0xF8, 0x60, 0x08, 0x00, 15];
         frame.push(crc(&frame, 8, 0x07) as u8);
         frame.push(0x02);
-        samples.iter().for_each(|sample| frame.extend(sample.to_be_bytes()));
+        for sample in samples {
+            frame.extend(sample.to_be_bytes());
+        }
         frame.extend((crc(&frame, 16, 0x8005) as u16).to_be_bytes());
         out.extend(frame);
         out

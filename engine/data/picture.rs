@@ -54,9 +54,8 @@ impl Picture {
     /// with bounds before memory is asked for.
     pub fn decode(bytes: &[u8]) -> Result<Self, PictureError> {
         let damaged = |error: image::ImageError| PictureError::Damaged(inert(&error.to_string()));
-        let format = match image::guess_format(bytes) {
-            Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
-            _ => return Err(PictureError::Kind),
+        let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) = image::guess_format(bytes) else {
+            return Err(PictureError::Kind);
         };
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::no_limits();

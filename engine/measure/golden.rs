@@ -261,7 +261,9 @@ fn bootstrap_intervals_agree_with_scipy_on_the_same_resamples() {
     for case in golden().bootstraps {
         let mean = |draws: &Vec<usize>| {
             let mut counts = vec![0; case.values.len()];
-            draws.iter().for_each(|&at| counts[at] += 1);
+            for &at in draws {
+                counts[at] += 1;
+            }
             bootstrap::mean_of(&case.values, &counts)
         };
         for &(level, low, high) in &case.intervals {

@@ -534,7 +534,7 @@ mod tests {
             let bytes = &bytes[info.start as usize..info.end as usize];
             let (values, _) = bytes.as_chunks::<4>();
             let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
-            if name.ends_with(".bias") {
+            if name.contains("_proj.bias") {
                 biases += 1;
                 assert!(values.iter().all(|value| value.abs() < 0.07), "{name}");
                 assert!(values.iter().any(|value| value.abs() > 0.01), "{name}");

@@ -65,9 +65,9 @@ impl Params {
         for operator in &self.operators {
             let done = match operator {
                 Operator::SkipLayerNorm => fuse_skip::fuse(proto),
-                Operator::BiasGelu => fuse_activation::fuse(proto, model, Activation::BiasGelu)?,
-                Operator::FastGelu => fuse_activation::fuse(proto, model, Activation::FastGelu)?,
-                Operator::QuickGelu => fuse_activation::fuse(proto, model, Activation::QuickGelu)?,
+                Operator::BiasGelu => fuse_activation::fuse(proto, model, Activation::Bias)?,
+                Operator::FastGelu => fuse_activation::fuse(proto, model, Activation::Fast)?,
+                Operator::QuickGelu => fuse_activation::fuse(proto, model, Activation::Quick)?,
             };
             notes.push(done.map_err(failed)?);
         }

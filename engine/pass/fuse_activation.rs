@@ -20,30 +20,30 @@ use super::fuse_view::{View, standard, whole};
 
 const LEAST_INPUTS: &[(&str, usize)] = &[("Add", 2), ("Gelu", 1), ("Mul", 2), ("Sigmoid", 1)];
 
-/// Which activation.
+/// Which approximation or extension of a GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    BiasGelu,
-    FastGelu,
-    QuickGelu,
+    Bias,
+    Fast,
+    Quick,
 }
 
 impl Kind {
     fn op(self) -> &'static str {
         match self {
-            Self::BiasGelu => "BiasGelu",
-            Self::FastGelu => "FastGelu",
-            Self::QuickGelu => "QuickGelu",
+            Self::Bias => "BiasGelu",
+            Self::Fast => "FastGelu",
+            Self::Quick => "QuickGelu",
         }
     }
 
     fn wanted(self) -> &'static str {
         match self {
-            Self::BiasGelu => {
+            Self::Bias => {
                 "no exact `Gelu` in it follows the sum with a constant of one number per column"
             }
-            Self::FastGelu => "no `Gelu` in it asks for the approximation by tanh",
-            Self::QuickGelu => "nothing in it computes x · sigmoid(αx)",
+            Self::Fast => "no `Gelu` in it asks for the approximation by tanh",
+            Self::Quick => "nothing in it computes x · sigmoid(αx)",
         }
     }
 }
@@ -60,8 +60,8 @@ pub(super) fn fuse(
         return Ok(Err(why));
     }
     let fused = match kind {
-        Kind::QuickGelu => gates(graph, constants)?,
-        Kind::BiasGelu | Kind::FastGelu => gelus(graph, kind),
+        Kind::Quick => gates(graph, constants)?,
+        Kind::Bias | Kind::Fast => gelus(graph, kind),
     };
     if fused.is_empty() {
         return Ok(Err(kind.wanted().into()));
@@ -82,12 +82,12 @@ fn gelus(graph: &GraphProto, kind: Kind) -> Vec<(usize, NodeProto)> {
     let exact = |node: &NodeProto| attribute_text(node, "approximate").unwrap_or("none") == "none";
     let mut fused = Vec::new();
     for (at, node) in graph.node.iter().enumerate() {
-        if !standard(node, "Gelu") || exact(node) != (kind == Kind::BiasGelu) {
+        if !standard(node, "Gelu") || exact(node) != (kind == Kind::Bias) {
             continue;
         }
         let inputs = match biased(&seen, &shapes, &node.input[0]) {
             Some((x, bias)) => vec![x, bias],
-            None if kind == Kind::FastGelu => vec![node.input[0].as_str()],
+            None if kind == Kind::Fast => vec![node.input[0].as_str()],
             None => continue,
         };
         fused.push((at, NodeProto::new(kind.op(), &node.label(), &inputs, &[&node.output[0]])));

@@ -147,7 +147,7 @@ impl Pass for QuantizeGguf {
         for (source, stored) in sources {
             let heads = permuted_heads(source.name, config);
             let source = match source.info.shape.len() {
-                1 if heads.is_some() => source.as_column(),
+                1 if heads.is_some() => source.into_column(),
                 _ => source,
             };
             let order = |row| heads.map_or(row, |heads| permuted_row(row, heads, source.rows));

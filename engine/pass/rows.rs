@@ -55,7 +55,7 @@ impl<'a> Rows<'a> {
 
 impl Source<'_> {
     /// The same vector with a row for each element, so that elements can be reordered.
-    pub fn as_column(self) -> Self {
+    pub fn into_column(self) -> Self {
         Self { rows: self.rows * self.cols, cols: 1, ..self }
     }
 

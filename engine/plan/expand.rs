@@ -259,7 +259,13 @@ impl Builder<'_> {
         if let Some(networks) = &self.networks {
             return Graph::of_networks(networks);
         }
-        let task = self.loaded.spec.model.task.map_or("", Task::id);
+        let task = self.loaded.spec.model.task;
+        let written = self.loaded.spec.model.source.starts_with("hf://");
+        if task == Some(Task::Embedding) && self.facts.is_none() && written {
+            // All encoders take the same; the rest is known once one is fetched.
+            return Graph::of_encoder();
+        }
+        let task = task.map_or("", Task::id);
         let Some((path, _)) = &self.facts else {
             if self.problems.is_empty() {
                 let what = match self.source_error() {
@@ -268,7 +274,10 @@ impl Builder<'_> {
                         "task `{task}` needs to look at its model, and this one has not been fetched yet"
                     ),
                 };
-                self.problem("plan/bad-model", "/model/source", what);
+                let problem = self.problem("plan/bad-model", "/model/source", what);
+                if written {
+                    problem.hint = Some("`engine run` fetches it first".to_owned());
+                }
             }
             return Graphs::new();
         };

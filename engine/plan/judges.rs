@@ -15,6 +15,9 @@ use crate::task::{
     Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, needs_all_parts, requests,
 };
 
+/// Metrics that one step judges: of one data set, and either of single parts or of all.
+type Together<'a> = (Option<&'a str>, bool);
+
 /// Seeds synthetic inputs where no design has a seed.
 const DEFAULT_SEED: u64 = 42;
 
@@ -60,8 +63,7 @@ impl Builder<'_> {
     /// metrics of one data set share it.
     pub(super) fn judges(&mut self, reference: &str, source: StepIndex, graphs: &Graphs) {
         let spec = &self.loaded.spec;
-        let mut by_data: IndexMap<(Option<&str>, bool), Vec<(usize, MetricRequest)>> =
-            IndexMap::new();
+        let mut by_data: IndexMap<Together<'_>, Vec<(usize, MetricRequest)>> = IndexMap::new();
         let metrics = spec.quality.iter().flat_map(|quality| &quality.metrics);
         for (index, metric) in metrics.enumerate() {
             let data = metric.0.params.get("data").and_then(serde_json::Value::as_str);
@@ -77,7 +79,7 @@ impl Builder<'_> {
             let synthetic = JUDGED_ITEMS;
             if matching {
                 let Some(on) = data.and_then(|data| self.matching(data, graphs)) else { continue };
-                self.judge_all(reference, None, shown.to_owned(), &on, &asked, None);
+                self.judge_all(reference, None, shown, &on, &asked, None);
                 continue;
             }
             if graphs.is_empty() {
@@ -86,7 +88,7 @@ impl Builder<'_> {
                 let Some(tokens) = self.tokens(name, source) else { continue };
                 let (window, stride) = (spec.data[name].window, spec.data[name].stride);
                 let on = JudgeOn::Windows { window, stride };
-                self.judge_all(reference, None, shown.to_owned(), &on, &asked, Some(tokens));
+                self.judge_all(reference, None, shown, &on, &asked, Some(tokens));
                 continue;
             }
             for (part, graph) in graphs {
@@ -98,7 +100,7 @@ impl Builder<'_> {
                     "" => (None, shown.to_owned()),
                     part => (Some(part), format!("{shown}, {part}")),
                 };
-                self.judge_all(reference, part, shown, &on, &asked, None);
+                self.judge_all(reference, part, &shown, &on, &asked, None);
             }
         }
     }
@@ -112,6 +114,7 @@ impl Builder<'_> {
             ..texts.synthetic(&[])
         };
         let prompt = self.loaded.spec.data[data].prompt.clone();
+        let texts = Box::new(texts);
         Some(JudgeOn::Matching { images, texts, prompt })
     }
 
@@ -120,7 +123,7 @@ impl Builder<'_> {
         &mut self,
         reference: &str,
         part: Option<&str>,
-        data: String,
+        data: &str,
         on: &JudgeOn,
         metrics: &[MetricRequest],
         tokens: Option<StepIndex>,
@@ -148,7 +151,7 @@ impl Builder<'_> {
                 backend: own.runner,
                 reference_backend: other.runner,
                 part: part.map(str::to_owned),
-                data: data.clone(),
+                data: data.to_owned(),
                 on: on.clone(),
                 metrics: metrics.to_vec(),
             };

@@ -83,6 +83,22 @@ impl Graph {
         parts.map(|(part, network)| ((*part).to_owned(), one(network))).collect()
     }
 
+    /// What is known of an encoder before it is fetched.
+    pub fn of_encoder() -> Graphs {
+        let free = |name: &str| Dim::Named(name.to_owned());
+        let input = |name: &str| Port {
+            name: name.to_owned(),
+            dtype: "i64".to_owned(),
+            shape: vec![free("batch"), free("sequence")],
+        };
+        let inputs = vec![input("input_ids"), input("attention_mask")];
+        let signature = Signature { inputs, outputs: Vec::new() };
+        let fills = vec![(ElementType::I64, Fill::Below(2)), (ElementType::I64, Fill::Ones)];
+        let free = FreeDimensions::of(&signature);
+        let graph = Self { signature, context: None, labels: Vec::new(), free, fills };
+        Graphs::from([(String::new(), graph)])
+    }
+
     /// Whether it takes token ids.
     fn takes_texts(&self) -> bool {
         self.signature.inputs.iter().any(|port| port.name == "input_ids")
@@ -177,7 +193,7 @@ impl Builder<'_> {
         self.known_dimensions(graphs, &bench.matrix);
         for (part, graph) in graphs {
             if bench.matrix.part.is_empty() || bench.matrix.part.contains(part) {
-                let part = Some(part.clone()).filter(|part| !part.is_empty());
+                let part = Some(part.as_str()).filter(|part| !part.is_empty());
                 self.runs_of(part, graph, bench, &mut out);
             }
         }
@@ -186,7 +202,7 @@ impl Builder<'_> {
 
     fn runs_of(
         &mut self,
-        part: Option<String>,
+        part: Option<&str>,
         graph: &Graph,
         bench: &BenchSpec,
         out: &mut Vec<(Setting, TensorInputs)>,
@@ -225,8 +241,12 @@ impl Builder<'_> {
                         None => graph.synthetic(&dims),
                         Some(inputs) => cut_to(inputs, &dims),
                     };
-                    let setting =
-                        Setting { part: part.clone(), batch, work: Work::Run { dims }, threads };
+                    let setting = Setting {
+                        part: part.map(str::to_owned),
+                        batch,
+                        work: Work::Run { dims },
+                        threads,
+                    };
                     if out.iter().all(|(known, _)| *known != setting) {
                         out.push((setting, inputs));
                     }

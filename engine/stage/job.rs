@@ -89,7 +89,7 @@ pub enum Job {
     /// Judges a graph.
     JudgeTensors(TensorJudge),
     /// Judges pictures against texts.
-    JudgeMatching(MatchingJudge),
+    JudgeMatching(Box<MatchingJudge>),
     /// Finds out where the time goes, and writes a trace into the folder `out`.
     Profile {
         artifact: Artifact,

@@ -33,7 +33,7 @@ pub enum JudgeOn {
     /// of its classes, where it has some.
     Items { inputs: TensorInputs, synthetic: u64, seed: u64, classes: Vec<String> },
     /// Pictures against texts: captions, or classes in the words of `prompt`.
-    Matching { images: TensorInputs, texts: TensorInputs, prompt: Option<String> },
+    Matching { images: TensorInputs, texts: Box<TensorInputs>, prompt: Option<String> },
 }
 
 /// Longest window when neither spec nor model say less: logits of a window are kept whole.
@@ -124,17 +124,17 @@ impl Judge {
         match (&self.on, self.windows(context)) {
             (JudgeOn::Matching { images, texts, prompt }, _) => {
                 let (own, other) = others.expect("pictures and texts are judged with both parts");
-                Job::JudgeMatching(MatchingJudge {
+                Job::JudgeMatching(Box::new(MatchingJudge {
                     variant: [variant, own.clone()],
                     backend,
                     reference: reference
                         .map(|(artifact, runner)| ([artifact, other.clone()], runner)),
                     runtime,
                     images: images.clone(),
-                    texts: texts.clone(),
+                    texts: texts.as_ref().clone(),
                     prompt: prompt.clone(),
                     metrics: self.metrics.clone(),
-                })
+                }))
             }
             (JudgeOn::Items { inputs, synthetic, seed, classes }, _) => {
                 Job::JudgeTensors(TensorJudge {

@@ -41,7 +41,7 @@ pub(super) fn judge(job: &MatchingJudge, progress: &dyn Fn(f64)) -> Result<Done,
                 open(
                     artifact,
                     backend,
-                    &OpenOptions { threads, runtime, part, ..OpenOptions::default() },
+                    &OpenOptions { threads, part, runtime, ..OpenOptions::default() },
                 )
             };
             Ok([one(IMAGE, &artifacts[0])?, one(TEXT, &artifacts[1])?])

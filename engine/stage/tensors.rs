@@ -65,7 +65,7 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
         Requests::open(&job.inputs, beside(&job.artifact), batch as usize, job.seed)?;
     let (threads, runtime) = (Some(job.setting.threads), job.runtime.clone());
     let part = job.setting.part.clone();
-    let how = OpenOptions { threads, runtime, part, ..OpenOptions::default() };
+    let how = OpenOptions { threads, part, runtime, ..OpenOptions::default() };
     let clock = Monotonic::start();
     let begin = clock.now();
     let mut session = open(&job.artifact, &job.backend, &how)?;
@@ -90,7 +90,7 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
 pub(super) fn judge(job: &TensorJudge, progress: &dyn Fn(f64)) -> Result<Done, JobError> {
     let items = job.inputs.items(beside(&job.variant), job.synthetic, job.seed)?;
     let (threads, runtime, part) = (threads(), job.runtime.clone(), job.part.clone());
-    let how = OpenOptions { threads, runtime, part, ..OpenOptions::default() };
+    let how = OpenOptions { threads, part, runtime, ..OpenOptions::default() };
     let mut own = open(&job.variant, &job.backend, &how)?;
     let mut other = match &job.reference {
         Some((artifact, backend)) => Some(open(artifact, backend, &how)?),

@@ -375,7 +375,7 @@ enum Pool {
     Rules,
     Items(Vec<Item>),
     /// Decoded for every request, because that is part of what is measured.
-    Pictures(Pictures),
+    Pictures(Box<Pictures>),
 }
 
 /// The inputs of a request, and what making them took.
@@ -401,7 +401,9 @@ impl<'a> Requests<'a> {
                 inputs.affordable(batch)?;
                 Pool::Rules
             }
-            Origin::Pictures(file) => Pool::Pictures(Pictures::open(file, &inputs.inputs, model)?),
+            Origin::Pictures(file) => {
+                Pool::Pictures(Box::new(Pictures::open(file, &inputs.inputs, model)?))
+            }
             _ => Pool::Items(inputs.items(model, 0, 0)?),
         };
         if let Pool::Items(items) = &from

@@ -78,12 +78,11 @@ impl ImageProcessor {
             false => None,
         };
         let filter = fields.filter(class)?;
-        let (resize, crop) = match fields.flag("do_resize", true)? {
-            false => (None, crop),
-            true => {
-                let (target, cut) = fields.target(class)?;
-                (Some((target, filter)), cut.or(crop))
-            }
+        let (resize, crop) = if fields.flag("do_resize", true)? {
+            let (target, cut) = fields.target(class)?;
+            (Some((target, filter)), cut.or(crop))
+        } else {
+            (None, crop)
         };
         let rescale_factor = match fields.flag("do_rescale", true)? {
             true => Some(fields.factor()?),
@@ -146,14 +145,12 @@ impl Fields<'_> {
     }
 
     fn side(&self, field: &str, value: &Value) -> Result<usize, PreprocessError> {
-        match value.as_u64() {
-            Some(side @ 1..=SIDE_LIMIT) => Ok(side as usize),
-            _ => {
-                let found = inert(&value.to_string().chars().take(40).collect::<String>());
-                let what = format!("must lie between 1 and {SIDE_LIMIT}, found {found}");
-                Err(self.fault(field, what))
-            }
+        if let Some(side @ 1..=SIDE_LIMIT) = value.as_u64() {
+            return Ok(side as usize);
         }
+        let found = inert(&value.to_string().chars().take(40).collect::<String>());
+        let what = format!("must lie between 1 and {SIDE_LIMIT}, found {found}");
+        Err(self.fault(field, what))
     }
 
     /// A size: one number, `[height, width]`, or an object with known keys.

@@ -60,9 +60,8 @@ impl Filter {
             // Keys' cubic with a = -0.5, in the order of Pillow's operations.
             Self::Bicubic if far < 1.0 => ((-0.5 + 2.0) * far - (-0.5 + 3.0)) * far * far + 1.0,
             Self::Bicubic if far < 2.0 => (((far - 5.0) * far + 8.0) * far - 4.0) * -0.5,
-            Self::Bicubic => 0.0,
             Self::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
-            Self::Lanczos => 0.0,
+            Self::Bicubic | Self::Lanczos => 0.0,
         }
     }
 }

@@ -114,7 +114,7 @@ impl Tokens {
 
     /// Tokens of a text, without special tokens around it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self.tokenizer.encode(text, false).map_err(failed)?;
+        let encoding = self.tokenizer.encode(text, false).map_err(|error| failed(&error))?;
         self.known(encoding.get_ids().to_vec())
     }
 
@@ -124,7 +124,7 @@ impl Tokens {
     pub fn encode_text(&self, text: &str, most: usize) -> Result<(Vec<u32>, bool), TokenizerError> {
         let lower = if self.lower { text.to_lowercase() } else { String::new() };
         let text = if self.lower { lower.as_str() } else { text };
-        let mut encoding = self.tokenizer.encode(text, false).map_err(failed)?;
+        let mut encoding = self.tokenizer.encode(text, false).map_err(|error| failed(&error))?;
         let added = self.tokenizer.get_post_processor().map_or(0, |p| p.added_tokens(false));
         let room = most.checked_sub(added).filter(|&room| room > 0);
         let room = room.ok_or(TokenizerError::Narrow { added, most })?;
@@ -133,7 +133,8 @@ impl Tokens {
             encoding.truncate(room, 0, self.cut);
             encoding.take_overflowing();
         }
-        let whole = self.tokenizer.post_process(encoding, None, true).map_err(failed)?;
+        let whole =
+            self.tokenizer.post_process(encoding, None, true).map_err(|error| failed(&error))?;
         Ok((self.known(whole.get_ids().to_vec())?, cut))
     }
 
@@ -147,11 +148,11 @@ impl Tokens {
 
     /// The text that tokens stand for.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        self.tokenizer.decode(tokens, true).map_err(failed)
+        self.tokenizer.decode(tokens, true).map_err(|error| failed(&error))
     }
 }
 
-fn failed(error: tokenizers::Error) -> TokenizerError {
+fn failed(error: &tokenizers::Error) -> TokenizerError {
     TokenizerError::Encode(error.to_string())
 }
 

@@ -30,7 +30,7 @@ impl Naive {
     }
 
     pub fn without_biases(mut self) -> Self {
-        let biases = self.tensors.iter_mut().filter(|(name, _)| name.ends_with(".bias"));
+        let biases = self.tensors.iter_mut().filter(|(name, _)| name.contains("_proj.bias"));
         biases.for_each(|(_, values)| values.fill(0.0));
         self
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::describe::{ConfigFile, Description, Family};
 use super::sentence::{Pooling, Sentence};
 use crate::model::ModelError;
-use crate::model::config::{CONTEXT_LIMIT, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
+use crate::model::config::{CONTEXT_LIMIT, Fields, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
 use crate::model::network::{Activation, Linear, Network, Op, Value as Made, Weight};
 
 pub struct Bert;
@@ -73,6 +73,19 @@ const DISTILBERT: Layout = Layout {
     types: false,
 };
 
+/// Heads of other tasks, and what is no weight.
+const UNUSED: &[&str] = &[
+    "pooler.dense.weight",
+    "pooler.dense.bias",
+    "position_ids",
+    "cls.",
+    "lm_head.",
+    "vocab_",
+    "classifier.",
+    "pre_classifier.",
+    "qa_outputs.",
+];
+
 impl Family for Bert {
     fn id(&self) -> &'static str {
         "bert"
@@ -94,13 +107,7 @@ impl Family for Bert {
             "roberta" | "xlm-roberta" => &ROBERTA,
             _ => &BERT,
         };
-        if let Some(other) = fields.text("position_embedding_type")?.filter(|p| *p != "absolute") {
-            let what = format!("is `{}`, supported is `absolute`", crate::model::shown(other));
-            return Err(fields.fault("position_embedding_type", what));
-        }
-        if fields.flag("is_decoder")? {
-            return Err(fields.fault("is_decoder", "is true, supported are encoders"));
-        }
+        refuse_others(fields)?;
         let hidden = fields.needed(layout.keys[0], SIZE_LIMIT)?;
         let inner = fields.needed(layout.keys[1], SIZE_LIMIT)?;
         let layers = fields.needed(layout.keys[2], LAYER_LIMIT)?;
@@ -109,17 +116,7 @@ impl Family for Bert {
         let vocab = fields.needed("vocab_size", VOCAB_LIMIT)?;
         let rows = fields.needed("max_position_embeddings", CONTEXT_LIMIT)?;
         let epsilon = fields.epsilon("layer_norm_eps", 1e-12)?;
-        let first = match kind {
-            "roberta" | "xlm-roberta" => match fields.tokens("pad_token_id")?.first() {
-                Some(&pad) => pad as usize + 1,
-                None => 2,
-            },
-            _ => 0,
-        };
-        if first >= rows {
-            let what = format!("must exceed the {first} rows that padding takes, found {rows}");
-            return Err(fields.fault("max_position_embeddings", what));
-        }
+        let first = first_position(fields, kind, rows)?;
         let sentence = Sentence::read(config)?;
 
         let at = config.prefix(layout.prefix, "embeddings.word_embeddings.weight");
@@ -194,17 +191,7 @@ impl Family for Bert {
             context: Some(sentence.most.map_or(context, |most| most.min(context))),
             vocab: Some(vocab),
             labels: Vec::new(),
-            unused: vec![
-                "pooler.dense.weight",
-                "pooler.dense.bias",
-                "position_ids",
-                "cls.",
-                "lm_head.",
-                "vocab_",
-                "classifier.",
-                "pre_classifier.",
-                "qa_outputs.",
-            ],
+            unused: UNUSED.to_vec(),
         })
     }
 
@@ -227,4 +214,32 @@ impl Family for Bert {
             ("bert-tiny", tiny),
         ]
     }
+}
+
+/// Refuses variants that would compute something else.
+fn refuse_others(fields: &Fields<'_>) -> Result<(), ModelError> {
+    if let Some(other) = fields.text("position_embedding_type")?.filter(|p| *p != "absolute") {
+        let what = format!("is `{}`, supported is `absolute`", crate::model::shown(other));
+        return Err(fields.fault("position_embedding_type", what));
+    }
+    if fields.flag("is_decoder")? {
+        return Err(fields.fault("is_decoder", "is true, supported are encoders"));
+    }
+    Ok(())
+}
+
+/// The row of the table of positions that the first token takes.
+fn first_position(fields: &Fields<'_>, kind: &str, rows: usize) -> Result<usize, ModelError> {
+    let first = match kind {
+        "roberta" | "xlm-roberta" => match fields.tokens("pad_token_id")?.first() {
+            Some(&pad) => pad as usize + 1,
+            None => 2,
+        },
+        _ => 0,
+    };
+    if first >= rows {
+        let what = format!("must exceed the {first} rows that padding takes, found {rows}");
+        return Err(fields.fault("max_position_embeddings", what));
+    }
+    Ok(first)
 }

@@ -212,9 +212,8 @@ impl<'a> Fields<'a> {
         hidden: usize,
         usual: Option<usize>,
     ) -> Result<usize, ModelError> {
-        let heads = match (self.size(field, hidden)?, usual) {
-            (Some(heads), _) | (None, Some(heads)) => heads,
-            (None, None) => return Err(self.fault(field, "is missing")),
+        let Some(heads) = self.size(field, hidden)?.or(usual) else {
+            return Err(self.fault(field, "is missing"));
         };
         if !hidden.is_multiple_of(heads) {
             let what = format!("must divide the hidden size {hidden}, found {heads}");

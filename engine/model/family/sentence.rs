@@ -86,13 +86,11 @@ fn beside<T>(
 ) -> Result<Option<T>, ModelError> {
     let Some(value) = (config.beside)(name)? else { return Ok(None) };
     let path = config.fields.path.with_file_name(name);
-    match value.as_object() {
-        Some(map) => read(Fields { path: &path, map }).map(Some),
-        None => {
-            let what = "is not a JSON object".to_owned();
-            Err(ModelError::Layout { path, what, advice: None })
-        }
-    }
+    let Some(map) = value.as_object() else {
+        let what = "is not a JSON object".to_owned();
+        return Err(ModelError::Layout { path, what, advice: None });
+    };
+    read(Fields { path: &path, map }).map(Some)
 }
 
 /// `max_seq_length`, and where it is left out what the tokenizer says.

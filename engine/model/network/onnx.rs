@@ -70,6 +70,7 @@ impl<E> Graph<'_, E> {
         Ok(self.b.initializer(tensor))
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each operator, none of them long")]
     fn lower(&mut self, node: &Node) -> Result<Value, E> {
         let at = format!("/{}", node.name.replace('.', "/"));
         let at = at.as_str();

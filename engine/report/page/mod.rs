@@ -198,13 +198,12 @@ fn quality_metric(study: &Study) -> Option<&'static str> {
 fn quality_short(study: &Study) -> &'static str {
     match quality_metric(study) {
         Some("perplexity") => "Δ ppl",
-        Some("top1_agreement") => "Δ top-1",
+        Some("top1_agreement" | "top1") => "Δ top-1",
         Some("kl") => "KL",
         Some("cosine") => "1 − cos",
         Some("snr") => "noise",
         Some("max_abs_error") => "max error",
         Some("mean_abs_error") => "mean error",
-        Some("top1") => "Δ top-1",
         Some("top5") => "Δ top-5",
         Some(id) if in_points(id) => "Δ recall",
         _ => "quality",

@@ -83,7 +83,9 @@ impl Network {
         }
         let tower = &self.vision;
         tower.add_positions(&mut rows);
-        rows.iter_mut().for_each(|row| *row = self.first_norm.of(row));
+        for row in &mut rows {
+            *row = self.first_norm.of(row);
+        }
         let rows = tower.run(rows, false);
         tower.projection.times(&tower.last_norm.of(&rows[0]))
     }
@@ -136,7 +138,9 @@ impl Tower {
             }
             for row in &mut rows {
                 let mut inner = layer.fc1.of(&layer.norm2.of(row));
-                inner.iter_mut().for_each(|x| *x /= 1.0 + (-1.702 * *x).exp());
+                for x in &mut inner {
+                    *x /= 1.0 + (-1.702 * *x).exp();
+                }
                 add(row, &layer.fc2.of(&inner));
             }
         }
