@@ -150,7 +150,8 @@ fn try_command(line: &str, store: &Path) -> Result<(), String> {
         // `tests/extending.rs` runs these programs with these specs.
         ["cargo", "run", "--example", name, "--", _, files @ ..] => {
             let source = format!("examples/{name}.rs");
-            let missing = files.iter().copied().chain([&*source]).find(|f| !Path::new(f).is_file());
+            let specs = files.iter().copied().filter(|file| file.ends_with(".yaml"));
+            let missing = specs.chain([&*source]).find(|file| !Path::new(file).is_file());
             missing.map_or(Ok(()), |file| Err(format!("there is no `{file}`")))
         }
         _ => Err("this test does not know how to check such a command".into()),
@@ -361,6 +362,19 @@ fn commands_named_in_sentences_exist() {
         }
     }
     fail(&wrong);
+}
+
+#[test]
+fn files_that_the_page_on_extending_names_exist() {
+    let text = fs::read_to_string("docs/EXTENDING.md").expect("the page");
+    let page = Page { path: "docs/EXTENDING.md".into(), text };
+    let prose = page.prose();
+    let codes = prose.split('`').skip(1).step_by(2);
+    let files: Vec<&str> =
+        codes.filter(|code| code.ends_with(".rs") && !code.contains(['<', ' '])).collect();
+    assert!(files.len() >= 20, "{files:?}");
+    let missing: Vec<_> = files.into_iter().filter(|file| !Path::new(file).is_file()).collect();
+    assert!(missing.is_empty(), "docs/EXTENDING.md names {missing:?}");
 }
 
 /// A heading as the part of an address after `#`.
