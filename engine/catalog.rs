@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 use crate::backend::BACKENDS;
 use crate::measure::METRICS;
 use crate::model::ARCHITECTURES;
-use crate::model::family::FAMILIES;
-use crate::pass::PASSES;
+use crate::model::family::families;
+use crate::pass::passes;
 use crate::scenario::SCENARIOS;
 use crate::{spec, task};
+
+mod extensions;
+
+pub use extensions::{ExtensionError, Extensions};
 
 /// One line of `engine list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +29,7 @@ pub const KINDS: &[&str] =
 pub fn list(kind: &str) -> Option<Vec<Listed>> {
     let line = |id: &str, about: &str| Listed { id: id.into(), about: about.into() };
     Some(match kind {
-        "passes" => PASSES
-            .iter()
+        "passes" => passes()
             .map(|pass| {
                 let method = pass.method().map(|m| format!(" (method: {m})")).unwrap_or_default();
                 line(&format!("{}{method}", pass.id()), pass.about())
@@ -37,7 +40,7 @@ pub fn list(kind: &str) -> Option<Vec<Listed>> {
             let decoders = ARCHITECTURES.iter().map(|id| {
                 line(id, "decoders: checkpoints in the Hugging Face layout, and GGUF files")
             });
-            let networks = FAMILIES.iter().map(|family| line(family.id(), family.about()));
+            let networks = families().map(|family| line(family.id(), family.about()));
             decoders.chain(networks).collect()
         }
         "tasks" => task::TASKS.iter().map(|t| line(t.id, t.about)).collect(),
@@ -64,8 +67,7 @@ fn with_parts(mut params: Value) -> Value {
 
 /// The JSON schema of the spec language, with the parameters of every stage and metric.
 pub fn spec_schema() -> Value {
-    let stages: Vec<_> =
-        PASSES.iter().map(|p| (p.id(), with_parts(p.params()), p.about())).collect();
+    let stages: Vec<_> = passes().map(|p| (p.id(), with_parts(p.params()), p.about())).collect();
     let metrics: Vec<_> = task::METRICS.iter().map(|m| (m.id, m.params(), m.about)).collect();
     spec::schema(&stages, &metrics)
 }

@@ -18,6 +18,9 @@
 //! | 6 | [`plan`] what a spec means as steps |
 //! | 7 | [`run`] waves, quiet steps, one process per launch |
 //! | 8 | [`cli`] commands, printing and exit codes |
+//!
+//! A program of one's own adds model families and passes and is the engine otherwise: its `main`
+//! calls [`run_with`] with [`Extensions`] (`docs/EXTENDING.md`).
 
 pub mod backend;
 pub mod base;
@@ -37,3 +40,6 @@ pub mod spec;
 pub mod stage;
 pub mod store;
 pub mod task;
+
+pub use catalog::Extensions;
+pub use cli::run_with;

@@ -1,30 +1,9 @@
-//! Start-up: logging, the command line, the exit code.
+//! The engine with nothing added.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
-use engine::cli::{Cli, LogFormat};
-use tracing_subscriber::EnvFilter;
+use engine::cli;
 
 fn main() -> ExitCode {
-    // A reader that went away ends the program like any other tool in a pipe.
-    // SAFETY: restores the default action of a signal before any thread exists.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    let cli = Cli::parse();
-    start_logging(&cli);
-    ExitCode::from(cli.execute())
-}
-
-fn start_logging(cli: &Cli) {
-    let level = ["warn", "info", "debug", "trace"][usize::from(cli.verbose.min(3))];
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    match cli.log_format {
-        LogFormat::Text => logs.with_target(false).init(),
-        LogFormat::Json => logs.json().init(),
-    }
+    cli::run_with(cli::Extensions::default())
 }

@@ -1,7 +1,8 @@
 //! Specs, commands, links and keys in README.md and docs/ are tried, so that no page rots unseen.
 //!
 //! A fenced block says in its first line what it is: `yaml spec` is validated, `sh` and `console`
-//! hold command lines, `text` and `mermaid` are left alone, anything else is refused here. Cheap
+//! hold command lines, `rust FILE` and `yaml FILE` show lines of a file as they stand there,
+//! `text` and `mermaid` are left alone, anything else is refused here. Cheap
 //! commands run as they stand, against an empty store; `engine run` is checked by validating and
 //! planning the same spec with the same changes; a command of an unknown kind fails.
 
@@ -76,6 +77,12 @@ impl Page {
 }
 
 impl Block {
+    /// The file of which it shows lines.
+    fn file(&self) -> Option<&str> {
+        let file = self.kind.strip_prefix("rust ").or_else(|| self.kind.strip_prefix("yaml "))?;
+        (file != "spec").then_some(file)
+    }
+
     /// Its command lines without prompts and remarks.
     fn commands(&self) -> Vec<String> {
         let lines = self.text.lines().filter_map(|line| match self.kind.as_str() {
@@ -139,6 +146,13 @@ fn try_command(line: &str, store: &Path) -> Result<(), String> {
         ["cargo", "test"] | ["cargo", "build", "--release"] => Ok(()),
         ["cargo", "run", "--release", "--", rest @ ..] | ["engine", rest @ ..] => {
             try_engine(rest, store)
+        }
+        // `tests/extending.rs` runs these programs with these specs.
+        ["cargo", "run", "--example", name, "--", _, files @ ..] => {
+            let source = format!("examples/{name}.rs");
+            let specs = files.iter().copied().filter(|file| file.ends_with(".yaml"));
+            let missing = specs.chain([&*source]).find(|file| !Path::new(file).is_file());
+            missing.map_or(Ok(()), |file| Err(format!("there is no `{file}`")))
         }
         _ => Err("this test does not know how to check such a command".into()),
     }
@@ -218,7 +232,7 @@ fn fail(wrong: &[String]) {
 fn every_block_says_what_it_is() {
     let known = ["yaml spec", "sh", "console", "text", "mermaid"];
     let blocks: Vec<Block> = pages().iter().flat_map(Page::blocks).collect();
-    let odd = blocks.iter().filter(|b| !known.contains(&b.kind.as_str()));
+    let odd = blocks.iter().filter(|b| !known.contains(&b.kind.as_str()) && b.file().is_none());
     let told = odd.map(|b| format!("{}: `{}` is none of {known:?}", b.place, b.kind));
     fail(&told.collect::<Vec<_>>());
 }
@@ -274,6 +288,53 @@ fn commands_of_an_unknown_kind_are_refused() {
     assert_eq!(missing, Err("`specs/llama_int8.yaml` has no variant `q9`".into()));
 }
 
+/// What is wrong with `shown` as lines of `file`: pieces between lines `// …` stand there in this
+/// order, each as a whole.
+fn not_in(file: &str, shown: &str) -> Option<String> {
+    let text = format!("\n{file}");
+    let mut at = 0;
+    let mut piece = String::from("\n");
+    for line in shown.lines().chain(["// …"]) {
+        if line.trim() != "// …" {
+            piece.push_str(line);
+            piece.push('\n');
+            continue;
+        }
+        let Some(found) = text[at..].find(&piece) else { return Some(piece) };
+        // The line break at the end of a piece is the one before the next.
+        at += found + piece.len() - 1;
+        piece = String::from("\n");
+    }
+    None
+}
+
+#[test]
+fn every_quoted_line_stands_in_its_file() {
+    let file = "a\nb\nc\n  d\n";
+    for shown in ["a\nb\nc\n  d\n", "b\nc\n", "a\n// …\n  d\n", "a\n  // …\nb\n"] {
+        assert_eq!(not_in(file, shown), None, "{shown}");
+    }
+    for shown in ["a\nc\n", "b\n// …\na\n", "d\n", "a\n// …\na\n"] {
+        assert!(not_in(file, shown).is_some(), "{shown}");
+    }
+    let blocks: Vec<Block> = pages().iter().flat_map(Page::blocks).collect();
+    let mut wrong = Vec::new();
+    let mut quoted = 0;
+    for block in &blocks {
+        let Some(path) = block.file() else { continue };
+        quoted += 1;
+        match fs::read_to_string(path) {
+            Ok(file) => wrong.extend(
+                not_in(&file, &block.text)
+                    .map(|piece| format!("{}: `{path}` does not have:{piece}", block.place)),
+            ),
+            Err(error) => wrong.push(format!("{}: `{path}`: {error}", block.place)),
+        }
+    }
+    assert!(quoted >= 4, "the pages show sources: {quoted}");
+    fail(&wrong);
+}
+
 /// `engine plan` in a sentence names a subcommand that exists, with options that it has.
 #[test]
 fn commands_named_in_sentences_exist() {
@@ -301,6 +362,19 @@ fn commands_named_in_sentences_exist() {
         }
     }
     fail(&wrong);
+}
+
+#[test]
+fn files_that_the_page_on_extending_names_exist() {
+    let text = fs::read_to_string("docs/EXTENDING.md").expect("the page");
+    let page = Page { path: "docs/EXTENDING.md".into(), text };
+    let prose = page.prose();
+    let codes = prose.split('`').skip(1).step_by(2);
+    let files: Vec<&str> =
+        codes.filter(|code| code.ends_with(".rs") && !code.contains(['<', ' '])).collect();
+    assert!(files.len() >= 20, "{files:?}");
+    let missing: Vec<_> = files.into_iter().filter(|file| !Path::new(file).is_file()).collect();
+    assert!(missing.is_empty(), "docs/EXTENDING.md names {missing:?}");
 }
 
 /// A heading as the part of an address after `#`.

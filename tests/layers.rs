@@ -30,7 +30,7 @@ const READER: &str = "cli";
 const DOORS: &[(&str, &[&str])] = &[
     ("candle_core", &["backend/candle", "model/family/"]),
     ("candle_nn", &["model/family/", "backend/candle_network.rs"]),
-    ("clap", &["cli/", "main.rs"]),
+    ("clap", &["cli/"]),
     ("claxon", &["data/audio.rs"]),
     ("csv", &["data/image_table.rs"]),
     ("flate2", &["data/idx.rs"]),
@@ -54,7 +54,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("statrs", &["measure/estimate.rs"]),
     ("strsim", &["base/suggest.rs"]),
     ("tokenizers", &["task/tokenizer.rs"]),
-    ("tracing_subscriber", &["main.rs"]),
+    ("tracing_subscriber", &["cli/start.rs"]),
     ("zip", &["data/archive.rs"]),
 ];
 

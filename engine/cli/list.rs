@@ -4,26 +4,40 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use crate::base::suggest::closest;
-use crate::catalog::{self, KINDS};
+use crate::catalog::{self, Listed};
+use crate::report::EXPORTERS;
 
 #[derive(Debug, Args)]
 pub struct List {
-    /// One of passes, backends, models, tasks, scenarios, metrics, random-models; all when left out.
+    /// One of passes, backends, models, tasks, scenarios, metrics, random-models, formats; all when left out.
     kind: Option<String>,
+}
+
+/// Reports are listed here because only this room sees them.
+const FORMATS: &str = "formats";
+
+fn formats() -> Vec<Listed> {
+    let line = |exporter: &crate::report::Exporter| Listed {
+        id: exporter.id.to_owned(),
+        about: format!("report, written as {}", exporter.file),
+    };
+    EXPORTERS.iter().map(line).collect()
 }
 
 impl List {
     pub fn execute(self) -> Result<Exit, Failure> {
+        let known = || catalog::KINDS.iter().copied().chain([FORMATS]);
         let kinds: Vec<&str> = match &self.kind {
             Some(kind) => vec![kind],
-            None => KINDS.to_vec(),
+            None => known().collect(),
         };
         for (index, kind) in kinds.iter().enumerate() {
-            let entries = catalog::list(kind).ok_or_else(|| {
+            let entries = if *kind == FORMATS { Some(formats()) } else { catalog::list(kind) };
+            let entries = entries.ok_or_else(|| {
                 let failure = Failure::invalid(format!("`{kind}` is nothing that can be listed"));
-                failure.hint(match closest(kind, KINDS.iter().copied()) {
+                failure.hint(match closest(kind, known()) {
                     Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("expected one of {}", KINDS.join(", ")),
+                    None => format!("expected one of {}", known().collect::<Vec<_>>().join(", ")),
                 })
             })?;
             if self.kind.is_none() {

@@ -19,11 +19,14 @@ mod report;
 mod run;
 mod runtime;
 mod schema;
+mod start;
 mod store;
 mod validate;
 mod why;
 
+pub use crate::catalog::Extensions;
 pub use exit::Exit;
+pub use start::run_with;
 
 /// Declarative pipelines for ML inference optimization, and benchmarks that say when they do not know.
 #[derive(Debug, Parser)]
@@ -90,7 +93,7 @@ enum Command {
     Generate(generate::Generate),
     /// Print the JSON schema of the spec language.
     Schema(schema::SchemaCommand),
-    /// List what is registered: passes, backends, models, tasks, scenarios, metrics.
+    /// List what is registered: passes, backends, models, tasks, scenarios, metrics, formats.
     List(list::List),
     /// Show the machine, what can run on it, and the health of the store.
     Doctor(doctor::Doctor),

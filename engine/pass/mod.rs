@@ -6,6 +6,7 @@
 //! model in memory. Deliberately absent: caching (store), order (plan), processes (run).
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ mod cast;
 mod cast_checkpoint;
 mod cast_onnx;
 mod export_onnx;
-mod files;
+pub mod files;
 mod fuse;
 mod fuse_activation;
 mod fuse_gqa;
@@ -39,12 +40,12 @@ mod qdq_plan;
 mod quantize_dynamic;
 mod quantize_static;
 mod quantize_weights;
-mod rows;
+pub mod rows;
 mod samples;
 mod session;
 
-/// Every pass, in the order in which the schema and `engine list` show them.
-pub static PASSES: &[&dyn Pass] = &[
+/// The engine's own passes, in the order in which the schema and `engine list` show them.
+static PASSES: &[&dyn Pass] = &[
     &cast::Cast,
     &export_onnx::ExportOnnx,
     &fuse::Fuse,
@@ -54,6 +55,9 @@ pub static PASSES: &[&dyn Pass] = &[
     &quantize_weights::QuantizeWeights,
     &session::SetSession,
 ];
+
+/// See [`add`].
+static ADDED: OnceLock<&[&dyn Pass]> = OnceLock::new();
 
 pub trait Pass: Sync {
     /// The stage's key in a spec, such as `quantize`.
@@ -97,6 +101,12 @@ pub trait Pass: Sync {
         false
     }
 
+    /// Of a pass outside the engine: what tells it from another program's of the same id in a store
+    /// that both use. Part of its key.
+    fn origin(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
     /// Writes the new artifact into the empty folder `job.out`.
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError>;
 }
@@ -104,10 +114,35 @@ pub trait Pass: Sync {
 /// Name of the file that passes giving a GGUF file write into their folder.
 pub const GGUF_FILE: &str = "model.gguf";
 
+/// Every pass, the engine's own first.
+pub fn passes() -> impl Iterator<Item = &'static dyn Pass> {
+    PASSES.iter().chain(added()).copied()
+}
+
+/// The passes of the program around the engine.
+fn added() -> &'static [&'static dyn Pass] {
+    ADDED.get().copied().unwrap_or_default()
+}
+
+/// Adds the passes of the program around the engine. False, and nothing is added, where that was
+/// done before. [`crate::catalog::Extensions`] checks them first.
+pub(crate) fn add(passes: &'static [&'static dyn Pass]) -> bool {
+    ADDED.set(passes).is_ok()
+}
+
 /// The pass that a stage `{id: params}` means.
 pub fn pass(id: &str, params: &Value) -> Option<&'static dyn Pass> {
+    passes().find(|pass| is_meant(*pass, id, params))
+}
+
+/// [`Pass::origin`] of the pass that a stage means, where it is not one of the engine's own.
+pub fn foreign_origin(id: &str, params: &Value) -> Option<&'static str> {
+    added().iter().find(|pass| is_meant(**pass, id, params)).map(|pass| pass.origin())
+}
+
+fn is_meant(pass: &dyn Pass, id: &str, params: &Value) -> bool {
     let method = params.get("method").and_then(Value::as_str);
-    PASSES.iter().copied().find(|p| p.id() == id && (p.method().is_none() || p.method() == method))
+    pass.id() == id && (pass.method().is_none() || pass.method() == method)
 }
 
 pub struct PassJob<'a> {
@@ -172,7 +207,7 @@ fn graph_only(pass: &str, kind: Kind) -> Result<Kind, String> {
 }
 
 /// A path and an action as context for an I/O error.
-fn file_error<'a>(
+pub fn file_error<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(std::io::Error) -> PassError + 'a {

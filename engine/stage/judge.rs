@@ -92,17 +92,14 @@ impl Judge {
         if chosen {
             facts["cpu"] = json!(crate::machine::Cpu::read().features);
         }
-        Recipe {
-            facts,
-            inputs,
-            epoch: 2,
-            versions: BTreeMap::from([
-                ("backend".to_owned(), version(&self.backend)),
-                ("reference backend".to_owned(), version(&self.reference_backend)),
-                // Kernels of other vector extensions sum in another order.
-                ("compiled for".to_owned(), env!("ENGINE_TARGET_FEATURES").to_owned()),
-            ]),
-        }
+        let mut versions = BTreeMap::from([
+            ("backend".to_owned(), version(&self.backend)),
+            ("reference backend".to_owned(), version(&self.reference_backend)),
+            // Kernels of other vector extensions sum in another order.
+            ("compiled for".to_owned(), env!("ENGINE_TARGET_FEATURES").to_owned()),
+        ]);
+        versions.extend(crate::model::family::versions());
+        Recipe { facts, inputs, epoch: 2, versions }
     }
 
     /// `variant` and `reference` are artifacts and what runs them: as planned, and with folders for

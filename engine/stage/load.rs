@@ -1,11 +1,11 @@
 //! `load`: from a source to a model on disk whose content is known.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::{Job, Source};
+use crate::model::family;
 use crate::store::Recipe;
 
 /// Raised when generated weights change for the same name and seed.
@@ -26,7 +26,7 @@ impl LoadModel {
                 facts: json!({"stage": "load", "source": uri}),
                 inputs: Vec::new(),
                 epoch: GENERATOR_EPOCH,
-                versions: BTreeMap::new(),
+                versions: family::versions(),
             }),
             _ => None,
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Artifact, Job};
 use crate::backend::{Backend, candle::Candle};
-use crate::model::Kind;
+use crate::model::{Kind, family};
 use crate::pass::{self, Pass};
 use crate::store::{Input, Recipe};
 
@@ -49,12 +49,12 @@ impl Optimize {
         if !machine.is_null() {
             facts["machine"] = machine;
         }
-        Recipe {
-            facts,
-            inputs,
-            epoch,
-            versions: BTreeMap::from([("candle".to_owned(), Candle.version())]),
+        if let Some(origin) = pass::foreign_origin(&self.pass, &self.params) {
+            facts["origin"] = json!(origin);
         }
+        let mut versions = BTreeMap::from([("candle".to_owned(), Candle.version())]);
+        versions.extend(family::versions());
+        Recipe { facts, inputs, epoch, versions }
     }
 
     pub fn job(

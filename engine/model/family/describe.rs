@@ -3,13 +3,9 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{bert, clip, resnet, vit};
 use crate::model::config::Fields;
 use crate::model::network::Network;
 use crate::model::{ModelError, shown};
-
-/// Families of networks without a state. Decoders are [`crate::model::LlamaConfig`].
-pub static FAMILIES: &[&dyn Family] = &[&bert::Bert, &clip::Clip, &vit::Vit, &resnet::ResNet];
 
 /// A kind of network: how its configuration is read.
 pub trait Family: Sync {
@@ -29,11 +25,18 @@ pub trait Family: Sync {
     fn catalog(&self) -> Vec<(&'static str, Value)> {
         Vec::new()
     }
-}
 
-/// The family that reads `model_type`.
-pub fn family(model_type: &str) -> Option<&'static dyn Family> {
-    FAMILIES.iter().copied().find(|family| family.model_types().contains(&model_type))
+    /// Of a family outside the engine: raised whenever it computes something else for the same
+    /// configuration. Part of every key of a program that adds the family.
+    fn epoch(&self) -> u32 {
+        1
+    }
+
+    /// Of a family outside the engine: what tells it from another program's of the same id in a
+    /// store that both use.
+    fn origin(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 }
 
 /// A `config.json` and what lies around it.

@@ -15,13 +15,16 @@ mod describe;
 mod hostile;
 pub mod llama;
 pub mod llama_onnx;
+mod registry;
 mod resnet;
 mod sentence;
 mod spans;
 mod vit;
 
 pub use clip::{IMAGE, TEXT};
-pub use describe::{ConfigFile, Description, FAMILIES, Family, family};
+pub use describe::{ConfigFile, Description, Family};
+pub(crate) use registry::add;
+pub use registry::{families, family, versions};
 
 pub use spans::{PartWork, TARGET, part};
 
