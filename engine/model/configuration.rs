@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::config::Fields;
-use super::family::{ConfigFile, Description, families, family};
+use super::family::{ConfigFile, Description, Family, families, family};
 use super::{LlamaConfig, ModelError, Signature, llama_tensors};
 use crate::model::onnx::TEXT_GENERATION;
 
@@ -18,7 +18,7 @@ pub enum Configuration {
 
 /// Every value of `model_type` that can be loaded.
 pub fn model_types() -> Vec<&'static str> {
-    let networks = families().flat_map(|family| family.model_types()).copied();
+    let networks = families().flat_map(Family::model_types).copied();
     super::ARCHITECTURES.iter().copied().chain(networks).collect()
 }
 

@@ -14,7 +14,7 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng as _;
 use serde_json::{Value, json};
 
-use super::family::families;
+use super::family::{Family, families};
 use super::signature::Dim;
 use super::{Architecture, Configuration, LlamaConfig, ModelError, RopeScaling, Writer};
 use crate::base::Digest;
@@ -356,7 +356,7 @@ pub fn generate(name: &str, seed: u64, dir: &Path) -> Result<(), ModelError> {
 
 /// Names in the catalogue, in its order.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let networks = families().flat_map(|family| family.catalog());
+    let networks = families().flat_map(Family::catalog);
     CATALOG.iter().map(|entry| entry.name).chain(networks.map(|(name, _)| name))
 }
 
@@ -365,7 +365,7 @@ fn described(name: &str) -> Value {
     if let Some(entry) = CATALOG.iter().find(|entry| entry.name == name) {
         return entry.config().to_json();
     }
-    let mut networks = families().flat_map(|family| family.catalog());
+    let mut networks = families().flat_map(Family::catalog);
     networks.find(|(known, _)| *known == name).map_or(Value::Null, |(_, json)| json)
 }
 

@@ -76,7 +76,7 @@ impl Pass for Cast {
     }
 
     fn epoch(&self) -> u32 {
-        1
+        2
     }
 
     fn about(&self) -> &'static str {

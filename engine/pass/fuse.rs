@@ -81,7 +81,7 @@ impl Pass for Fuse {
     }
 
     fn epoch(&self) -> u32 {
-        2
+        3
     }
 
     fn about(&self) -> &'static str {

@@ -60,7 +60,7 @@ impl Pass for QuantizeDynamic {
     }
 
     fn epoch(&self) -> u32 {
-        1
+        2
     }
 
     fn about(&self) -> &'static str {

@@ -68,7 +68,7 @@ impl Pass for QuantizeWeights {
     }
 
     fn epoch(&self) -> u32 {
-        2
+        3
     }
 
     fn about(&self) -> &'static str {

@@ -17,7 +17,7 @@ impl Pass for SetSession {
     }
 
     fn epoch(&self) -> u32 {
-        1
+        2
     }
 
     fn about(&self) -> &'static str {

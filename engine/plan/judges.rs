@@ -12,7 +12,8 @@ use crate::model::family::{IMAGE, TEXT};
 use crate::spec::Task;
 use crate::stage::{Judge, JudgeOn, Stage};
 use crate::task::{
-    Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, needs_all_parts, requests,
+    Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, best_classes, needs_all_parts,
+    requests,
 };
 
 /// Metrics that one step judges: of one data set, and either of single parts or of all.
@@ -68,7 +69,8 @@ impl Builder<'_> {
         for (index, metric) in metrics.enumerate() {
             let data = metric.0.params.get("data").and_then(serde_json::Value::as_str);
             for request in requests(metric, spec.model.task.map_or("", Task::id)) {
-                let matching = graphs.len() > 1 && needs_all_parts(&request.metric);
+                let matching = spec.model.task == Some(Task::ZeroShotImageClassification)
+                    && needs_all_parts(&request.metric);
                 by_data.entry((data, matching)).or_default().push((index, request));
             }
         }
@@ -78,7 +80,9 @@ impl Builder<'_> {
             let seed = spec.bench.as_ref().map_or(DEFAULT_SEED, |b| b.design.seed);
             let synthetic = JUDGED_ITEMS;
             if matching {
-                let Some(on) = data.and_then(|data| self.matching(data, graphs)) else { continue };
+                let Some(on) = data.and_then(|data| self.matching(data, &metrics, graphs)) else {
+                    continue;
+                };
                 self.judge_all(reference, None, shown, &on, &asked, None);
                 continue;
             }
@@ -106,14 +110,46 @@ impl Builder<'_> {
     }
 
     /// Pictures and texts of a data set; `None` with a problem when they cannot be used.
-    fn matching(&mut self, data: &str, graphs: &Graphs) -> Option<JudgeOn> {
-        let images = self.inputs_of(data, graphs.get(IMAGE)?, None)?;
-        let texts = graphs.get(TEXT)?;
+    fn matching(
+        &mut self,
+        data: &str,
+        metrics: &[(usize, MetricRequest)],
+        graphs: &Graphs,
+    ) -> Option<JudgeOn> {
+        let prompt = self.loaded.spec.data[data].prompt.clone();
+        let mut sound = true;
+        for (index, request) in metrics {
+            let by_class = best_classes(&request.metric).is_some();
+            let what = match (by_class, &prompt) {
+                (true, None) => format!(
+                    "`{}` needs `data.{data}.prompt`, which says what a class is called in words",
+                    request.metric
+                ),
+                (false, Some(_)) => format!(
+                    "`{}` compares pictures with their captions, and `data.{data}.prompt` replaces those",
+                    request.metric
+                ),
+                _ => continue,
+            };
+            let pointer = format!("/quality/metrics/{index}");
+            self.problem("plan/bad-data", &pointer, what).hint =
+                Some("name another data set".into());
+            sound = false;
+        }
+        let (Some(image), Some(texts)) = (graphs.get(IMAGE), graphs.get(TEXT)) else {
+            let what = "the model has no parts `image` and `text` to compare with each other";
+            self.problem("plan/wrong-task", "/model/source", what.to_owned());
+            return None;
+        };
+        let images = self.inputs_of(data, image, None).filter(|_| sound)?;
+        if images.origin.digest().is_none() {
+            let what = format!("`{data}` holds tensors, and pictures are needed");
+            self.problem("plan/bad-data", &format!("/data/{data}/source"), what);
+        }
         let texts = TensorInputs {
             origin: Origin::Texts(self.text_file(data, texts, images.origin.digest()?, None)),
             ..texts.synthetic(&[])
         };
-        let prompt = self.loaded.spec.data[data].prompt.clone();
         let texts = Box::new(texts);
         Some(JudgeOn::Matching { images, texts, prompt })
     }

@@ -15,7 +15,7 @@ use crate::model::family::Description;
 use crate::model::network::Network;
 use crate::model::onnx::CONTEXT_KEY;
 use crate::model::signature::{Dim, Port};
-use crate::model::{Kind, OnnxModel, Signature};
+use crate::model::{Configuration, Kind, OnnxModel, Signature};
 use crate::spec::{Bench as BenchSpec, Matrix, Task};
 use crate::stage::{LoadItems, Setting, Stage, Work, find_file};
 use crate::task::{
@@ -63,7 +63,10 @@ impl Graph {
         }
         let free = FreeDimensions::of(&signature);
         let context = metadata_context(&model);
-        Ok(Self { free, signature, context, labels: Vec::new(), fills })
+        // A checkpoint's configuration travels with its graph.
+        let beside = Configuration::of_folder(model.folder()).ok();
+        let labels = beside.and_then(|known| Some(known.networks()?.labels.clone()));
+        Ok(Self { free, signature, context, labels: labels.unwrap_or_default(), fills })
     }
 
     /// The networks of a checkpoint.
@@ -102,6 +105,11 @@ impl Graph {
     /// Whether it takes token ids.
     fn takes_texts(&self) -> bool {
         self.signature.inputs.iter().any(|port| port.name == "input_ids")
+    }
+
+    /// The dimension that counts the tokens of a text.
+    fn length(&self) -> Option<&Dim> {
+        self.signature.inputs.iter().find(|port| port.name == "input_ids")?.shape.get(1)
     }
 
     /// Sizes of the matrix that are about this graph.
@@ -190,6 +198,7 @@ impl Builder<'_> {
             self.problem("plan/unknown-part", &format!("/bench/matrix/part/{at}"), what);
             return out;
         }
+        self.known_parts(graphs, bench);
         self.known_dimensions(graphs, &bench.matrix);
         for (part, graph) in graphs {
             if bench.matrix.part.is_empty() || bench.matrix.part.contains(part) {
@@ -224,6 +233,15 @@ impl Builder<'_> {
         }
         let mut combinations: Vec<Vec<(String, u32)>> = vec![Vec::new()];
         for (name, sizes) in graph.dims_of(&bench.matrix) {
+            if graph.length() == Some(&Dim::Named(name.to_owned()))
+                && let Some(context) = graph.context
+                && let Some(size) = sizes.iter().find(|size| **size as usize > context)
+            {
+                let what =
+                    format!("{size} tokens do not fit the model's longest text of {context}");
+                self.problem("plan/too-long", &dim_pointer(name), what);
+                return;
+            }
             combinations = combinations
                 .iter()
                 .flat_map(|begin| {
@@ -239,7 +257,7 @@ impl Builder<'_> {
                     let (dims, threads) = (dims.clone(), threads(asked, self.around));
                     let inputs = match &given {
                         None => graph.synthetic(&dims),
-                        Some(inputs) => cut_to(inputs, &dims),
+                        Some(inputs) => cut_to(inputs, graph, &dims),
                     };
                     let setting = Setting {
                         part: part.map(str::to_owned),
@@ -314,7 +332,7 @@ impl Builder<'_> {
                 Ok(texts) => {
                     let digest = |text: &Document| Digest::of_bytes(text.text.as_bytes());
                     let items = texts.documents.iter().map(digest).collect();
-                    self.items.entry(name.to_owned()).or_insert(items);
+                    self.known_items(name, items);
                     Origin::Texts(self.text_file(name, graph, (path, texts.digest), length))
                 }
                 Err(error) => {
@@ -327,7 +345,7 @@ impl Builder<'_> {
             match Pictures::look(&mut file) {
                 Ok(looked) => {
                     self.looked_at(name, &looked);
-                    self.items.insert(name.to_owned(), looked.items);
+                    self.known_items(name, looked.items);
                     Origin::Pictures(file)
                 }
                 Err(error) => {
@@ -338,6 +356,16 @@ impl Builder<'_> {
         };
         let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
         Some(TensorInputs { inputs, outputs, origin })
+    }
+
+    /// Remembers the items of a data set, of whichever kind they are.
+    fn known_items(&mut self, name: &str, items: Vec<Digest>) {
+        let known = self.items.entry(name.to_owned()).or_default();
+        for item in items {
+            if !known.contains(&item) {
+                known.push(item);
+            }
+        }
     }
 
     /// The texts of a data set whose file and digest are known.
@@ -466,6 +494,22 @@ impl Builder<'_> {
         }
     }
 
+    /// Gates and profiles name parts that the model has.
+    fn known_parts(&mut self, graphs: &Graphs, bench: &BenchSpec) {
+        let gates = self.loaded.spec.gates.iter().enumerate();
+        let gates = gates.map(|(at, gate)| (format!("/gates/{at}/on/part"), gate.on.part.clone()));
+        let cells = bench.profile.iter().flat_map(|profile| &profile.cells).enumerate();
+        let cells =
+            cells.map(|(at, cell)| (format!("/bench/profile/cells/{at}/part"), cell.part.clone()));
+        for (pointer, part) in gates.chain(cells) {
+            if let Some(part) = part.filter(|part| !graphs.contains_key(part)) {
+                let known: Vec<&str> = graphs.keys().map(String::as_str).collect();
+                let what = format!("the model has no part `{part}`, only {}", known.join(", "));
+                self.problem("plan/unknown-part", &pointer, what);
+            }
+        }
+    }
+
     /// Every size of the matrix is of a free dimension of some part.
     fn known_dimensions(&mut self, graphs: &Graphs, matrix: &Matrix) {
         let free = || graphs.values().flat_map(|graph| &graph.free.others);
@@ -533,10 +577,16 @@ fn dim_pointer(name: &str) -> String {
 }
 
 /// The same texts with the number of tokens that `dims` says; other inputs have no sizes to choose.
-fn cut_to(inputs: &TensorInputs, dims: &[(String, u32)]) -> TensorInputs {
+fn cut_to(inputs: &TensorInputs, graph: &Graph, dims: &[(String, u32)]) -> TensorInputs {
     let mut out = inputs.clone();
     if let Origin::Texts(file) = &mut out.origin {
-        file.length = dims.iter().find(|(name, _)| name == "sequence").map(|(_, n)| *n as usize);
+        file.length = match graph.length() {
+            Some(Dim::Fixed(size)) => usize::try_from(*size).ok(),
+            Some(Dim::Named(axis)) => {
+                dims.iter().find(|(name, _)| name == axis).map(|(_, n)| *n as usize)
+            }
+            None => None,
+        };
     }
     out
 }

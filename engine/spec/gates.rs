@@ -28,6 +28,15 @@ pub(crate) fn check(rules: &mut Rules<'_>) {
         question(rules, gate, &here);
         if measured && metric(gate.metric).1 {
             settings(rules, gate, &here);
+        } else if measured && gate.on.part.is_some() {
+            let pointer = format!("{here}/on/part");
+            let what = format!(
+                "{} is about timings, and `{}` is judged",
+                dotted(&pointer),
+                metric(gate.metric).0
+            );
+            rules.report("spec/pointless-gate", &pointer, what).hint =
+                Some("leave it out: every part must pass".into());
         }
     }
 }

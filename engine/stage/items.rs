@@ -35,7 +35,13 @@ impl LoadItems {
             }),
             inputs: model.into_iter().collect(),
             epoch: 1,
-            versions: BTreeMap::new(),
+            versions: match self.inputs.origin.asks_the_model() {
+                true => BTreeMap::from([(
+                    "tokenizers".to_owned(),
+                    env!("ENGINE_TOKENIZERS_VERSION").to_owned(),
+                )]),
+                false => BTreeMap::new(),
+            },
         }
     }
 

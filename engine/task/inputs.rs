@@ -402,7 +402,11 @@ impl<'a> Requests<'a> {
                 Pool::Rules
             }
             Origin::Pictures(file) => {
-                Pool::Pictures(Box::new(Pictures::open(file, &inputs.inputs, model)?))
+                let pictures = Pictures::open(file, &inputs.inputs, model)?;
+                if batch > 1 && !pictures.are_alike() {
+                    return Err(PicturesError::Unlike.into());
+                }
+                Pool::Pictures(Box::new(pictures))
             }
             _ => Pool::Items(inputs.items(model, 0, 0)?),
         };

@@ -98,6 +98,17 @@ pub enum JudgeError {
     Widths { items: usize, texts: usize },
 }
 
+impl JudgeError {
+    /// The same about item number `item`, where it was judged by itself.
+    pub(super) fn of_item(self, item: usize) -> Self {
+        match self {
+            Self::Item { what, .. } => Self::Item { item, what },
+            Self::NotANumber { .. } => Self::NotANumber { item },
+            other => other,
+        }
+    }
+}
+
 /// A window over one document: tokens `start..end`, of which targets `scored..end` count.
 #[derive(Debug, PartialEq, Eq)]
 struct Window {

@@ -118,6 +118,9 @@ pub fn judge_matching(
     let other = other.as_ref();
 
     let by_class = |id: &str| {
+        if matter.prompt.is_none() {
+            return Err(JudgeError::Foreign { metric: id.to_owned() });
+        }
         let right = items.iter().enumerate().map(|(item, known)| {
             let missing = || JudgeError::Item { item, what: "it has no class".to_owned() };
             known.class.map(|class| vec![class]).ok_or_else(missing)

@@ -37,14 +37,16 @@ pub fn judge_tensors(
         };
         for (metric, all) in metrics.iter().zip(&mut scores) {
             if best_classes(&metric.metric).is_some() {
-                let right = [vec![right_class(item, number, classes)?]];
-                let (a, b) = (class_scores(&own)?, other.as_ref().map(class_scores).transpose()?);
+                let right = [right_classes(item, number, classes)?];
+                let a = class_scores(&own, number, classes)?;
+                let b = other.as_ref().map(|b| class_scores(b, number, classes)).transpose()?;
                 let rows = |scores| Rows::new(scores, a.len()).ok_or(JudgeError::NoItems);
                 let b = match &b {
                     Some(b) => Some(Rows::new(b, b.len()).ok_or(JudgeError::NoItems)?),
                     None => None,
                 };
-                all.extend(judge_classes(&metric.metric, rows(&a)?, b, &right)?);
+                let judged = judge_classes(&metric.metric, rows(&a)?, b, &right);
+                all.extend(judged.map_err(|error| error.of_item(number))?);
                 continue;
             }
             let against = match metric.against {
@@ -63,32 +65,43 @@ pub fn judge_tensors(
     Ok(ids.zip(scores).map(|(metric, documents)| Judged { metric, documents }).collect())
 }
 
-/// The first floating output as one row of class scores.
-fn class_scores(outputs: &Named) -> Result<Vec<f32>, JudgeError> {
-    let floats = outputs.iter().find(|(_, tensor)| tensor.dtype.is_float());
-    let (_, tensor) = floats.ok_or_else(|| JudgeError::NoFloats { metric: "top1".into() })?;
-    Ok(tensor.to_f64().into_iter().map(|value| value as f32).collect())
+/// The only floating output as one row of class scores.
+fn class_scores(outputs: &Named, item: usize, classes: &[String]) -> Result<Vec<f32>, JudgeError> {
+    let mut floats = outputs.iter().filter(|(_, tensor)| tensor.dtype.is_float());
+    let (name, tensor) =
+        floats.next().ok_or_else(|| JudgeError::NoFloats { metric: "top1".into() })?;
+    let unlike = |what: String| JudgeError::Outputs { output: name.clone(), item, what };
+    if let Some((other, _)) = floats.next() {
+        return Err(unlike(format!("`{other}` may hold the class scores as well")));
+    }
+    if tensor.shape.iter().filter(|&&side| side != 1).count() > 1 {
+        return Err(unlike(format!("{:?} is no row of class scores", tensor.shape)));
+    }
+    let scores: Vec<f32> = tensor.to_f64().into_iter().map(|value| value as f32).collect();
+    if !classes.is_empty() && classes.len() != scores.len() {
+        return Err(unlike(format!("{} scores for {} named classes", scores.len(), classes.len())));
+    }
+    Ok(scores)
 }
 
-/// The number of an item's class: where its name stands among the model's classes, the name itself
-/// if it is a number, or, of a model that names no classes, its place in the data set.
-fn right_class(item: &Item, number: usize, classes: &[String]) -> Result<usize, JudgeError> {
+/// The numbers of an item's class: wherever its name stands among the model's classes, or the name
+/// itself if it is a number. A model that names no classes leaves no other way to know.
+fn right_classes(item: &Item, number: usize, classes: &[String]) -> Result<Vec<usize>, JudgeError> {
     let fault = |what: String| JudgeError::Item { item: number, what };
-    let (Some(label), Some(class)) = (&item.label, item.class) else {
-        return Err(fault("it has no class".to_owned()));
-    };
-    if let Some(at) = classes.iter().position(|name| name == label) {
-        return Ok(at);
+    let Some(label) = &item.label else { return Err(fault("it has no class".to_owned())) };
+    let named: Vec<usize> = (0..classes.len()).filter(|&class| classes[class] == *label).collect();
+    if !named.is_empty() {
+        return Ok(named);
     }
-    match label.parse() {
-        Ok(at) => Ok(at),
-        Err(_) if classes.is_empty() => Ok(class),
-        Err(_) => Err(fault(format!(
-            "its class `{}` is none of the model's {}",
-            crate::base::text::inert(label),
-            classes.len()
-        ))),
-    }
+    label.parse().map(|class| vec![class]).map_err(|_| {
+        let label = crate::base::text::inert(label);
+        fault(match classes.len() {
+            0 => format!(
+                "its class is `{label}`, and the model names no classes: `id2label` of `config.json` beside it would, or labels that are numbers"
+            ),
+            count => format!("its class `{label}` is none of the model's {count}"),
+        })
+    })
 }
 
 /// How far rows of the variant lie from those of the reference, for a metric of outputs: `cosine`,

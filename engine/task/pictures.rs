@@ -29,6 +29,10 @@ pub enum PicturesError {
     NoConfiguration,
     #[error("pictures become {found}, and the model takes {wanted} for input `{input}`")]
     Size { input: String, found: String, wanted: String },
+    #[error(
+        "pictures keep sizes of their own, and a batch needs them to be alike: `{CONFIGURATION}` neither crops nor scales to one size"
+    )]
+    Unlike,
     #[error("a model with {0} inputs takes no pictures")]
     Inputs(usize),
 }
@@ -106,6 +110,11 @@ impl Pictures {
         }
         let processor = ImageProcessor::read(&configuration, None)?;
         Ok(Self { images, processor, port: port.clone() })
+    }
+
+    /// Whether all pictures become tensors of one shape.
+    pub fn are_alike(&self) -> bool {
+        self.processor.output_size().is_some()
     }
 
     pub fn count(&self) -> usize {

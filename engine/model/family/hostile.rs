@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::model::family::families;
+use crate::model::family::{Family, families};
 use crate::model::network::onnx::graph;
 use crate::model::onnx::TensorProto;
 use crate::model::{Configuration, ModelError};
@@ -18,7 +18,7 @@ fn read(files: &Value) -> Result<Configuration, ModelError> {
 
 /// A sound folder with the catalogued configuration `name`.
 fn sound(name: &str) -> Value {
-    let mut catalog = families().flat_map(|family| family.catalog());
+    let mut catalog = families().flat_map(Family::catalog);
     let (_, config) = catalog.find(|(known, _)| *known == name).expect("a catalogued name");
     match name {
         "bert-tiny" => json!({

@@ -103,15 +103,13 @@ impl OnnxModel {
         folder_of(&self.path)
     }
 
-    /// Everything that belongs to the identity of the model: `files`, and what lies beside a graph
-    /// that is about text.
+    /// Everything that belongs to the identity of the model: `files`, and what lies beside the graph
+    /// and decides how texts and pictures become its inputs.
     pub fn all_files(&self) -> Result<Vec<PathBuf>, ModelError> {
         let mut files = self.files.clone();
-        if self.metadata(TASK_KEY).is_some() {
-            let folder = Folder::open(self.folder())?;
-            for name in std::iter::once("config.json").chain(SIDECARS.iter().copied()) {
-                files.extend(folder.file(name)?);
-            }
+        let folder = Folder::open(self.folder())?;
+        for name in std::iter::once("config.json").chain(SIDECARS.iter().copied()) {
+            files.extend(folder.file(name)?);
         }
         Ok(files)
     }
