@@ -30,13 +30,13 @@ mod tests {
     fn derivatives_agree_with_finite_differences() -> Result<()> {
         let x = tensor(&[6, 4])?;
         // With these no value is near the kink of ReLU.
-        let w = Tensor::new(&[0.9_f32, 1.2, -0.7, 0.8], &Device::Cpu)?;
-        let b = Tensor::new(&[0.3_f32, -0.2, 0.1, 0.4], &Device::Cpu)?;
+        let (scale, shift) = ([0.9_f32, 1.2, -0.7, 0.8], [0.3_f32, -0.2, 0.1, 0.4]);
+        let (w, b) = (Tensor::new(&scale, &Device::Cpu)?, Tensor::new(&shift, &Device::Cpu)?);
         for rectifies in [false, true] {
             let norm = BatchNorm { eps: 1e-5, rectifies };
             check(&some(24), &[6, 4], |x| x.apply_op3(&w, &b, norm))?;
-            check(&some(4), &[4], |w| x.apply_op3(w, &b, norm))?;
-            check(&some(4), &[4], |b| x.apply_op3(&w, b, norm))?;
+            check(&scale, &[4], |w| x.apply_op3(w, &b, norm))?;
+            check(&shift, &[4], |b| x.apply_op3(&w, b, norm))?;
         }
         let shape = [2, 5, 4, 2];
         check(&some(80), &shape, |x| x.apply_op1(MaxPool))?;
