@@ -137,7 +137,7 @@ fn assert_rounded(store: &Path) {
         let words = bytes[8 + head..].chunks_exact(4);
         words.map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect()
     };
-    let is_rounded = |bytes: &Vec<u8>| values(bytes).iter().all(|raw| raw & 0xf_ffff == 0);
+    let is_rounded = |bytes: &Vec<u8>| values(bytes).iter().all(|raw| raw.trailing_zeros() >= 20);
     read.sort_by_key(is_rounded);
     let [drawn, rounded] = [values(&read[0]), values(&read[1])];
     assert!(!is_rounded(&read[0]) && is_rounded(&read[1]));

@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "../examples/shapes_resnet/config.rs"]
+mod config;
 #[path = "../examples/shapes_resnet/network.rs"]
 #[allow(dead_code, reason = "training needs more of it")]
 mod network;

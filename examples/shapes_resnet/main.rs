@@ -10,6 +10,7 @@
 //! floating-point sums depends on the machine.
 
 mod card;
+mod config;
 #[path = "../shapes_clip/data.rs"]
 #[allow(dead_code, reason = "the pictures are written by shapes_clip")]
 mod data;

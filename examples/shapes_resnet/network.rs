@@ -10,8 +10,8 @@ use indexmap::IndexMap;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use safetensors::tensor::{Dtype, TensorView};
-use serde_json::{Map, Value, json};
 
+use crate::config::{DEVIATION, MEAN, config, preprocessor};
 use crate::ops::{BatchNorm, MaxPool, Moments, Unfold};
 use crate::pictures::{SEED, SIDE, classes};
 
@@ -22,10 +22,6 @@ pub const WIDTHS: [usize; 3] = [32, 64, 128];
 const NORM_EPS: f32 = 1e-5;
 /// Share of a batch in the running statistics, as in PyTorch.
 const MOMENTUM: f32 = 0.1;
-
-/// Mean and deviation of the channels, from 0 to 1; those of `shapes_clip`.
-const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const DEVIATION: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 const EMBEDDER: &str = "resnet.embedder.embedder";
 const CLASSIFIER: &str = "classifier.1";
@@ -227,49 +223,6 @@ impl ResNet {
         }
         Ok(())
     }
-}
-
-/// `config.json` as the Transformers library writes it.
-pub fn config() -> Value {
-    let labels = labels();
-    let numbers: Map<String, Value> =
-        labels.iter().enumerate().map(|(id, label)| (label.clone(), json!(id))).collect();
-    let names: Map<String, Value> =
-        labels.into_iter().enumerate().map(|(id, label)| (id.to_string(), json!(label))).collect();
-    json!({
-        "architectures": ["ResNetForImageClassification"],
-        "depths": WIDTHS.map(|_| 1),
-        "downsample_in_bottleneck": false,
-        "downsample_in_first_stage": false,
-        "embedding_size": STEM,
-        "hidden_act": "relu",
-        "hidden_sizes": WIDTHS,
-        "id2label": names,
-        "label2id": numbers,
-        "layer_type": "basic",
-        "model_type": "resnet",
-        "num_channels": 3,
-        "problem_type": "single_label_classification",
-        "torch_dtype": "float32",
-    })
-}
-
-/// `preprocessor_config.json`: pictures of another size are resized and cropped to the true one.
-pub fn preprocessor() -> Value {
-    json!({
-        "crop_size": { "height": SIDE, "width": SIDE },
-        "do_center_crop": true,
-        "do_convert_rgb": true,
-        "do_normalize": true,
-        "do_rescale": true,
-        "do_resize": true,
-        "image_mean": MEAN,
-        "image_processor_type": "CLIPImageProcessor",
-        "image_std": DEVIATION,
-        "resample": 3,
-        "rescale_factor": 1.0 / 255.0,
-        "size": { "shortest_edge": SIDE },
-    })
 }
 
 fn normalized(picture: &[u8]) -> impl Iterator<Item = f32> {
