@@ -14,6 +14,7 @@ use super::samples::Samples;
 use super::{Pass, PassError, PassJob, PassNotes, file_error, qdq_gemm};
 use crate::backend::{self, OpenOptions, onnxruntime};
 use crate::data::ElementType;
+use crate::model::onnx::session_options::{GraphLevel, METADATA_KEY, SessionOptions};
 use crate::model::onnx::upgrade::upgrade;
 use crate::model::onnx::{GRAPH_FILE, GraphWriter};
 use crate::model::{self, Kind, OnnxModel};
@@ -103,7 +104,7 @@ impl Pass for QuantizeStatic {
     }
 
     fn epoch(&self) -> u32 {
-        2
+        3
     }
 
     fn about(&self) -> &'static str {
@@ -231,7 +232,14 @@ fn quantize(job: &PassJob<'_>, params: &Params, samples: &Samples) -> Result<Pas
     let mut writer = GraphWriter::new(job.out);
     let formula = params.formula();
     let share = |done: f64| (job.progress)(0.8 + 0.2 * done);
-    let (proto, counts) = rewrite(&model, &plan, &found.ranges, formula, &mut writer, &share)?;
+    let (mut proto, counts) = rewrite(&model, &plan, &found.ranges, formula, &mut writer, &share)?;
+    let mut options = SessionOptions::of(&model)?;
+    if options.graph_level == Some(GraphLevel::Basic) {
+        // What folded norms into convolutions would keep the pairs from becoming integer kernels.
+        options.graph_level = None;
+        proto.set_metadata(METADATA_KEY, &options.text());
+        notes.push("sessions no longer stop at level basic, at which the runtime leaves QuantizeLinear and DequantizeLinear as they are".to_owned());
+    }
     writer.finish_from(proto, &model, &|_| {})?;
     copy_beside(job.input, job.out)?;
 
