@@ -14,6 +14,7 @@ pub mod metric;
 pub mod proportion;
 pub mod quantile;
 pub mod sample;
+pub mod search;
 pub mod signed_rank;
 pub mod stop;
 pub mod summary;

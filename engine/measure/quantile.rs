@@ -29,9 +29,19 @@ pub fn quantile(values: &[f64], q: f64, level: f64) -> Option<Quantile> {
     }
     let sorted = sorted(values)?;
     let n = sorted.len();
-    let bounds = ranks(n, q, tail).map(|(l, u)| (sorted[l - 1], sorted[u - 1]));
+    let (low, high) = ranks(n, q, tail);
+    let bounds = low.zip(high).map(|(l, u)| (sorted[l - 1], sorted[u - 1]));
     let need = (tail.ln() / q.max(1.0 - q).ln()).ceil() as usize;
     Some(Quantile { point: type_7(&sorted, q), bounds, need, n })
+}
+
+/// Each of the two bounds of [`quantile`] by itself, where so few values have it: one slow value
+/// of five can bound a high quantile from below long before anything bounds it from above.
+pub fn one_sided(values: &[f64], q: f64, level: f64) -> (Option<f64>, Option<f64>) {
+    let tail = two_sided(level).map(|upper| 1.0 - upper).filter(|_| q > 0.0 && q < 1.0);
+    let Some((sorted, tail)) = sorted(values).zip(tail) else { return (None, None) };
+    let (low, high) = ranks(sorted.len(), q, tail);
+    (low.map(|l| sorted[l - 1]), high.map(|u| sorted[u - 1]))
 }
 
 /// The middle value, or the mean of the two middle ones. `None` without finite values.
@@ -59,8 +69,8 @@ pub(super) fn type_7(sorted: &[f64], q: f64) -> f64 {
     sorted[below] * (1.0 - share) + sorted[above] * share
 }
 
-/// Ranks `(l, u)` from 1 of the two-sided bounds with at most `tail` outside on each side.
-fn ranks(n: usize, q: f64, tail: f64) -> Option<(usize, usize)> {
+/// Ranks `(l, u)` from 1 of the bounds with at most `tail` outside on each side.
+fn ranks(n: usize, q: f64, tail: f64) -> (Option<usize>, Option<usize>) {
     let (first, weights) = binomial(n, q);
     let total: f64 = weights.iter().sum();
     let mut lower = None;
@@ -82,7 +92,7 @@ fn ranks(n: usize, q: f64, tail: f64) -> Option<(usize, usize)> {
         }
         upper -= 1;
     }
-    lower.filter(|_| upper <= n).map(|lower| (lower, upper))
+    (lower, Some(upper).filter(|upper| *upper <= n))
 }
 
 /// Weights proportional to the binomial probabilities of `first`, `first + 1`, …, grown from the
@@ -134,6 +144,18 @@ mod tests {
         let values: Vec<f64> = (1..=10).map(f64::from).collect();
         let found = quantile(&values, 0.5, 0.95).unwrap();
         assert_eq!((found.point, found.bounds), (5.5, Some((2.0, 9.0))));
+    }
+
+    #[test]
+    fn a_high_quantile_is_bounded_from_below_long_before_it_is_from_above() {
+        // P(Bin(12, 0.01) >= 2) = 0.0062 and P(Bin(12, 0.01) >= 1) = 0.114.
+        let values: Vec<f64> = (1..=12).map(f64::from).collect();
+        assert_eq!(one_sided(&values, 0.99, 0.98), (Some(11.0), None));
+        assert_eq!(one_sided(&values, 0.5, 0.98), (Some(2.0), Some(11.0)));
+        let (low, high) = one_sided(&values, 0.5, 0.95);
+        assert_eq!(quantile(&values, 0.5, 0.95).unwrap().bounds, low.zip(high));
+        assert_eq!(one_sided(&[], 0.5, 0.95), (None, None));
+        assert_eq!(one_sided(&values, 1.0, 0.95), (None, None));
     }
 
     #[test]

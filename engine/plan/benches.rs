@@ -2,10 +2,11 @@
 
 use super::expand::{Builder, Surroundings};
 use super::{StepIndex, VariantPlan};
+use crate::measure::search::Bound;
 use crate::model::Kind;
 use crate::scenario::StreamRules;
 use crate::spec::{Bench as BenchSpec, OpProfile, Task, Threads};
-use crate::stage::{Bench, ProfileStage, Roofline, Setting, Stage, Work};
+use crate::stage::{Bench, ProfileStage, Roofline, Search, Setting, Stage, Work};
 use crate::task::TensorInputs;
 
 impl Builder<'_> {
@@ -73,6 +74,7 @@ impl Builder<'_> {
         devices.sort_unstable();
         devices.dedup();
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
+        let mut searches: Vec<(Search, Vec<StepIndex>)> = Vec::new();
         for (setting, inputs) in runs {
             let id = format!("bench/{}", setting.id());
             let stage = Bench {
@@ -89,7 +91,17 @@ impl Builder<'_> {
             needs.extend(tokens);
             needs.extend(runtime);
             needs.extend(&devices);
-            self.push(id, Stage::Bench(stage), needs, Kind::Checkpoint);
+            self.push(id, Stage::Bench(stage.clone()), needs.clone(), Kind::Checkpoint);
+            let search = bench.matrix.batch.search();
+            if let Some((search, (quantile, time))) = search.and_then(|s| Some((s, s.bound()?))) {
+                let bound = Bound { quantile, seconds: time.as_secs() };
+                let search = Search { bench: stage, bound, max: search.max };
+                searches.push((search, needs));
+            }
+        }
+        // After all blocks: a search may take long, and nothing else waits for it.
+        for (search, needs) in searches {
+            self.push(search.id(), Stage::Search(search), needs, Kind::Checkpoint);
         }
         if let Some(asked) = &bench.profile {
             self.profiles(asked, runs, data.as_deref(), tokens);
@@ -180,7 +192,7 @@ pub(super) fn tokens_of(bench: &BenchSpec, around: &Surroundings) -> Vec<Setting
     let matrix = &bench.matrix;
     let (prompts, new) = (matrix.prompt_tokens.as_deref(), matrix.new_tokens.as_deref());
     let mut out = Vec::new();
-    for &batch in &matrix.batch {
+    for &batch in matrix.batch.sizes() {
         for &prompt_tokens in prompts.unwrap_or_default() {
             for &new_tokens in new.unwrap_or_default() {
                 for &asked in &matrix.threads {

@@ -66,6 +66,11 @@ pub fn preview(
                 let launches = bench.variants.len() as u64 * u64::from(min_blocks);
                 (State::Measured { launches_at_least: launches }, None)
             }
+            Stage::Search(search) => {
+                // Two probes at least: the answer is always tried again.
+                let launches = 2 * search.bench.variants.len() as u64;
+                (State::Measured { launches_at_least: launches }, None)
+            }
             Stage::Roofline(_) | Stage::Profile(_) => {
                 (State::Measured { launches_at_least: 1 }, None)
             }

@@ -93,6 +93,10 @@ pub fn recipe(
             let context = context.and_then(|model| model.facts.context_length);
             Some(judge.recipe(context, inputs))
         }
-        Stage::OpenDevice(_) | Stage::Bench(_) | Stage::Roofline(_) | Stage::Profile(_) => None,
+        Stage::OpenDevice(_)
+        | Stage::Bench(_)
+        | Stage::Search(_)
+        | Stage::Roofline(_)
+        | Stage::Profile(_) => None,
     })
 }

@@ -251,7 +251,7 @@ impl Builder<'_> {
                 })
                 .collect();
         }
-        for &batch in &bench.matrix.batch {
+        for &batch in bench.matrix.batch.sizes() {
             for dims in &combinations {
                 for &asked in &bench.matrix.threads {
                     let (dims, threads) = (dims.clone(), threads(asked, self.around));
@@ -470,11 +470,17 @@ impl Builder<'_> {
         Some(self.push(id, Stage::LoadItems(load), needs, Kind::Checkpoint))
     }
 
-    fn told_once(&mut self, code: &'static str, pointer: &str, what: String) {
+    fn told_once(
+        &mut self,
+        code: &'static str,
+        pointer: &str,
+        what: String,
+    ) -> Option<&mut Problem> {
         let known = |problem: &Problem| problem.code == code && problem.what == what;
-        if !self.problems.iter().any(known) {
-            self.problem(code, pointer, what);
+        if self.problems.iter().any(known) {
+            return None;
         }
+        Some(self.problem(code, pointer, what))
     }
 
     /// Without a free batch dimension every request is one item.
@@ -484,7 +490,15 @@ impl Builder<'_> {
         }
         let inputs: Vec<String> =
             graph.signature.inputs.iter().map(|port| format!("`{port}`")).collect();
-        for (index, batch) in matrix.batch.iter().enumerate().filter(|(_, batch)| **batch != 1) {
+        if matrix.batch.search().is_some() {
+            let what = "the graph has no free batch dimension, so there is no batch to search for";
+            let problem = self.told_once("plan/fixed-batch", "/bench/matrix/batch", what.into());
+            if let Some(problem) = problem {
+                problem.hint = Some("write `[1]`".into());
+            }
+        }
+        let sizes = matrix.batch.sizes().iter().enumerate();
+        for (index, batch) in sizes.filter(|(_, batch)| **batch != 1) {
             let what = format!(
                 "the graph has no free batch dimension, so a batch of {batch} cannot be given: {}",
                 inputs.join(", ")

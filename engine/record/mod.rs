@@ -8,6 +8,7 @@
 mod cell;
 mod profile;
 mod quality;
+mod search;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ use serde_json::Value;
 pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict, dimension_axis};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
+pub use search::{Probe, Search, SearchEnd};
 
 use crate::base::Digest;
 
@@ -46,6 +48,9 @@ pub struct Record {
     /// Where the time goes, by variant and setting; none in records of earlier engines.
     #[serde(default)]
     pub profiles: Vec<Profile>,
+    /// Searches for the largest batch; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub searches: Vec<Search>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }
@@ -166,7 +171,7 @@ pub struct Check {
 pub struct Step {
     pub id: String,
     pub label: String,
-    /// `load`, `optimize`, `check`, `judge`, `bench` or `profile`.
+    /// `load`, `optimize`, `check`, `judge`, `bench`, `search` or `profile`.
     pub kind: String,
     pub needs: Vec<String>,
     pub key: Option<Digest>,

@@ -6,7 +6,7 @@ use super::view::{
     Definition, Finding, Headline, QualityChange, QualityRow, Reading, Report, RunFacts, Size,
     Study, Terms,
 };
-use super::{alarms, facts, failures, gates, profiles, quality, settings, terms, words};
+use super::{alarms, facts, failures, gates, profiles, quality, searches, settings, terms, words};
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
 use crate::record::{Cell, Outcome as Ended, Record};
@@ -53,6 +53,7 @@ fn study(record: &Record) -> Study {
         glance: words::glance(&headline, &settings, &terms),
         cells: judged::sheets(record, &evidence, &terms, &judged),
         profiles: profiles::sheets(record, &evidence),
+        searches: searches::sheets(record, terms.confidence),
         variants: facts::variants(record),
         steps: facts::steps(record),
         machine: facts::machine(&record.machine),

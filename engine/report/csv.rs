@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::{Options, Report, ReportError, escape};
 use crate::measure::{Observed, Timeline, summary};
-use crate::record::{Cell, Launch, Outcome, Record};
+use crate::record::{Launch, Outcome, Record};
 
 const BEFORE: &[&str] = &["run", "variant", "scenario"];
 const AFTER: &[&str] = &[
@@ -30,31 +30,68 @@ const AFTER: &[&str] = &[
     "peak_memory_bytes",
 ];
 
+/// The axis that a search has no one value of.
+const BATCH: &str = "batch";
+
+/// Scenario of the probes of a search, whose blocks number its launches.
+const SEARCH: &str = "batch_search";
+
+/// What stands in front of the launches of a cell or a probe.
+struct Place<'a> {
+    variant: &'a str,
+    scenario: &'a str,
+    axes: &'a IndexMap<String, Value>,
+}
+
 // Exporters share one signature; this one cannot fail.
 #[allow(clippy::unnecessary_wraps)]
 pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
-    let cells = || report.records.iter().flat_map(|record| &record.cells);
-    let axes: IndexSet<&str> =
-        cells().flat_map(|cell| cell.axes.keys()).map(String::as_str).collect();
+    let cells = report.records.iter().flat_map(|record| &record.cells).map(|cell| &cell.axes);
+    let searches =
+        report.records.iter().flat_map(|record| &record.searches).map(|search| &search.axes);
+    let mut axes: IndexSet<&str> =
+        cells.chain(searches).flat_map(IndexMap::keys).map(String::as_str).collect();
+    if report.records.iter().any(|record| !record.searches.is_empty()) {
+        axes.insert(BATCH);
+    }
     let heads = BEFORE.iter().chain(&axes).chain(AFTER);
     let mut out = heads.map(|head| escape::csv(head)).collect::<Vec<_>>().join(",");
     out.push('\n');
     for record in report.records {
         for cell in &record.cells {
-            rows(&mut out, record, cell, &axes);
+            let at = Place {
+                variant: &cell.variant,
+                scenario: &cell.scenario,
+                axes: &cell.axes,
+            };
+            rows(&mut out, record, &at, &cell.launches, &axes);
+        }
+        for search in &record.searches {
+            for probe in &search.probes {
+                let mut own = search.axes.clone();
+                own.insert(BATCH.to_owned(), probe.batch.into());
+                let at = Place { variant: &search.variant, scenario: SEARCH, axes: &own };
+                rows(&mut out, record, &at, &probe.launches, &axes);
+            }
         }
     }
     Ok(out)
 }
 
-fn rows(out: &mut String, record: &Record, cell: &Cell, axes: &IndexSet<&str>) {
+fn rows(
+    out: &mut String,
+    record: &Record,
+    at: &Place<'_>,
+    launches: &[Launch],
+    axes: &IndexSet<&str>,
+) {
     let mut prefix =
-        [&record.run.id, &cell.variant, &cell.scenario].map(|text| escape::csv(text)).join(",");
+        [&record.run.id, at.variant, at.scenario].map(|text| escape::csv(text)).join(",");
     for axis in axes {
         prefix.push(',');
-        prefix.push_str(&cell.axes.get(*axis).map_or_else(String::new, axis_value));
+        prefix.push_str(&at.axes.get(*axis).map_or_else(String::new, axis_value));
     }
-    for launch in &cell.launches {
+    for launch in launches {
         let pid = launch.pid.map_or_else(String::new, |pid| pid.to_string());
         let prefix = format!("{prefix},{},{},{pid}", launch.block, launch.position);
         launch_rows(out, &prefix, launch);

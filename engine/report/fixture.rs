@@ -353,6 +353,7 @@ pub fn record() -> Record {
         quality: quality(),
         cells: cells(12),
         profiles: Vec::new(),
+        searches: Vec::new(),
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
 }

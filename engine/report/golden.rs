@@ -117,6 +117,40 @@ fn a_classifier_loses_points_and_not_per_cent() {
     assert!(html.contains("loss ≤ 5\u{a0}pp") && html.contains(">Items<"));
 }
 
+#[test]
+fn searches_of_the_fixture_are_as_reviewed() {
+    let records = [super::fixture_search::record()];
+    let report = build(&records);
+    let markdown = export(&report, "markdown", &Options::default()).unwrap();
+    expect("search.md", &part(&markdown, "## Largest batch", "## "));
+    let html = export(&report, "html", &Options::default()).unwrap();
+    expect("search.html", &part(&html, "<section id=\"searches\">", "<section"));
+    let shown = terminal(&report, false, 120);
+    expect("search_terminal.txt", &shown);
+    let json = export(&report, "json", &Options::default()).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let found = &value["studies"][0]["searches"];
+    assert_eq!((&found[0]["batch"], &found[1]["batch"]), (&11.into(), &19.into()));
+    assert_eq!(found[0]["probes"][0]["answer"], "keeps");
+    let csv = export(&report, "csv", &Options::default()).unwrap();
+    let probes: usize =
+        records[0].searches.iter().flat_map(|s| &s.probes).flat_map(|p| &p.launches).count();
+    let launches = |line: &&str| {
+        let one = line.contains(",first_call,") || line.contains("failed: out of memory");
+        one && line.contains(",batch_search,")
+    };
+    assert_eq!(csv.lines().filter(launches).count(), probes);
+}
+
+#[test]
+fn records_of_engines_without_searches_are_still_read() {
+    let value = serde_json::to_value(record()).unwrap();
+    assert!(value.get("searches").is_none(), "what is not there takes no room");
+    let record = super::fixture_search::record();
+    let value = serde_json::to_value(&record).unwrap();
+    assert_eq!(serde_json::from_value::<Record>(value).unwrap(), record);
+}
+
 /// A sweep over `settings` settings of four variants, two blocks each.
 fn sweep(settings: u32) -> Record {
     let mut big = record();

@@ -90,6 +90,7 @@ const HOSTILE: &[&str] = &[
 /// Puts `text` into every field of a record that takes text from outside.
 fn poisoned(text: &str) -> Record {
     let mut record = profiled();
+    record.searches = super::fixture_search::record().searches;
     let own = || text.to_owned();
     record.run.title = Some(own());
     record.run.why = own();
@@ -157,6 +158,19 @@ fn poisoned(text: &str) -> Record {
                 group.operator = own();
                 group.arithmetic = group.weights.is_none().then(own);
                 group.nodes = vec![own()];
+            }
+        }
+    }
+    for search in &mut record.searches {
+        search.variant = rename(&search.variant);
+        search.axes.insert(format!("x{text}"), Value::from(text));
+        search.unsearched = search.unsearched.is_some().then(own);
+        for probe in &mut search.probes {
+            probe.cut_short = Some(own());
+            for launch in &mut probe.launches {
+                if let Outcome::Failed(failure) = &mut launch.outcome {
+                    failure.detail = own();
+                }
             }
         }
     }
@@ -282,7 +296,8 @@ fn bare(markdown: &str) -> String {
 
 #[test]
 fn hostile_text_is_inert_in_markdown() {
-    let harmless = [profiled()];
+    let searches = super::fixture_search::record().searches;
+    let harmless = [Record { searches, ..profiled() }];
     let plain = export(&build(&harmless), "markdown", &Options::default()).unwrap();
     let heads = |text: &str| bare(text).lines().filter(|line| line.starts_with('#')).count();
     for text in HOSTILE {

@@ -28,6 +28,7 @@ mod page;
 mod profiles;
 mod quality;
 mod render;
+mod searches;
 mod settings;
 mod terminal;
 mod terms;
@@ -38,6 +39,8 @@ mod words;
 mod fixture;
 #[cfg(test)]
 mod fixture_classes;
+#[cfg(test)]
+mod fixture_search;
 #[cfg(test)]
 mod fixture_tensor;
 #[cfg(test)]

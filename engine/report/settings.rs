@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::evidence::Evidence;
@@ -45,6 +46,12 @@ fn short(cell: &Cell, varying: &[String]) -> String {
 fn long(cell: &Cell) -> String {
     let axes = cell.axes.iter().map(|(name, value)| format!(", {} {}", axis(name), text(value)));
     format!("{}{}", cell.scenario.replace('_', " "), axes.collect::<String>())
+}
+
+/// Axes and their values, without those of a scenario.
+pub fn told(axes: &IndexMap<String, Value>) -> String {
+    let told = axes.iter().map(|(name, value)| format!("{} {}", axis(name), text(value)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn axis(name: &str) -> &str {

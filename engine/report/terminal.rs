@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape;
-use super::page::{self, Chip, GateText, HeadlineText, Sheet, Shown};
+use super::page::{self, Chip, GateText, HeadlineText, NO_BATCH, Sheet, Shown};
 use super::view::{Report, Tone};
 
 /// Columns between two fields.
@@ -49,12 +49,39 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
     for remark in told {
         wrapped(out, &remark, Tone::Plain, page::sign(Tone::Plain), colour, width);
     }
+    searches(out, sheet, colour, width);
     if sheet.gates.is_empty() {
         return;
     }
     out.push('\n');
     for gate in &sheet.gates {
         wrapped(out, &told_gate(gate), gate.chip.tone, gate.chip.sign, colour, width);
+    }
+}
+
+/// The largest batch of every variant, one after the other: few numbers, long remarks.
+fn searches(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
+    let Some(searches) = &sheet.searches else { return };
+    out.push('\n');
+    line(out, &bold(&escape::terminal(&searches.title), colour));
+    for row in &searches.rows {
+        let place = if searches.several_places && !row.place.is_empty() {
+            format!(" at {}", row.place)
+        } else {
+            String::new()
+        };
+        let told = if row.batch.gap {
+            vec![row.batch.text.clone()]
+        } else if row.batch.text == NO_BATCH {
+            vec![row.batch.text.clone(), row.effort.clone()]
+        } else {
+            let latency = format!("{} {}", searches.quantile, whole(&row.latency));
+            let batch = format!("batch {}", row.batch.text);
+            vec![batch, latency, whole(&row.throughput), row.effort.clone()]
+        };
+        let parts = told.into_iter().chain(row.remarks.iter().cloned()).collect::<Vec<_>>();
+        let text = format!("{}{place}: {}", row.variant, parts.join("; "));
+        wrapped(out, &text, row.chip.tone, row.chip.sign, colour, width);
     }
 }
 

@@ -31,13 +31,25 @@ pub struct Blocks<'a> {
 }
 
 /// What the launches of a setting are given besides their artifacts.
-struct Given {
+pub(super) struct Given {
     /// Folder with the tokens of the prompts.
     tokens: Option<PathBuf>,
     /// Library and digest of the runtime, for each variant that needs one.
     runtimes: BTreeMap<String, (PathBuf, Digest)>,
     /// What runs each variant.
     runners: BTreeMap<String, Runner>,
+}
+
+impl Given {
+    pub fn of(blocks: &Blocks<'_>, conditions: &Conditions<'_>, state: &Progressed) -> Self {
+        let (plan, outputs, store) = (blocks.plan, &state.outputs, conditions.store);
+        let runs = |name: &String| (name.clone(), runner(plan, outputs, store, name));
+        Self {
+            tokens: tokens_folder(blocks, state),
+            runtimes: runtimes(blocks, state),
+            runners: plan.variants.keys().map(runs).collect(),
+        }
+    }
 }
 
 /// A variant is given up under a setting after this many failed launches in a row.
@@ -68,13 +80,7 @@ pub fn measure(
         return Ok(());
     }
     let begin = Instant::now();
-    let runs =
-        |name: &String| (name.clone(), runner(blocks.plan, &state.outputs, conditions.store, name));
-    let given = Given {
-        tokens: tokens_folder(blocks, state),
-        runtimes: runtimes(blocks, state),
-        runners: blocks.plan.variants.keys().map(runs).collect(),
-    };
+    let given = Given::of(blocks, conditions, state);
     if blocks.stage.data.is_some() && blocks.stage.inputs.is_none() && given.tokens.is_none() {
         let why = Some("the prompts could not be tokenized".into());
         session.record_step(ended(blocks, begin, why))?;
@@ -201,7 +207,7 @@ fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)
 }
 
 /// Variants with an artifact and without a failure, in the order of the spec.
-fn able(blocks: &Blocks<'_>, state: &Progressed) -> Vec<(String, Artifact)> {
+pub(super) fn able(blocks: &Blocks<'_>, state: &Progressed) -> Vec<(String, Artifact)> {
     let able = blocks.plan.variants.iter().filter_map(|(name, variant)| {
         let sound = state.variants[name].is_able();
         let step = variant.artifact(blocks.stage.setting.part.as_deref());
@@ -247,11 +253,12 @@ fn given_up(session: &Session, setting: &Setting, variant: &str) -> bool {
     launches.iter().rev().take_while(|launch| failed(launch)).count() >= PATIENCE
 }
 
+/// Which launch it is: seeds its inputs, and its padding.
 #[derive(Clone, Copy)]
-struct At {
-    block: usize,
-    position: usize,
-    seed: u64,
+pub(super) struct At {
+    pub block: usize,
+    pub position: usize,
+    pub seed: u64,
 }
 
 fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: At) -> Job {
@@ -271,7 +278,8 @@ fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: 
     Job::Bench { artifact, backend, tokens, runtime, setting, rules, seed }
 }
 
-fn launch(
+/// One launch in a process of its own. How it ends is its outcome, not an error.
+pub(super) fn launch(
     blocks: &Blocks<'_>,
     name: &str,
     artifact: &Artifact,

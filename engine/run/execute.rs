@@ -12,6 +12,7 @@ use super::ledger::assemble;
 use super::placing::look;
 use super::profiles::Profiles;
 use super::progress::Progress;
+use super::searches::Searches;
 use super::session::{Session, SessionError};
 use super::steps::Task;
 use crate::base::Digest;
@@ -177,6 +178,7 @@ fn stages(
             measure(&blocks, session, conditions, state)?;
         }
     }
+    Searches { spec, bench, plan, conditions, state }.carry_out(session)?;
     Profiles { bench, plan, conditions, state }.carry_out(session)
 }
 

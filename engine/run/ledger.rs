@@ -3,12 +3,14 @@
 use indexmap::IndexMap;
 
 use super::execute::{Conditions, Progressed, VariantState};
+use super::searches::SEARCHED_METRIC;
 use super::session::{Session, now_text};
 use crate::base::Digest;
 use crate::base::text::inert;
 use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
-    ArtifactFacts, Cell, Device, Model, Quality, Record, Run, Runtime, StopReason, VERSION, Variant,
+    ArtifactFacts, Cell, Device, Model, Quality, Record, Run, Runtime, Search, SearchEnd,
+    StopReason, VERSION, Variant,
 };
 use crate::spec::{Spec, Task};
 use crate::stage::{Bench, Judge, JudgeOn, OpenDevice, Stage};
@@ -65,6 +67,7 @@ pub fn assemble(
         quality: quality(spec, plan, session, state),
         cells: cells(plan, session, interrupted),
         profiles: session.profiles.clone(),
+        searches: searches(spec, plan, session, state, interrupted),
         notes,
     }
 }
@@ -275,6 +278,49 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// One entry per variant and search of the plan.
+fn searches(
+    spec: &Spec,
+    plan: &Plan,
+    session: &Session,
+    state: &Progressed,
+    interrupted: bool,
+) -> Vec<Search> {
+    let mut out = Vec::new();
+    for step in &plan.steps {
+        let Stage::Search(search) = &step.stage else { continue };
+        let setting = &search.bench.setting;
+        for variant in &search.bench.variants {
+            let known = &state.variants[variant];
+            let probes = session.probes_of(setting, variant);
+            let ended = session.search_end(setting, variant);
+            let stands_against = match (&known.failed, &known.skipped) {
+                (Some(why), _) => format!("the variant failed: {why}"),
+                (_, Some(why)) => format!("the variant was skipped: {why}"),
+                _ if interrupted => "the run was stopped before".to_owned(),
+                _ => "there is no artifact".to_owned(),
+            };
+            let mut axes = setting.axes();
+            axes.shift_remove("batch");
+            out.push(Search {
+                variant: variant.clone(),
+                axes,
+                metric: SEARCHED_METRIC.to_owned(),
+                bound: search.bound,
+                max: search.max,
+                confidence: spec.compare.confidence.0,
+                unsearched: probes.is_empty().then_some(stands_against),
+                end: match ended {
+                    None if interrupted && !probes.is_empty() => Some(SearchEnd::Interrupted),
+                    ended => ended,
+                },
+                probes: probes.into_iter().map(|probed| probed.probe.clone()).collect(),
+            });
+        }
+    }
+    out
 }
 
 /// What inputs were made of where none were given.

@@ -16,6 +16,7 @@ mod placing;
 mod profiles;
 mod progress;
 mod runtime;
+mod searches;
 mod session;
 mod steps;
 mod sweep;

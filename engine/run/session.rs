@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::base::Digest;
-use crate::record::{Launch, Profile, Step, StepState, StopReason};
+use crate::record::{Launch, Probe, Profile, SearchEnd, Step, StepState, StopReason};
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
 
@@ -29,6 +29,14 @@ enum Entry {
     Stop {
         setting: Setting,
         reason: StopReason,
+    },
+    /// A finished probe of a search.
+    Probe(Box<Probed>),
+    /// The end of a search.
+    Searched {
+        setting: Setting,
+        variant: String,
+        end: SearchEnd,
     },
     /// Where the time of one cell goes.
     Profile(Box<Profile>),
@@ -52,6 +60,21 @@ pub struct Measured {
     #[serde(default)]
     pub runtime: Option<Digest>,
     pub launch: Launch,
+}
+
+/// A finished probe and what it ran. One that was torn apart is made again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probed {
+    /// That of the search: its batch is not the probe's.
+    pub setting: Setting,
+    pub variant: String,
+    /// Probes of a search count from 0.
+    pub number: u32,
+    pub artifact: Digest,
+    #[serde(default)]
+    pub runtime: Option<Digest>,
+    pub probe: Probe,
 }
 
 /// What a run set out to do: everything that is needed to go on with it.
@@ -103,6 +126,9 @@ pub struct Session {
     pub steps: Vec<Step>,
     pub launches: Vec<Measured>,
     pub stops: Vec<(Setting, StopReason)>,
+    pub probes: Vec<Probed>,
+    /// Searches that have ended, by setting and variant.
+    pub searched: Vec<(Setting, String, SearchEnd)>,
     pub profiles: Vec<Profile>,
     /// Wall seconds of earlier stretches.
     pub seconds: f64,
@@ -189,6 +215,8 @@ impl Session {
             steps: Vec::new(),
             launches: Vec::new(),
             stops: Vec::new(),
+            probes: Vec::new(),
+            searched: Vec::new(),
             profiles: Vec::new(),
             seconds: 0.0,
             resumed: 0,
@@ -213,6 +241,18 @@ impl Session {
                 }
             }
             Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
+            Entry::Probe(new) => {
+                let same = |old: &Probed| {
+                    (&old.setting, &old.variant, old.number)
+                        == (&new.setting, &new.variant, new.number)
+                };
+                if !self.probes.iter().any(same) {
+                    self.probes.push(*new);
+                }
+            }
+            Entry::Searched { setting, variant, end } => {
+                self.searched.push((setting, variant, end));
+            }
             Entry::Profile(new) => {
                 let same = |old: &Profile| (&old.variant, &old.axes) == (&new.variant, &new.axes);
                 if !self.profiles.iter().any(same) {
@@ -265,6 +305,37 @@ impl Session {
         self.write(&Entry::Stop { setting: setting.clone(), reason })?;
         self.stops.push((setting, reason));
         Ok(())
+    }
+
+    pub fn record_probe(&mut self, probed: Probed) -> Result<(), SessionError> {
+        self.write(&Entry::Probe(Box::new(probed.clone())))?;
+        self.probes.push(probed);
+        Ok(())
+    }
+
+    pub fn record_searched(
+        &mut self,
+        setting: Setting,
+        variant: String,
+        end: SearchEnd,
+    ) -> Result<(), SessionError> {
+        let entry =
+            Entry::Searched { setting: setting.clone(), variant: variant.clone(), end };
+        self.write(&entry)?;
+        self.searched.push((setting, variant, end));
+        Ok(())
+    }
+
+    /// Finished probes of one search, in order.
+    pub fn probes_of(&self, setting: &Setting, variant: &str) -> Vec<&Probed> {
+        let own = |p: &&Probed| p.setting == *setting && p.variant == variant;
+        self.probes.iter().filter(own).collect()
+    }
+
+    /// How a search has ended, if it has.
+    pub fn search_end(&self, setting: &Setting, variant: &str) -> Option<SearchEnd> {
+        let own = |(s, v, _): &&(Setting, String, SearchEnd)| s == setting && v == variant;
+        self.searched.iter().find(own).map(|(.., end)| *end)
     }
 
     pub fn record_profile(&mut self, profile: Profile) -> Result<(), SessionError> {

@@ -26,7 +26,10 @@ impl Rules<'_> {
             .map(|t| serde_json::to_value(t).map_or_else(|_| String::new(), |v| v.to_string()))
             .collect();
         self.duplicates("/bench/matrix/part", &m.part);
-        self.duplicates("/bench/matrix/batch", &m.batch);
+        self.duplicates("/bench/matrix/batch", m.batch.sizes());
+        if let Some(search) = m.batch.search() {
+            self.batch_search(search);
+        }
         let tokens = [("prompt_tokens", &m.prompt_tokens), ("new_tokens", &m.new_tokens)];
         for (axis, values) in tokens {
             self.duplicates(&below("/bench/matrix", axis), values.as_deref().unwrap_or_default());
@@ -37,7 +40,7 @@ impl Rules<'_> {
         self.duplicates("/bench/matrix/threads", &threads);
         let measured: Vec<&str> = bench.measure.iter().flatten().map(|name| id(*name)).collect();
         self.duplicates("/bench/measure", &measured);
-        let mut axes = vec![m.batch.len()];
+        let mut axes = vec![m.batch.sizes().len()];
         axes.extend((!m.part.is_empty()).then_some(m.part.len()));
         axes.extend(tokens.iter().filter_map(|(_, values)| values.as_ref().map(Vec::len)));
         axes.extend(m.dims.values().map(Vec::len));
@@ -101,7 +104,7 @@ impl Rules<'_> {
             }
             let m = &bench.matrix;
             self.part(&below(&here, "part"), cell.part.as_deref(), &m.part);
-            self.axis(&below(&here, "batch"), cell.batch, &m.batch);
+            self.batch(&below(&here, "batch"), cell.batch, &m.batch);
             self.axes_of(&here, (cell.prompt_tokens, cell.new_tokens, &cell.dims), m);
         }
     }
@@ -156,7 +159,7 @@ impl Rules<'_> {
         self.report("spec/bad-reference", pointer, what).notes.push(note);
     }
 
-    fn positive(&mut self, pointer: &str, holds: bool) {
+    pub(super) fn positive(&mut self, pointer: &str, holds: bool) {
         if !holds {
             let what = format!("{} must be more than 0", dotted(pointer));
             self.report("spec/out-of-range", pointer, what);

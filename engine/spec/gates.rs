@@ -175,6 +175,6 @@ fn settings(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
     let m = &bench.matrix;
     let on = &gate.on;
     rules.part(&format!("{here}/on/part"), on.part.as_deref(), &m.part);
-    rules.axis(&format!("{here}/on/batch"), on.batch, &m.batch);
+    rules.batch(&format!("{here}/on/batch"), on.batch, &m.batch);
     rules.axes_of(&below(here, "on"), (on.prompt_tokens, on.new_tokens, &on.dims), m);
 }

@@ -10,6 +10,7 @@
 //! metrics of other rooms join it as closed objects. Deliberately absent: what a stage or a metric
 //! means, templating, includes, environment variables, and any reading of files but the spec's own.
 
+mod batch;
 mod cells;
 mod check;
 mod device;
@@ -34,6 +35,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+pub use batch::{Batch, BatchSearch};
 pub use check::check;
 pub use device::{Device, TensorRt};
 pub use locate::Locator;
@@ -227,7 +229,7 @@ pub(crate) mod tests {
     #[test]
     fn overridden_values_count_and_their_problems_point_at_the_option() {
         let loaded = load(SMALL, &["bench.matrix.batch=[1, 4]", "why=1 + 1"]).unwrap();
-        assert_eq!(loaded.spec.bench.unwrap().matrix.batch, [1, 4]);
+        assert_eq!(loaded.spec.bench.unwrap().matrix.batch.sizes(), [1, 4]);
         assert_eq!(loaded.spec.why, "1 + 1");
         for (set, code) in [
             ("bench.matrx.batch=[1]", "spec/unknown-key"),
@@ -257,7 +259,7 @@ pub(crate) mod tests {
         let overrides = Overrides { profile: Some("ci".into()), ..Overrides::default() };
         let loaded = parse(&good, Path::new("t.yaml"), &sample_schema(), &overrides).unwrap();
         assert!(loaded.spec.gates.is_empty());
-        assert_eq!(loaded.spec.bench.unwrap().matrix.batch, [8]);
+        assert_eq!(loaded.spec.bench.unwrap().matrix.batch.sizes(), [8]);
 
         let bad = good.replace("matrix.batch", "matrix.bach");
         let Problems(problems) = load(&bad, &[]).unwrap_err();

@@ -153,6 +153,9 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
             !m.dims.is_empty(),
         ];
         rules.axes(task, "/bench/matrix", axes);
+        if m.batch.search().is_some() {
+            rules.searches_batches(task);
+        }
         for (i, metric) in bench.measure.iter().flatten().enumerate() {
             rules.performance(task, &below("/bench/measure", i), *metric);
         }

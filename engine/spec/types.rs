@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::batch::Batch;
 use super::device::{Device, TensorRt};
 use crate::base::{Bytes, Nanos, Percent};
 
@@ -472,9 +473,8 @@ pub struct Matrix {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(min = 1, max = 64)))]
     pub part: Vec<String>,
-    /// Sequences or other items side by side.
-    #[schemars(length(min = 1), inner(range(min = 1, max = 4096)))]
-    pub batch: Vec<u32>,
+    /// Sequences or other items side by side: a list of sizes, or `{search: {p99_latency: 50ms}}` for the largest one that keeps a bound on its latency.
+    pub batch: Batch,
     /// Length of the prompt in tokens; `[128]` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<u32>", length(min = 1), inner(range(min = 1, max = 1_048_576)))]
@@ -496,7 +496,7 @@ impl Default for Matrix {
     fn default() -> Self {
         Self {
             part: Vec::new(),
-            batch: vec![1],
+            batch: Batch::default(),
             prompt_tokens: None,
             new_tokens: None,
             dims: IndexMap::new(),

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::base::text::inert;
 use crate::record::dimension_axis;
 use crate::scenario::{Request, StreamRules};
 use crate::task::TensorInputs;
@@ -84,42 +85,55 @@ impl Setting {
 
     /// Short name in ids of steps and names of files: `b1-p128-n32-t2`, `b8-height224-t2`.
     pub fn id(&self) -> String {
-        let Self { batch, threads, .. } = self;
+        self.named(&format!("b{}-", self.batch))
+    }
+
+    /// The same without the batch, where that is searched for: `height224-t2`.
+    pub fn id_beside_batch(&self) -> String {
+        self.named("")
+    }
+
+    fn named(&self, batch: &str) -> String {
+        let threads = self.threads;
         match &self.work {
             Work::Tokens { prompt_tokens, new_tokens } => {
-                format!("b{batch}-p{prompt_tokens}-n{new_tokens}-t{threads}")
+                format!("{batch}p{prompt_tokens}-n{new_tokens}-t{threads}")
             }
             Work::Run { dims } => {
                 // Names come from strangers and end up in file names.
                 let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
                 let short = |name: &str| name.chars().take(24).map(plain).collect::<String>();
-                let named = |(name, size): &(String, u32)| format!("-{}{size}", short(name));
+                let named = |(name, size): &(String, u32)| format!("{}{size}-", short(name));
                 let dims = dims.iter().map(named).collect::<Vec<_>>().concat();
                 let part = self.part.as_ref().map_or_else(String::new, |part| format!("{part}-"));
-                format!("{part}b{batch}{dims}-t{threads}")
+                format!("{part}{batch}{dims}t{threads}")
             }
         }
+    }
+
+    /// In words, without the batch.
+    pub fn beside_batch(&self) -> String {
+        self.told("")
+    }
+
+    fn told(&self, batch: &str) -> String {
+        let part = self.part.as_ref().map_or_else(String::new, |part| format!("{part}, "));
+        let work = match &self.work {
+            Work::Tokens { prompt_tokens, new_tokens } => {
+                format!("{prompt_tokens}+{new_tokens} tokens, ")
+            }
+            Work::Run { dims } => {
+                let told = |(name, size): &(String, u32)| format!("{} {size}, ", inert(name));
+                dims.iter().map(told).collect::<Vec<_>>().concat()
+            }
+        };
+        let s = if self.threads == 1 { "" } else { "s" };
+        format!("{part}{batch}{work}{} thread{s}", self.threads)
     }
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { part, batch, threads, work } = self;
-        if let Some(part) = part {
-            write!(f, "{part}, ")?;
-        }
-        write!(f, "batch {batch}, ")?;
-        match work {
-            Work::Tokens { prompt_tokens, new_tokens } => {
-                write!(f, "{prompt_tokens}+{new_tokens} tokens, ")?;
-            }
-            Work::Run { dims } => {
-                for (name, size) in dims {
-                    write!(f, "{} {size}, ", crate::base::text::inert(name))?;
-                }
-            }
-        }
-        let s = if *threads == 1 { "" } else { "s" };
-        write!(f, "{threads} thread{s}")
+        f.write_str(&self.told(&format!("batch {}, ", self.batch)))
     }
 }

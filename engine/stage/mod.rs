@@ -22,6 +22,7 @@ mod optimize;
 mod profile;
 mod runtime;
 mod sabotage;
+mod search;
 mod source;
 mod tensors;
 mod tokens;
@@ -41,6 +42,7 @@ pub use optimize::Optimize;
 pub use profile::{PEAKS_FILE, ProfileStage, Roofline, trace_file};
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
+pub use search::Search;
 pub use source::{Source, SourceError, find_file};
 pub use tensors::{TensorBench, TensorJudge};
 pub use tokens::LoadTokens;
@@ -56,6 +58,7 @@ pub enum Stage {
     Optimize(Optimize),
     Judge(Judge),
     Bench(Bench),
+    Search(Search),
     Roofline(Roofline),
     Profile(ProfileStage),
 }
@@ -70,7 +73,7 @@ pub enum Lane {
 }
 
 impl Stage {
-    /// `load`, `optimize`, `judge`, `bench` or `profile`.
+    /// `load`, `optimize`, `judge`, `bench`, `search` or `profile`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::LoadModel(_)
@@ -81,6 +84,7 @@ impl Stage {
             Self::Optimize(_) => "optimize",
             Self::Judge(_) => "judge",
             Self::Bench(_) => "bench",
+            Self::Search(_) => "search",
             Self::Roofline(_) | Self::Profile(_) => "profile",
         }
     }
@@ -95,6 +99,7 @@ impl Stage {
             Self::Optimize(optimize) => optimize.label(),
             Self::Judge(judge) => judge.label(),
             Self::Bench(bench) => format!("bench {}", bench.setting),
+            Self::Search(search) => search.label(),
             Self::Roofline(roofline) => {
                 let s = if roofline.threads == 1 { "" } else { "s" };
                 format!("peak rates of the machine, {} thread{s}", roofline.threads)
@@ -105,7 +110,7 @@ impl Stage {
 
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Bench(_) | Self::Roofline(_) | Self::Profile(_) => Lane::Quiet,
+            Self::Bench(_) | Self::Search(_) | Self::Roofline(_) | Self::Profile(_) => Lane::Quiet,
             _ => Lane::Shared,
         }
     }

@@ -6,6 +6,7 @@ mod around;
 mod cells;
 mod methods;
 mod profiles;
+mod searches;
 mod shown;
 mod verdicts;
 
@@ -18,8 +19,10 @@ use around::{CheckText, FailureText, StepText, VariantText};
 use cells::SettingText;
 use methods::Method;
 use profiles::ProfileText;
+use searches::SearchesText;
 use verdicts::QualityText;
 
+pub use searches::NO_BATCH;
 pub use shown::{Chip, Shown, in_points, loss_unit, metric_name, sign};
 pub use verdicts::{GateText, HeadlineText};
 
@@ -59,6 +62,8 @@ pub struct Sheet {
     pub judged_units: &'static str,
     pub settings: Vec<SettingText>,
     pub profiles: Vec<ProfileText>,
+    /// `None` where no batch was searched for.
+    pub searches: Option<SearchesText>,
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -155,6 +160,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         judged_units: judged_units(study),
         settings: cells::settings(study),
         profiles: profiles::profiles(study),
+        searches: searches::searches(study),
         variants: around::variants(study),
         failures: study
             .failures

@@ -6,6 +6,7 @@
 mod finding;
 mod profile;
 mod rows;
+mod search;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,6 +20,7 @@ pub use rows::{
     CellSheet, CheckRow, FailureRow, GateRow, GateSight, Headline, MetricSheet, QualityChange,
     QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
 };
+pub use search::{ProbeRow, SearchSheet};
 
 /// One document over one or several runs.
 #[derive(Debug, Clone, Serialize)]
@@ -59,6 +61,8 @@ pub struct Study {
     pub cells: Vec<CellSheet>,
     /// Where the time goes.
     pub profiles: Vec<ProfileSheet>,
+    /// The largest batches that keep a bound, variant by variant.
+    pub searches: Vec<SearchSheet>,
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,

@@ -1,0 +1,97 @@
+//! A search for the largest batch of one variant: every probe with its raw timelines.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cell::{Failure, Launch, Outcome};
+use crate::measure::search::{Answer, Bound, answer};
+use crate::measure::summary;
+
+/// A probe whose launches have failed this often is given up.
+const MOST_FAILED: usize = 2;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    pub variant: String,
+    /// The setting without its batch, in matrix order.
+    pub axes: IndexMap<String, Value>,
+    /// Such as `latency`.
+    pub metric: String,
+    pub bound: Bound,
+    /// The largest batch that was to be tried.
+    pub max: u32,
+    /// Confidence of each probe's answer, such as 0.95.
+    pub confidence: f64,
+    /// In the order in which they were made.
+    pub probes: Vec<Probe>,
+    /// Why there were no more probes; `None` where there were none at all.
+    pub end: Option<SearchEnd>,
+    /// Why nothing was probed, if so.
+    pub unsearched: Option<String>,
+}
+
+/// Launches of one batch until it could be said whether it keeps the bound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    pub batch: u32,
+    /// Blocks number the launches of the search.
+    pub launches: Vec<Launch>,
+    /// Why it ended before its last look without an answer, if so.
+    pub cut_short: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchEnd {
+    /// Nothing was left to probe.
+    Complete,
+    /// The time allowed for it ran out.
+    Budget,
+    Interrupted,
+}
+
+impl Probe {
+    /// Values of `metric` of all requests that count, in order.
+    pub fn values(&self, metric: &str) -> Vec<f64> {
+        let seen = self.launches.iter().filter_map(|launch| match &launch.outcome {
+            Outcome::Measured(observed) => Some(observed),
+            Outcome::Failed(_) | Outcome::Skipped { .. } => None,
+        });
+        seen.flat_map(|observed| summary::values(observed, metric)).collect()
+    }
+
+    /// The last failure, when there were so many that the probe was given up.
+    pub fn failure(&self) -> Option<&Failure> {
+        let failures = self.launches.iter().filter_map(|launch| match &launch.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            Outcome::Measured(_) | Outcome::Skipped { .. } => None,
+        });
+        let failures: Vec<&Failure> = failures.collect();
+        failures.last().copied().filter(|_| failures.len() >= MOST_FAILED)
+    }
+
+    /// What its requests say about the bound.
+    pub fn answer(&self, metric: &str, bound: Bound, confidence: f64) -> Answer {
+        match self.failure() {
+            Some(_) => Answer::Failed,
+            None => answer(&self.values(metric), bound, confidence),
+        }
+    }
+
+    /// Wall nanoseconds of its processes.
+    pub fn wall(&self) -> u64 {
+        self.launches.iter().map(|launch| launch.wall).sum()
+    }
+}
+
+impl Search {
+    /// Batch and answer of every probe.
+    pub fn answers(&self) -> Vec<(u32, Answer)> {
+        let of =
+            |probe: &Probe| (probe.batch, probe.answer(&self.metric, self.bound, self.confidence));
+        self.probes.iter().map(of).collect()
+    }
+}
