@@ -59,11 +59,7 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
     out.push('\n');
     for record in report.records {
         for cell in &record.cells {
-            let at = Place {
-                variant: &cell.variant,
-                scenario: &cell.scenario,
-                axes: &cell.axes,
-            };
+            let at = Place { variant: &cell.variant, scenario: &cell.scenario, axes: &cell.axes };
             rows(&mut out, record, &at, &cell.launches, &axes);
         }
         for search in &record.searches {

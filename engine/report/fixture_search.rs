@@ -49,7 +49,14 @@ fn observed(rng: &mut Pcg64Mcg, batch: u32, slowest: f64, requests: usize) -> Ob
 
 fn launch(block: usize, outcome: Outcome) -> Launch {
     let started = block as u64 * 1_000_000_000;
-    Launch { block: block as u32, position: 0, pid: Some(7000), started, wall: 900_000_000, outcome }
+    Launch {
+        block: block as u32,
+        position: 0,
+        pid: Some(7000),
+        started,
+        wall: 900_000_000,
+        outcome,
+    }
 }
 
 fn probe(rng: &mut Pcg64Mcg, batch: u32, server: Server, launched: &mut usize) -> Probe {

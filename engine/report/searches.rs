@@ -82,11 +82,7 @@ fn estimate(values: &[f64], q: f64, level: f64) -> Reading<Estimate> {
 }
 
 /// The reader must know what stands above the answer, and whatever makes it less than certain.
-fn remarks(
-    search: &Search,
-    found: &Found,
-    probes: &[ProbeRow],
-) -> Vec<String> {
+fn remarks(search: &Search, found: &Found, probes: &[ProbeRow]) -> Vec<String> {
     if search.unsearched.is_some() {
         return Vec::new();
     }

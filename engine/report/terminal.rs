@@ -63,7 +63,8 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
 fn searches(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
     let Some(searches) = &sheet.searches else { return };
     out.push('\n');
-    line(out, &bold(&escape::terminal(&searches.title), colour));
+    let title = escape::terminal(&searches.title).replace('\u{a0}', " ");
+    line(out, &bold(&title, colour));
     for row in &searches.rows {
         let place = if searches.several_places && !row.place.is_empty() {
             format!(" at {}", row.place)

@@ -62,8 +62,7 @@ impl Searches<'_> {
         let variants = able(&blocks, self.state);
         self.check_unchanged(search, &variants, session)?;
         let setting = &search.bench.setting;
-        let is_open =
-            |session: &Session, name: &str| session.search_end(setting, name).is_none();
+        let is_open = |session: &Session, name: &str| session.search_end(setting, name).is_none();
         if !variants.is_empty() && !variants.iter().any(|(name, _)| is_open(session, name)) {
             return Ok(());
         }

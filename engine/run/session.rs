@@ -319,8 +319,7 @@ impl Session {
         variant: String,
         end: SearchEnd,
     ) -> Result<(), SessionError> {
-        let entry =
-            Entry::Searched { setting: setting.clone(), variant: variant.clone(), end };
+        let entry = Entry::Searched { setting: setting.clone(), variant: variant.clone(), end };
         self.write(&entry)?;
         self.searched.push((setting, variant, end));
         Ok(())

@@ -175,7 +175,8 @@ impl Rules<'_> {
         let known = self.problems.len();
         self.axis(pointer, wanted, batch.sizes());
         if let (Batch::Search(_), Some(problem)) = (batch, self.problems.get_mut(known)) {
-            problem.hint = Some("the largest batch is searched for, and batch 1 is measured".into());
+            problem.hint =
+                Some("the largest batch is searched for, and batch 1 is measured".into());
         }
     }
 }

@@ -149,7 +149,10 @@ fn latency(row: &ProbeRow) -> Shown {
         (Some(low), Some(high)) => {
             let n = u32::try_from(row.requests).unwrap_or(u32::MAX);
             let method = Method::OrderStatistic;
-            shown(&Reading::Known(Estimate { point, low, high, level: 0.0, n, method }), Unit::Seconds)
+            shown(
+                &Reading::Known(Estimate { point, low, high, level: 0.0, n, method }),
+                Unit::Seconds,
+            )
         }
         (Some(low), None) => Shown {
             text: format::exact(point, Unit::Seconds),
