@@ -103,6 +103,25 @@ fn an_impossible_bound_leaves_no_batch_and_says_so() {
 }
 
 #[test]
+fn a_search_without_time_says_what_it_does_not_know() {
+    let Some(library) = ort_library() else { return };
+    let house = House::new();
+    let spec = spec(&house, "{p99_latency: 1h}");
+    let mut command = house.run_command(&spec);
+    command.args(["--set", "bench.design.max_time=1ns"]);
+    // One block leaves the gate undecided too.
+    let ended = run(command.env("ENGINE_ORT_LIBRARY", library)).expect(5);
+    assert!(ended.stdout.contains("fp32: undecided"), "{}", ended.stdout);
+    let words: Vec<&str> = ended.stdout.split_whitespace().collect();
+    assert!(words.join(" ").contains("the time allowed ran out"), "{}", ended.stdout);
+    for search in house.record()["searches"].as_array().expect("a list") {
+        assert_eq!((sizes(search), &search["end"]), (vec![1], &json!("budget")));
+        let why = search["probes"][0]["cut_short"].as_str().expect("a reason");
+        assert!(why.contains("left to the search (`bench.design.max_time`)"), "{why}");
+    }
+}
+
+#[test]
 fn an_interrupted_search_goes_on_where_it_was() {
     let Some(library) = ort_library() else { return };
     let house = House::new();

@@ -214,11 +214,8 @@ mod tests {
         let mut probed = 0;
         let seen = searched(64, |size| {
             probed += u32::from(size == 6);
-            match size {
-                6 if probed == 1 => Answer::Keeps,
-                0..=5 => Answer::Keeps,
-                _ => Answer::Breaks,
-            }
+            let keeps = size < 6 || (size == 6 && probed == 1);
+            if keeps { Answer::Keeps } else { Answer::Breaks }
         });
         let result = found(64, &seen);
         assert_eq!((result.batch, result.above), (Some(5), Some(6)), "{seen:?}");

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape;
-use super::page::{self, Chip, GateText, HeadlineText, NO_BATCH, Sheet, Shown};
+use super::page::{self, Chip, GateText, HeadlineText, Sheet, Shown};
 use super::view::{Report, Tone};
 
 /// Columns between two fields.
@@ -71,15 +71,17 @@ fn searches(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
         } else {
             String::new()
         };
-        let told = if row.batch.gap {
-            vec![row.batch.text.clone()]
-        } else if row.batch.text == NO_BATCH {
-            vec![row.batch.text.clone(), row.effort.clone()]
+        let mut told = Vec::new();
+        if row.has_batch {
+            told.push(format!("batch {}", row.batch.text));
+            told.push(format!("{} {}", searches.quantile, whole(&row.latency)));
+            told.push(whole(&row.throughput));
         } else {
-            let latency = format!("{} {}", searches.quantile, whole(&row.latency));
-            let batch = format!("batch {}", row.batch.text);
-            vec![batch, latency, whole(&row.throughput), row.effort.clone()]
-        };
+            told.push(row.batch.text.clone());
+        }
+        if !row.batch.gap {
+            told.push(row.effort.clone());
+        }
         let parts = told.into_iter().chain(row.remarks.iter().cloned()).collect::<Vec<_>>();
         let text = format!("{}{place}: {}", row.variant, parts.join("; "));
         wrapped(out, &text, row.chip.tone, row.chip.sign, colour, width);

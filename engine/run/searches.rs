@@ -176,7 +176,8 @@ impl Searches<'_> {
             let values = probe.values(SEARCHED_METRIC);
             let missing = looks[look].saturating_sub(values.len()) as u32;
             if let Some(pace) = median(&values) {
-                probe.cut_short = self.too_long(pace, missing, left.saturating_sub(probe.wall()));
+                let left = Nanos(left.saturating_sub(probe.wall()));
+                probe.cut_short = too_long(pace, missing, self.bench.limits.time, left);
                 if probe.cut_short.is_some() {
                     break;
                 }
@@ -199,20 +200,6 @@ impl Searches<'_> {
             }
         }
         Ok(probe)
-    }
-
-    /// Why `requests` more of `pace` seconds each are not made, if so; `left` in nanoseconds.
-    fn too_long(&self, pace: f64, requests: u32, left: u64) -> Option<String> {
-        let needed = pace * f64::from(requests);
-        let limits = [
-            (self.bench.limits.time, "a launch may take (`bench.limits.time`)"),
-            (Nanos(left), "is left to the search (`bench.design.max_time`)"),
-        ];
-        let (limit, words) = limits.into_iter().find(|(limit, _)| needed > limit.as_secs())?;
-        let limit = Nanos(limit.0 / 1_000_000_000 * 1_000_000_000);
-        Some(format!(
-            "{requests} more requests of {pace:.2} s each take longer than the {limit} that {words}"
-        ))
     }
 
     fn end(
@@ -242,6 +229,19 @@ impl Searches<'_> {
     }
 }
 
+/// Why `requests` more of `pace` seconds each are not made, if so: a launch must end within `launch`,
+/// and the search has `left`.
+fn too_long(pace: f64, requests: u32, launch: Nanos, left: Nanos) -> Option<String> {
+    let needed = pace * f64::from(requests);
+    let limits = [
+        (launch, "that a launch may take (`bench.limits.time`)"),
+        (left, "that are left to the search (`bench.design.max_time`)"),
+    ];
+    let (limit, words) = limits.into_iter().find(|(limit, _)| needed > limit.as_secs())?;
+    let pace = Nanos((pace * 1e9) as u64);
+    Some(format!("{requests} more requests of {pace} each take longer than the {limit} {words}"))
+}
+
 /// A probe for whoever waits.
 fn told(probe: &Probe, search: &Search, answer: Answer) -> String {
     if let Some(failure) = probe.failure() {
@@ -258,4 +258,21 @@ fn told(probe: &Probe, search: &Search, answer: Answer) -> String {
     };
     let requests = values.len();
     format!("p{:.0} {:.3} ms from {requests} requests, {word}", q * 100.0, point * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_would_outlast_a_limit_are_not_made() {
+        let told = |pace, launch, left| {
+            too_long(pace, 493, Nanos::seconds(launch), Nanos::seconds(left)).unwrap_or_default()
+        };
+        assert_eq!(told(0.05, 600, 600), "");
+        assert!(told(2.0, 600, 6000).contains(
+            "493 more requests of 2s each take longer than the 10m that a launch may take"
+        ));
+        assert!(told(0.05, 600, 20).contains("than the 20s that are left to the search"));
+    }
 }

@@ -22,7 +22,6 @@ use profiles::ProfileText;
 use searches::SearchesText;
 use verdicts::QualityText;
 
-pub use searches::NO_BATCH;
 pub use shown::{Chip, Shown, in_points, loss_unit, metric_name, sign};
 pub use verdicts::{GateText, HeadlineText};
 

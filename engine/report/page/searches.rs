@@ -8,9 +8,6 @@ use crate::measure::{Estimate, Method, Unit};
 use crate::report::format;
 use crate::report::view::{ProbeRow, Reading, SearchSheet, Study, Tone};
 
-/// In the place of a batch where none keeps the bound.
-pub const NO_BATCH: &str = "none";
-
 #[derive(Serialize)]
 pub struct SearchesText {
     /// Such as `Largest batch with p99 latency ≤ 50 ms`.
@@ -29,6 +26,8 @@ pub struct SearchText {
     pub variant: String,
     pub place: String,
     pub batch: Shown,
+    /// Whether there is one, and numbers at it.
+    pub has_batch: bool,
     pub latency: Shown,
     pub throughput: Shown,
     /// Such as `12 probes of 7 sizes from 1 to 128`.
@@ -70,7 +69,7 @@ fn quantile(bound: Bound, metric: &str) -> String {
 
 fn legend(quantile: &str, confidence: f64) -> String {
     format!(
-        "Found by doubling and halving, not by trying every size; a size keeps the bound when the upper end of the interval of its {quantile} does, and the answer and its upper neighbour were probed twice. Throughput is the median over the requests at that batch. Intervals hold with {} and count every request as independent; those of single probes are wider, because a probe is looked at up to {LOOKS} times. Throughputs of different variants are not paired.",
+        "Found by doubling and halving, not by trying every size; a size keeps the bound when the upper end of the interval of its {quantile} does. Where the answer is settled, it and its upper neighbour were probed twice. Throughput is the median over the requests at that batch. Intervals hold with {} and count every request as independent; those of single probes are wider, because a probe is looked at up to {LOOKS} times. Throughputs of different variants are not paired.",
         format::percent(confidence)
     )
 }
@@ -80,6 +79,10 @@ fn row(sheet: &SearchSheet) -> SearchText {
         Reading::Unmeasured(why) if sheet.probes.is_empty() => Some(why),
         _ => None,
     };
+    // That none keeps the bound is known only when the smallest size was seen not to.
+    let not_kept = |probe: &ProbeRow| matches!(probe.answer, Answer::Breaks | Answer::Failed);
+    let is_known = sheet.probes.iter().any(|probe| probe.batch == 1 && not_kept(probe));
+    let none = if is_known { "none" } else { "undecided" };
     let mut sizes: Vec<u32> = sheet.probes.iter().map(|probe| probe.batch).collect();
     sizes.sort_unstable();
     sizes.dedup();
@@ -93,8 +96,9 @@ fn row(sheet: &SearchSheet) -> SearchText {
             (Some(batch), None) => {
                 Shown { text: batch.to_string(), key: batch.to_string(), ..Shown::default() }
             }
-            (None, None) => Shown { text: NO_BATCH.into(), key: "0".into(), ..Shown::default() },
+            (None, None) => Shown { text: none.into(), key: "0".into(), ..Shown::default() },
         },
+        has_batch: sheet.batch.is_some() && unsearched.is_none(),
         latency: at_the_answer(sheet, &sheet.latency, Unit::Seconds),
         throughput: at_the_answer(sheet, &sheet.throughput, Unit::ItemsPerSecond),
         effort: format!(
@@ -104,9 +108,10 @@ fn row(sheet: &SearchSheet) -> SearchText {
         ),
         chip: match (sheet.batch, unsearched, sheet.settled) {
             (_, Some(_), _) => chip(Tone::Unsure, "unmeasured"),
-            (_, None, false) => chip(Tone::Unsure, "not settled"),
             (Some(_), None, true) => chip(Tone::Good, "settled"),
-            (None, None, true) => chip(Tone::Bad, NO_BATCH),
+            (None, None, true) if is_known => chip(Tone::Bad, none),
+            (None, None, _) if !is_known => chip(Tone::Unsure, none),
+            (_, None, _) => chip(Tone::Unsure, "not settled"),
         },
         remarks: sheet.remarks.clone(),
         probes: sheet.probes.iter().map(probe).collect(),
