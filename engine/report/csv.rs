@@ -81,8 +81,7 @@ fn rows(
     launches: &[Launch],
     axes: &IndexSet<&str>,
 ) {
-    let mut prefix =
-        [&record.run.id, at.variant, at.scenario].map(|text| escape::csv(text)).join(",");
+    let mut prefix = [&record.run.id, at.variant, at.scenario].map(escape::csv).join(",");
     for axis in axes {
         prefix.push(',');
         prefix.push_str(&at.axes.get(*axis).map_or_else(String::new, axis_value));
