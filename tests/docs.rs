@@ -150,7 +150,10 @@ fn try_command(line: &str, store: &Path) -> Result<(), String> {
         // `tests/extending.rs` runs these programs with these specs.
         ["cargo", "run", "--example", name, "--", _, files @ ..] => {
             let source = format!("examples/{name}.rs");
-            let specs = files.iter().copied().filter(|file| file.ends_with(".yaml"));
+            let specs = files
+                .iter()
+                .copied()
+                .filter(|file| Path::new(*file).extension().is_some_and(|e| e == "yaml"));
             let missing = specs.chain([&*source]).find(|file| !Path::new(file).is_file());
             missing.map_or(Ok(()), |file| Err(format!("there is no `{file}`")))
         }
@@ -370,8 +373,11 @@ fn files_that_the_page_on_extending_names_exist() {
     let page = Page { path: "docs/EXTENDING.md".into(), text };
     let prose = page.prose();
     let codes = prose.split('`').skip(1).step_by(2);
-    let files: Vec<&str> =
-        codes.filter(|code| code.ends_with(".rs") && !code.contains(['<', ' '])).collect();
+    let files: Vec<&str> = codes
+        .filter(|code| {
+            Path::new(code).extension().is_some_and(|e| e == "rs") && !code.contains(['<', ' '])
+        })
+        .collect();
     assert!(files.len() >= 20, "{files:?}");
     let missing: Vec<_> = files.into_iter().filter(|file| !Path::new(file).is_file()).collect();
     assert!(missing.is_empty(), "docs/EXTENDING.md names {missing:?}");
