@@ -4,7 +4,7 @@
 //! it can be timed. What cannot be used is named in [`Images::excluded`], never left out in silence.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -217,9 +217,7 @@ impl Images {
         seed: Option<u64>,
         fits: impl Fn(&Picture) -> Result<(), String>,
     ) -> Result<Self, ImagesError> {
-        if let Some(seed) = seed {
-            self.items.shuffle(&mut Pcg64::seed_from_u64(seed));
-        }
+        self.order(seed);
         let most = take.map_or(usize::MAX, |take| usize::try_from(take).unwrap_or(usize::MAX));
         let mut kept = Vec::new();
         for item in std::mem::take(&mut self.items) {
@@ -241,6 +239,25 @@ impl Images {
         }
         self.items = kept;
         Ok(self)
+    }
+}
+
+impl Images {
+    /// What [`Images::choose`] chose before, whose excluded pictures are `left_out`: nothing is
+    /// decoded.
+    pub fn chosen(mut self, take: Option<u64>, seed: Option<u64>, left_out: &[String]) -> Self {
+        self.order(seed);
+        let left_out: HashSet<&str> = left_out.iter().map(String::as_str).collect();
+        self.items.retain(|item| !left_out.contains(item.name.as_str()));
+        let most = take.and_then(|take| usize::try_from(take).ok()).unwrap_or(usize::MAX);
+        self.items.truncate(most);
+        self
+    }
+
+    fn order(&mut self, seed: Option<u64>) {
+        if let Some(seed) = seed {
+            self.items.shuffle(&mut Pcg64::seed_from_u64(seed));
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! From a spec to steps.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
 use super::benches::tokens_of;
+use super::graph::{Graph, Graphs};
 use super::task::{mismatch, settle};
-use super::tensors::{Graph, Graphs};
 use super::{Plan, Step, StepIndex, VariantPlan};
 use crate::base::{Digest, Problem, Problems};
 use crate::machine::Gpu;
@@ -14,7 +15,7 @@ use crate::model::family::Description;
 use crate::model::{self, Checkpoint, Kind, ModelFacts, RandomModel};
 use crate::spec::{Loaded, Spec, Task};
 use crate::stage::{LoadModel, LoadRuntime, Setting, Source, SourceError, Stage, find_file, hub};
-use crate::task::TensorInputs;
+use crate::task::{Looked, PictureFile, TensorInputs};
 
 /// What a plan depends on besides the spec.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,8 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         built: IndexMap::new(),
         kinds: Vec::new(),
         items: IndexMap::new(),
+        texts: IndexMap::new(),
+        pictures: IndexMap::new(),
         facts: None,
         networks: None,
         context: None,
@@ -121,7 +124,10 @@ pub(super) struct Builder<'a> {
     /// The artifact kind each step leaves; meaningless for steps that leave no model.
     pub kinds: Vec<Kind>,
     /// Digest of every item of the data sets that are used.
-    pub items: IndexMap<String, Vec<Digest>>,
+    pub items: IndexMap<String, HashSet<Digest>>,
+    /// Data sets of texts that were read, and of pictures that were looked at.
+    pub texts: IndexMap<String, (PathBuf, Digest)>,
+    pub pictures: IndexMap<String, (PictureFile, Looked)>,
     /// Of a model that can be read now, with its place.
     facts: Option<(PathBuf, ModelFacts)>,
     /// Networks of a checkpoint that can be read now, or of random weights.

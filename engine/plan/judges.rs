@@ -1,20 +1,15 @@
 //! Quality as steps.
 
-use std::collections::HashSet;
-
 use indexmap::IndexMap;
 
 use super::StepIndex;
 use super::expand::Builder;
-use super::tensors::Graphs;
+use super::graph::Graphs;
 use crate::model::Kind;
 use crate::model::family::{IMAGE, TEXT};
 use crate::spec::Task;
 use crate::stage::{Judge, JudgeOn, Stage};
-use crate::task::{
-    Against, JUDGED_ITEMS, MetricRequest, Origin, TensorInputs, best_classes, needs_all_parts,
-    requests,
-};
+use crate::task::{Against, JUDGED_ITEMS, MetricRequest, best_classes, needs_all_parts, requests};
 
 /// Metrics that one step judges: of one data set, and either of single parts or of all.
 type Together<'a> = (Option<&'a str>, bool);
@@ -56,8 +51,8 @@ impl Builder<'_> {
 
     /// Number of different items that two data sets have in common.
     fn shared_items(&self, data: &str, other: &str) -> usize {
-        let set = |name: &str| self.items.get(name).into_iter().flatten().collect::<HashSet<_>>();
-        set(data).intersection(&set(other)).count()
+        let both = self.items.get(data).zip(self.items.get(other));
+        both.map_or(0, |(own, other)| own.intersection(other).count())
     }
 
     /// One judge step for every variant, data set and, where a part is judged by itself, part;
@@ -116,42 +111,36 @@ impl Builder<'_> {
         metrics: &[(usize, MetricRequest)],
         graphs: &Graphs,
     ) -> Option<JudgeOn> {
-        let prompt = self.loaded.spec.data[data].prompt.clone();
-        let mut sound = true;
-        for (index, request) in metrics {
-            let by_class = best_classes(&request.metric).is_some();
-            let what = match (by_class, &prompt) {
-                (true, None) => format!(
-                    "`{}` needs `data.{data}.prompt`, which says what a class is called in words",
-                    request.metric
-                ),
-                (false, Some(_)) => format!(
-                    "`{}` compares pictures with their captions, and `data.{data}.prompt` replaces those",
-                    request.metric
-                ),
-                _ => continue,
-            };
-            let pointer = format!("/quality/metrics/{index}");
-            self.problem("plan/bad-data", &pointer, what).hint =
-                Some("name another data set".into());
-            sound = false;
-        }
-        let (Some(image), Some(texts)) = (graphs.get(IMAGE), graphs.get(TEXT)) else {
+        let (Some(image), Some(text)) = (graphs.get(IMAGE), graphs.get(TEXT)) else {
             let what = "the model has no parts `image` and `text` to compare with each other";
             self.problem("plan/wrong-task", "/model/source", what.to_owned());
             return None;
         };
-        let images = self.inputs_of(data, image, None).filter(|_| sound)?;
-        if images.origin.digest().is_none() {
+        let images = self.inputs_of(data, image)?;
+        let Some((_, looked)) = self.pictures.get(data) else {
             let what = format!("`{data}` holds tensors, and pictures are needed");
             self.problem("plan/bad-data", &format!("/data/{data}/source"), what);
-        }
-        let texts = TensorInputs {
-            origin: Origin::Texts(self.text_file(data, texts, images.origin.digest()?, None)),
-            ..texts.synthetic(&[])
+            return None;
         };
-        let texts = Box::new(texts);
-        Some(JudgeOn::Matching { images, texts, prompt })
+        let (captions, classes) = (looked.has_captions, looked.has_labels);
+        let prompt = self.loaded.spec.data[data].prompt.clone();
+        let mut sound = true;
+        for (index, request) in metrics {
+            let metric = &request.metric;
+            let why = match (best_classes(metric).is_some(), &prompt) {
+                (true, None) => "needs `prompt`, which says what a class is called in words",
+                (true, Some(_)) if !classes => "needs the class of every picture",
+                (false, Some(_)) => "compares captions, and `prompt` puts classes in their place",
+                (false, None) if !captions => "needs a caption of every picture",
+                _ => continue,
+            };
+            let what = format!("`{metric}` on `data.{data}` {why}");
+            self.problem("plan/bad-data", &format!("/quality/metrics/{index}"), what).hint =
+                Some("name another data set".into());
+            sound = false;
+        }
+        let (texts, longest) = (text.synthetic(&[]).inputs, text.longest());
+        sound.then_some(JudgeOn::Matching { images, texts, longest, prompt })
     }
 
     /// The step that judges every variant.

@@ -8,10 +8,12 @@
 mod benches;
 mod devices;
 mod expand;
+mod graph;
 mod judges;
 mod preview;
 mod resolve;
 mod show;
+mod sources;
 mod task;
 mod tensors;
 mod variants;

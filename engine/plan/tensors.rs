@@ -1,169 +1,13 @@
 //! Settings and inputs of a graph, from its signature, the matrix and recorded files.
 
-use std::path::{Path, PathBuf};
-
-use indexmap::IndexMap;
-
-use super::StepIndex;
 use super::benches::threads;
 use super::expand::Builder;
+use super::graph::{Graph, Graphs};
 use crate::base::suggest::closest;
-use crate::base::text::inert;
-use crate::base::{Digest, Problem};
-use crate::data::{Document, ElementType, Texts};
-use crate::model::family::Description;
-use crate::model::network::Network;
-use crate::model::onnx::CONTEXT_KEY;
 use crate::model::signature::{Dim, Port};
-use crate::model::{Configuration, Kind, OnnxModel, Signature};
-use crate::spec::{Bench as BenchSpec, Matrix, Task};
-use crate::stage::{LoadItems, Setting, Stage, Work, find_file};
-use crate::task::{
-    Fill, FreeDimensions, InputPort, Item, Looked, Origin, OutputPort, PictureFile, Pictures,
-    Recorded, RecordedFile, Size, TensorInputs, TextFile, usual_size,
-};
-
-/// Longest text in tokens for a graph that does not say how many it takes.
-const LONGEST_TEXT: usize = 512;
-
-/// The graphs of a model by part; a model of one part has one without a name.
-pub(super) type Graphs = IndexMap<String, Graph>;
-
-/// What planning needs to know of a graph.
-#[derive(Debug, Clone)]
-pub(super) struct Graph {
-    pub signature: Signature,
-    /// Longest text in tokens.
-    context: Option<usize>,
-    /// Names of classes in the order of the output.
-    pub labels: Vec<String>,
-    free: FreeDimensions,
-    /// Element type and rule of numbers of every input.
-    fills: Vec<(ElementType, Fill)>,
-}
-
-impl Graph {
-    /// The graph at `path`, or why its inputs cannot be made.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let model = OnnxModel::read(path).map_err(|error| error.to_string())?;
-        let signature = model.facts().signature;
-        let mut fills = Vec::new();
-        for port in &signature.inputs {
-            let dtype = ElementType::parse(&port.dtype).ok_or_else(|| {
-                format!(
-                    "input `{}` is {}, and only dense tensors of numbers or texts can be given",
-                    port.name, port.dtype
-                )
-            })?;
-            let fill = match model.gives_sizes(&port.name) && !dtype.is_float() {
-                true => Fill::Ones,
-                false => Fill::of(&port.name, dtype, model.rows_looked_up(&port.name)),
-            };
-            fills.push((dtype, fill));
-        }
-        let free = FreeDimensions::of(&signature);
-        let context = metadata_context(&model);
-        // A checkpoint's configuration travels with its graph.
-        let beside = Configuration::of_folder(model.folder()).ok();
-        let labels = beside.and_then(|known| Some(known.networks()?.labels.clone()));
-        Ok(Self { free, signature, context, labels: labels.unwrap_or_default(), fills })
-    }
-
-    /// The networks of a checkpoint.
-    pub fn of_networks(networks: &Description) -> Graphs {
-        let one = |network: &Network| {
-            let signature = network.signature();
-            let fill = |port: &Port| {
-                let dtype = ElementType::parse(&port.dtype).expect("networks take plain tensors");
-                let looked_up = network.rows_looked_up(&port.name).map(|rows| rows as u64);
-                (dtype, Fill::of(&port.name, dtype, looked_up))
-            };
-            let fills = signature.inputs.iter().map(fill).collect();
-            let (context, labels) = (networks.context, networks.labels.clone());
-            Self { free: FreeDimensions::of(&signature), signature, context, labels, fills }
-        };
-        let parts = networks.parts.iter();
-        parts.map(|(part, network)| ((*part).to_owned(), one(network))).collect()
-    }
-
-    /// What is known of an encoder before it is fetched.
-    pub fn of_encoder() -> Graphs {
-        let free = |name: &str| Dim::Named(name.to_owned());
-        let input = |name: &str| Port {
-            name: name.to_owned(),
-            dtype: "i64".to_owned(),
-            shape: vec![free("batch"), free("sequence")],
-        };
-        let inputs = vec![input("input_ids"), input("attention_mask")];
-        let signature = Signature { inputs, outputs: Vec::new() };
-        let fills = vec![(ElementType::I64, Fill::Below(2)), (ElementType::I64, Fill::Ones)];
-        let free = FreeDimensions::of(&signature);
-        let graph = Self { signature, context: None, labels: Vec::new(), free, fills };
-        Graphs::from([(String::new(), graph)])
-    }
-
-    /// Whether it takes token ids.
-    fn takes_texts(&self) -> bool {
-        self.signature.inputs.iter().any(|port| port.name == "input_ids")
-    }
-
-    /// The dimension that counts the tokens of a text.
-    fn length(&self) -> Option<&Dim> {
-        self.signature.inputs.iter().find(|port| port.name == "input_ids")?.shape.get(1)
-    }
-
-    /// Sizes of the matrix that are about this graph.
-    fn dims_of<'m>(&self, matrix: &'m Matrix) -> IndexMap<&'m str, &'m [u32]> {
-        let own = |name: &str| self.free.others.iter().any(|free| free.name == name);
-        let sizes = matrix.dims.iter().filter(|(name, _)| own(name));
-        sizes.map(|(name, sizes)| (name.as_str(), sizes.as_slice())).collect()
-    }
-
-    /// Inputs with free dimensions as `size` says.
-    fn ports(&self, size: &dyn Fn(&str) -> Size) -> Vec<InputPort> {
-        let of = |dim: &Dim| match dim {
-            Dim::Fixed(size) => Size::Fixed(usize::try_from(*size).unwrap_or(usize::MAX)),
-            named if self.free.is_batch(named) => Size::Batch,
-            Dim::Named(name) => size(name),
-        };
-        let inputs = self.signature.inputs.iter().zip(&self.fills);
-        let port = inputs.map(|(port, (dtype, fill))| InputPort {
-            name: port.name.clone(),
-            dtype: *dtype,
-            shape: port.shape.iter().map(of).collect(),
-            fill: *fill,
-        });
-        port.collect()
-    }
-
-    fn outputs(&self) -> Vec<OutputPort> {
-        let output = |port: &Port| OutputPort {
-            name: port.name.clone(),
-            // Outputs often have names of their own for the batch; what is recorded tells.
-            batched: matches!(port.shape.first(), Some(Dim::Named(_)) | None),
-        };
-        self.signature.outputs.iter().map(output).collect()
-    }
-
-    /// Synthetic inputs with these sizes of free dimensions.
-    pub fn synthetic(&self, dims: &[(String, u32)]) -> TensorInputs {
-        let size = |name: &str| {
-            let known = dims.iter().find(|(known, _)| known == name);
-            known.map_or(Size::Any, |(_, size)| Size::Fixed(*size as usize))
-        };
-        TensorInputs {
-            inputs: self.ports(&size),
-            outputs: self.outputs(),
-            origin: Origin::Synthetic,
-        }
-    }
-
-    /// Free dimensions for which `dims` has no size, each with an input that has it.
-    fn missing(&self, matrix: &Matrix) -> Vec<(String, String)> {
-        let open = self.free.others.iter().filter(|free| !matrix.dims.contains_key(&free.name));
-        open.map(|free| (free.name.clone(), free.input.clone())).collect()
-    }
-}
+use crate::spec::{Bench as BenchSpec, Matrix};
+use crate::stage::{Setting, Work};
+use crate::task::{Origin, TensorInputs, usual_size};
 
 /// `{height: [224], width: [224]}` for these dimensions.
 fn dims_line(names: &[&str], inputs: &[Port]) -> String {
@@ -187,17 +31,6 @@ impl Builder<'_> {
     pub(super) fn runs(&mut self, graphs: &Graphs) -> Vec<(Setting, TensorInputs)> {
         let Some(bench) = &self.loaded.spec.bench else { return Vec::new() };
         let mut out: Vec<(Setting, TensorInputs)> = Vec::new();
-        let unknown = bench.matrix.part.iter().position(|part| !graphs.contains_key(part));
-        if let Some(at) = unknown {
-            let known: Vec<&str> = graphs.keys().map(String::as_str).collect();
-            let what = format!(
-                "the model has no part `{}`, only {}",
-                bench.matrix.part[at],
-                known.join(", ")
-            );
-            self.problem("plan/unknown-part", &format!("/bench/matrix/part/{at}"), what);
-            return out;
-        }
         self.known_parts(graphs, bench);
         self.known_dimensions(graphs, &bench.matrix);
         for (part, graph) in graphs {
@@ -221,7 +54,7 @@ impl Builder<'_> {
         let random = self.loaded.spec.model.source.starts_with("random://");
         let data = bench.data.as_ref().filter(|_| !(random && graph.takes_texts()));
         let given = match data {
-            Some(name) => match self.inputs_of(name, graph, None) {
+            Some(name) => match self.inputs_of(name, graph) {
                 Some(inputs) => Some(inputs),
                 None => return,
             },
@@ -257,7 +90,7 @@ impl Builder<'_> {
                     let (dims, threads) = (dims.clone(), threads(asked, self.around));
                     let inputs = match &given {
                         None => graph.synthetic(&dims),
-                        Some(inputs) => cut_to(inputs, graph, &dims),
+                        Some(inputs) => inputs.cut_to(graph.tokens(&dims)),
                     };
                     let setting = Setting {
                         part: part.map(str::to_owned),
@@ -281,7 +114,7 @@ impl Builder<'_> {
         graph: &Graph,
     ) -> Option<TensorInputs> {
         if let Some(name) = data {
-            return self.inputs_of(name, graph, None);
+            return self.inputs_of(name, graph);
         }
         let matrix =
             self.loaded.spec.bench.as_ref().map_or_else(Matrix::default, |b| b.matrix.clone());
@@ -302,185 +135,6 @@ impl Builder<'_> {
         let dims: Vec<(String, u32)> =
             sizes.map(|(name, sizes)| (name.to_owned(), sizes[0])).collect();
         Some(graph.synthetic(&dims))
-    }
-
-    /// Inputs from a data set, of whatever kind it is; `None` with a problem when they cannot be
-    /// used. Texts have `length` tokens, or their own number.
-    pub(super) fn inputs_of(
-        &mut self,
-        name: &str,
-        graph: &Graph,
-        length: Option<usize>,
-    ) -> Option<TensorInputs> {
-        let task = self.loaded.spec.model.task?;
-        let source = &self.loaded.spec.data[name].source;
-        let suffix = source.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-        if task == Task::Tensor || matches!(suffix, "npz" | "npy" | "pb") {
-            return self.recorded(name, graph);
-        }
-        let pointer = format!("/data/{name}/source");
-        let path = match find_file(source, &self.around.roots) {
-            Ok(path) => std::path::absolute(&path).unwrap_or(path),
-            Err(error) => {
-                self.missing(&pointer, &error);
-                return None;
-            }
-        };
-        let origin = if graph.takes_texts() {
-            let data = &self.loaded.spec.data[name];
-            match Texts::read(&path, &data.field, data.take, data.seed) {
-                Ok(texts) => {
-                    let digest = |text: &Document| Digest::of_bytes(text.text.as_bytes());
-                    let items = texts.documents.iter().map(digest).collect();
-                    self.known_items(name, items);
-                    Origin::Texts(self.text_file(name, graph, (path, texts.digest), length))
-                }
-                Err(error) => {
-                    self.told_once("plan/bad-data", &pointer, error.to_string());
-                    return None;
-                }
-            }
-        } else {
-            let mut file = self.picture_file(name, path);
-            match Pictures::look(&mut file) {
-                Ok(looked) => {
-                    self.looked_at(name, &looked);
-                    self.known_items(name, looked.items);
-                    Origin::Pictures(file)
-                }
-                Err(error) => {
-                    self.told_once("plan/bad-data", &pointer, crate::base::chain(&error));
-                    return None;
-                }
-            }
-        };
-        let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
-        Some(TensorInputs { inputs, outputs, origin })
-    }
-
-    /// Remembers the items of a data set, of whichever kind they are.
-    fn known_items(&mut self, name: &str, items: Vec<Digest>) {
-        let known = self.items.entry(name.to_owned()).or_default();
-        for item in items {
-            if !known.contains(&item) {
-                known.push(item);
-            }
-        }
-    }
-
-    /// The texts of a data set whose file and digest are known.
-    pub(super) fn text_file(
-        &self,
-        name: &str,
-        graph: &Graph,
-        (path, digest): (PathBuf, Digest),
-        length: Option<usize>,
-    ) -> TextFile {
-        let data = &self.loaded.spec.data[name];
-        let (field, take, seed) = (data.field.clone(), data.take, data.seed);
-        let most = graph.context.unwrap_or(LONGEST_TEXT);
-        TextFile { path, digest, field, take, seed, length, most }
-    }
-
-    fn picture_file(&self, name: &str, path: PathBuf) -> PictureFile {
-        let data = &self.loaded.spec.data[name];
-        PictureFile {
-            path,
-            digest: Digest::of_bytes(&[]),
-            image: data.image.clone().unwrap_or_else(|| "image".to_owned()),
-            label: data.label.clone(),
-            // The usual name of a caption is another than that of a text.
-            field: (data.field != "text").then(|| data.field.clone()),
-            take: data.take,
-            seed: data.seed,
-        }
-    }
-
-    /// Says which pictures are left out and which classes have none.
-    fn looked_at(&mut self, name: &str, looked: &Looked) {
-        let mut notes = Vec::new();
-        if let [first, ..] = looked.excluded.as_slice() {
-            let named = looked
-                .excluded
-                .iter()
-                .take(5)
-                .map(|e| format!("`{}` {}", inert(&e.name), inert(&e.why)));
-            let (count, named) = (looked.excluded.len(), named.collect::<Vec<_>>().join("; "));
-            let more = if count > 5 { "; …" } else { "" };
-            let s = if count == 1 { "" } else { "s" };
-            debug_assert!(!first.name.is_empty());
-            notes.push(format!("data set `{name}`: {count} picture{s} left out: {named}{more}"));
-        }
-        if !looked.empty_labels.is_empty() {
-            let labels: Vec<String> =
-                looked.empty_labels.iter().take(5).map(|l| inert(l)).collect();
-            notes.push(format!("data set `{name}`: no picture of {}", labels.join(", ")));
-        }
-        for note in notes {
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
-    }
-
-    /// Recorded inputs of a data set; `None` with a problem when they cannot be used.
-    fn recorded(&mut self, name: &str, graph: &Graph) -> Option<TensorInputs> {
-        let data = &self.loaded.spec.data[name];
-        let pointer = format!("/data/{name}/source");
-        let path = match find_file(&data.source, &self.around.roots) {
-            Ok(path) => path,
-            Err(error) => {
-                self.missing(&pointer, &error);
-                return None;
-            }
-        };
-        let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
-        let recorded = match Recorded::read(&path, &inputs, &outputs) {
-            Ok(recorded) => recorded,
-            Err(error) => {
-                let what = crate::base::chain(&error);
-                self.told_once("plan/bad-data", &pointer, what);
-                return None;
-            }
-        };
-        self.expected.insert(name.to_owned(), recorded.has_expected());
-        let (digest, take, seed) = (recorded.digest, data.take, data.seed);
-        let path = std::path::absolute(&path).unwrap_or(path);
-        let file = RecordedFile { path, digest, take, seed };
-        let items = recorded.items(&file).iter().map(Item::digest).collect();
-        self.items.insert(name.to_owned(), items);
-        Some(TensorInputs { inputs, outputs, origin: Origin::Recorded(file) })
-    }
-
-    /// The step that leaves items to calibrate on; `None` with a problem when there can be none.
-    pub(super) fn items_step(
-        &mut self,
-        name: &str,
-        graph: &Graph,
-        source: StepIndex,
-    ) -> Option<StepIndex> {
-        let inputs = self.inputs_of(name, graph, None)?;
-        let load = LoadItems { data: name.to_owned(), inputs };
-        let needs = if load.inputs.origin.asks_the_model() { vec![source] } else { Vec::new() };
-        let equal = |step: &super::Step| step.stage == Stage::LoadItems(load.clone());
-        if let Some(step) = self.steps.iter().position(equal) {
-            return Some(step);
-        }
-        let id = self.free_id(&format!("data/{name}"));
-        Some(self.push(id, Stage::LoadItems(load), needs, Kind::Checkpoint))
-    }
-
-    fn told_once(
-        &mut self,
-        code: &'static str,
-        pointer: &str,
-        what: String,
-    ) -> Option<&mut Problem> {
-        let known = |problem: &Problem| problem.code == code && problem.what == what;
-        if self.problems.iter().any(known) {
-            return None;
-        }
-        Some(self.problem(code, pointer, what))
     }
 
     /// Without a free batch dimension every request is one item.
@@ -508,20 +162,34 @@ impl Builder<'_> {
         }
     }
 
-    /// Gates and profiles name parts that the model has.
+    /// The matrix, gates and profiles name parts that the model has.
     fn known_parts(&mut self, graphs: &Graphs, bench: &BenchSpec) {
+        let asked = bench.matrix.part.iter().enumerate();
+        let asked = asked.map(|(at, part)| (format!("/bench/matrix/part/{at}"), Some(part)));
         let gates = self.loaded.spec.gates.iter().enumerate();
-        let gates = gates.map(|(at, gate)| (format!("/gates/{at}/on/part"), gate.on.part.clone()));
+        let gates = gates.map(|(at, gate)| (format!("/gates/{at}/on/part"), gate.on.part.as_ref()));
         let cells = bench.profile.iter().flat_map(|profile| &profile.cells).enumerate();
         let cells =
-            cells.map(|(at, cell)| (format!("/bench/profile/cells/{at}/part"), cell.part.clone()));
-        for (pointer, part) in gates.chain(cells) {
-            if let Some(part) = part.filter(|part| !graphs.contains_key(part)) {
-                let known: Vec<&str> = graphs.keys().map(String::as_str).collect();
-                let what = format!("the model has no part `{part}`, only {}", known.join(", "));
-                self.problem("plan/unknown-part", &pointer, what);
+            cells.map(|(at, cell)| (format!("/bench/profile/cells/{at}/part"), cell.part.as_ref()));
+        let known: Vec<&str> = graphs.keys().map(String::as_str).collect();
+        for (pointer, part) in asked.chain(gates).chain(cells) {
+            if let Some(part) = part {
+                self.known_part(&pointer, part, &known);
             }
         }
+    }
+
+    /// Tells of a part that the model does not have; true if it has it.
+    pub(super) fn known_part(&mut self, pointer: &str, part: &str, known: &[&str]) -> bool {
+        if !part.is_empty() && known.contains(&part) {
+            return true;
+        }
+        let what = match known {
+            [""] => format!("the model has no parts, so no part `{part}`"),
+            known => format!("the model has no part `{part}`, only {}", known.join(", ")),
+        };
+        self.problem("plan/unknown-part", pointer, what);
+        false
     }
 
     /// Every size of the matrix is of a free dimension of some part.
@@ -588,31 +256,4 @@ impl Builder<'_> {
 
 fn dim_pointer(name: &str) -> String {
     format!("/bench/matrix/dims/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-/// The same texts with the number of tokens that `dims` says; other inputs have no sizes to choose.
-fn cut_to(inputs: &TensorInputs, graph: &Graph, dims: &[(String, u32)]) -> TensorInputs {
-    let mut out = inputs.clone();
-    if let Origin::Texts(file) = &mut out.origin {
-        file.length = match graph.length() {
-            Some(Dim::Fixed(size)) => usize::try_from(*size).ok(),
-            Some(Dim::Named(axis)) => {
-                dims.iter().find(|(name, _)| name == axis).map(|(_, n)| *n as usize)
-            }
-            None => None,
-        };
-    }
-    out
-}
-
-/// The longest text that a graph which came out of this engine takes.
-fn metadata_context(model: &OnnxModel) -> Option<usize> {
-    model.metadata(CONTEXT_KEY)?.parse().ok().filter(|&context| context > 0)
-}
-
-impl Graph {
-    fn signature_inputs(&self) -> String {
-        let inputs = self.signature.inputs.iter().map(ToString::to_string);
-        inputs.collect::<Vec<_>>().join(", ")
-    }
 }

@@ -3,15 +3,13 @@
 use indexmap::IndexMap;
 
 use super::expand::Builder;
-use super::tensors::{Graph, Graphs};
+use super::graph::{Graph, Graphs};
 use super::{StepIndex, VariantPlan};
 use crate::backend::{self, Backend, Runner};
-use crate::base::Digest;
-use crate::data::Document;
 use crate::model::Kind;
 use crate::pass;
 use crate::spec::{OneKey, PARTS_KEY, Task};
-use crate::stage::{LoadTokens, Optimize, Stage, find_file};
+use crate::stage::{LoadTokens, Optimize, Stage};
 
 impl Builder<'_> {
     /// Builds the steps of `name` after those of the variant it starts from: for a model of several
@@ -76,21 +74,10 @@ impl Builder<'_> {
         let mut params = stage.params.clone();
         let asked = params.as_object_mut().and_then(|params| params.remove(PARTS_KEY));
         let asked: Option<Vec<String>> = asked.and_then(|asked| serde_json::from_value(asked).ok());
-        for part in asked.iter().flatten() {
-            if !plan.parts.contains_key(part) || part.is_empty() {
-                let what = match plan.parts.keys().map(String::as_str).collect::<Vec<_>>()[..] {
-                    [""] => format!("the model has no parts, so no part `{part}`"),
-                    ref known => {
-                        format!("the model has no part `{part}`, only {}", known.join(", "))
-                    }
-                };
-                self.problem(
-                    "plan/unknown-part",
-                    &format!("{pointer}/{}/{PARTS_KEY}", stage.id),
-                    what,
-                );
-                return false;
-            }
+        let known: Vec<&str> = plan.parts.keys().map(String::as_str).collect();
+        let place = format!("{pointer}/{}/{PARTS_KEY}", stage.id);
+        if !asked.iter().flatten().all(|part| self.known_part(&place, part, &known)) {
+            return false;
         }
         let chosen: Vec<(String, StepIndex)> = plan
             .parts
@@ -203,28 +190,8 @@ impl Builder<'_> {
         if let Some(step) = self.steps.iter().position(|step| step.id == id) {
             return Some(step);
         }
+        let (path, digest) = self.texts(name)?;
         let data = &self.loaded.spec.data[name];
-        let pointer = format!("/data/{name}/source");
-        let path = match find_file(&data.source, &self.around.roots) {
-            Ok(path) => path,
-            Err(error) => {
-                self.missing(&pointer, &error);
-                return None;
-            }
-        };
-        let texts = crate::data::Texts::read(&path, &data.field, data.take, data.seed);
-        let digest: Digest = match texts {
-            Ok(texts) => {
-                let digest = |item: &Document| Digest::of_bytes(item.text.as_bytes());
-                let items = texts.documents.iter().map(digest).collect();
-                self.items.insert(name.to_owned(), items);
-                texts.digest
-            }
-            Err(error) => {
-                self.problem("plan/bad-data", &pointer, error.to_string());
-                return None;
-            }
-        };
         let load = LoadTokens {
             data: name.to_owned(),
             path,

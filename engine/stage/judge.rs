@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Artifact, Job, MatchingJudge, TensorJudge};
 use crate::backend::{self, Backend, Runner};
 use crate::store::{Input, Recipe};
-use crate::task::{JudgeJob, MetricRequest, TensorInputs};
+use crate::task::{InputPort, JudgeJob, MetricRequest, TensorInputs};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
@@ -33,7 +33,8 @@ pub enum JudgeOn {
     /// of its classes, where it has some.
     Items { inputs: TensorInputs, synthetic: u64, seed: u64, classes: Vec<String> },
     /// Pictures against texts: captions, or classes in the words of `prompt`.
-    Matching { images: TensorInputs, texts: Box<TensorInputs>, prompt: Option<String> },
+    /// `texts` and `longest` are inputs of the text part and most tokens of a text.
+    Matching { images: TensorInputs, texts: Vec<InputPort>, longest: usize, prompt: Option<String> },
 }
 
 /// Longest window when neither spec nor model say less: logits of a window are kept whole.
@@ -69,11 +70,11 @@ impl Judge {
                 "synthetic": inputs.origin.is_synthetic().then(|| json!([synthetic, seed])),
                 "classes": classes,
             }),
-            JudgeOn::Matching { images, texts, prompt } => json!({
+            JudgeOn::Matching { images, texts, longest, prompt } => json!({
                 "stage": "judge matching",
                 "metrics": self.metrics,
                 "images": [json!(images.inputs), images.origin.facts()],
-                "texts": [json!(texts.inputs), texts.origin.facts()],
+                "texts": [json!(texts), json!(longest)],
                 "prompt": prompt,
             }),
         };
@@ -119,7 +120,7 @@ impl Judge {
         let variant = variant.clone();
         let reference = (!itself).then(|| (reference.clone(), reference_backend));
         match (&self.on, self.windows(context)) {
-            (JudgeOn::Matching { images, texts, prompt }, _) => {
+            (JudgeOn::Matching { images, texts, longest, prompt }, _) => {
                 let (own, other) = others.expect("pictures and texts are judged with both parts");
                 Job::JudgeMatching(Box::new(MatchingJudge {
                     variant: [variant, own.clone()],
@@ -128,7 +129,8 @@ impl Judge {
                         .map(|(artifact, runner)| ([artifact, other.clone()], runner)),
                     runtime,
                     images: images.clone(),
-                    texts: texts.as_ref().clone(),
+                    texts: texts.clone(),
+                    longest: *longest,
                     prompt: prompt.clone(),
                     metrics: self.metrics.clone(),
                 }))

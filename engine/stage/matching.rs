@@ -9,7 +9,7 @@ use super::job::{Done, JobError, threads};
 use super::tensors::{beside, open};
 use crate::backend::{OpenOptions, Runner, Session};
 use crate::model::family::{IMAGE, TEXT};
-use crate::task::{Matter, MetricRequest, Side, TensorInputs, judge_matching};
+use crate::task::{InputPort, Matter, MetricRequest, Side, TensorInputs, judge_matching};
 
 fn side(parts: &mut [Box<dyn Session>; 2]) -> Side<'_> {
     let [image, text] = parts;
@@ -26,7 +26,9 @@ pub struct MatchingJudge {
     pub reference: Option<([Artifact; 2], Runner)>,
     pub runtime: Option<PathBuf>,
     pub images: TensorInputs,
-    pub texts: TensorInputs,
+    /// Inputs of the text part, and most tokens of a text.
+    pub texts: Vec<InputPort>,
+    pub longest: usize,
     /// What a class is called in words; captions are compared where there is none.
     pub prompt: Option<String>,
     pub metrics: Vec<MetricRequest>,
@@ -53,7 +55,7 @@ pub(super) fn judge(job: &MatchingJudge, progress: &dyn Fn(f64)) -> Result<Done,
     };
     let matter = Matter {
         images: (&job.images, beside(&job.variant[0])),
-        texts: (&job.texts, beside(&job.variant[1])),
+        texts: (&job.texts, job.longest, beside(&job.variant[1])),
         prompt: job.prompt.as_deref(),
     };
     let judged =

@@ -117,6 +117,8 @@ pub struct PictureFile {
     pub field: Option<String>,
     pub take: Option<u64>,
     pub seed: Option<u64>,
+    /// Names of pictures that were found to be of no use, so that nobody has to find out again.
+    pub left_out: Vec<String>,
 }
 
 impl Origin {
@@ -133,15 +135,6 @@ impl Origin {
                 "pictures": file.digest, "image": file.image, "label": file.label,
                 "field": file.field, "take": file.take, "seed": file.seed,
             }),
-        }
-    }
-
-    /// The file of texts or pictures, with its digest.
-    pub fn digest(&self) -> Option<(PathBuf, Digest)> {
-        match self {
-            Self::Texts(file) => Some((file.path.clone(), file.digest)),
-            Self::Pictures(file) => Some((file.path.clone(), file.digest)),
-            Self::Synthetic | Self::Recorded(_) => None,
         }
     }
 
@@ -312,6 +305,16 @@ impl InputPort {
 pub const JUDGED_ITEMS: u64 = 16;
 
 impl TensorInputs {
+    /// The same with every text cut and padded to `length` tokens; other inputs have no length to
+    /// choose.
+    pub fn cut_to(&self, length: Option<usize>) -> Self {
+        let mut out = self.clone();
+        if let Origin::Texts(file) = &mut out.origin {
+            file.length = length;
+        }
+        out
+    }
+
     /// Items to judge on: all that are asked for, or `count` synthetic ones. Tokenizer and
     /// configuration of pictures are those that lie with `model`.
     pub fn items(&self, model: Beside<'_>, count: u64, seed: u64) -> Result<Vec<Item>, InputError> {

@@ -1,7 +1,7 @@
 //! Quality of models that compare pictures with texts: classes told in words, and retrieval.
 
 use super::classify::{best_classes, judge_classes};
-use super::inputs::{Beside, Named, Origin, TensorInputs};
+use super::inputs::{Beside, InputPort, Named, Origin, TensorInputs};
 use super::judge::{JudgeError, Judged, MetricRequest};
 use super::judge_tensors::in_types_of;
 use super::pictures::Pictures;
@@ -20,7 +20,8 @@ pub struct Side<'a> {
 /// What is judged on, with the model that each part's inputs are made for.
 pub struct Matter<'a> {
     pub images: (&'a TensorInputs, Beside<'a>),
-    pub texts: (&'a TensorInputs, Beside<'a>),
+    /// Inputs of the text part, and most tokens of a text.
+    pub texts: (&'a [InputPort], usize, Beside<'a>),
     /// What a class is called in words, with `{label}` for its name.
     pub prompt: Option<&'a str>,
 }
@@ -93,11 +94,10 @@ pub fn judge_matching(
         })
         .collect()
     };
-    let (asked, beside) = matter.texts;
-    let Origin::Texts(file) = &asked.origin else { return Err(JudgeError::NoItems) };
+    let (ports, longest, beside) = matter.texts;
     let tokens = Tokens::open(beside.kind, beside.path)
         .map_err(|error| super::InputError::from(texts::TextsError::from(error)))?;
-    let texts = words.iter().map(|text| texts::item(text, file, &asked.inputs, &tokens));
+    let texts = words.iter().map(|text| texts::item(text, None, longest, ports, &tokens));
     let texts: Vec<_> = texts.collect::<Result<_, _>>().map_err(super::InputError::from)?;
 
     let sides = 1 + usize::from(reference.is_some());

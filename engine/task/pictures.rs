@@ -45,35 +45,37 @@ pub struct Pictures {
 }
 
 /// What a look at a set of pictures tells.
+#[derive(Debug, Clone)]
 pub struct Looked {
     /// Digest of every picture that can be used.
     pub items: Vec<Digest>,
-    /// Names of all classes.
-    pub labels: Vec<String>,
     /// Classes without a picture.
     pub empty_labels: Vec<String>,
     /// Pictures that cannot be used.
     pub excluded: Vec<Excluded>,
+    /// Whether every picture has a caption, and a class.
     pub has_captions: bool,
+    pub has_labels: bool,
 }
 
-/// Lists and decodes the pictures that `file` asks for.
-fn chosen(file: &PictureFile) -> Result<Images, PicturesError> {
+/// Lists the pictures that `file` names, whether they can be used or not.
+fn listed(file: &PictureFile) -> Result<Images, PicturesError> {
     let columns = ImageColumns {
         image: file.image.clone(),
         label: file.label.clone(),
         caption: file.field.clone(),
         ..ImageColumns::default()
     };
-    let images = Images::list(&file.path, None, &columns)?;
-    Ok(images.choose(file.take, file.seed, |_| Ok(()))?)
+    Ok(Images::list(&file.path, None, &columns)?)
 }
 
 impl Pictures {
-    /// Looks at the pictures of `file`, decodes each once and fills in their digest.
+    /// Looks at the pictures of `file`, decodes each once, and fills in their digest and those that
+    /// are left out.
     pub fn look(file: &mut PictureFile) -> Result<Looked, PicturesError> {
-        let images = chosen(file)?;
+        let images = listed(file)?.choose(file.take, file.seed, |_| Ok(()))?;
         file.digest = images.digest;
+        file.left_out = images.excluded.iter().map(|excluded| excluded.name.clone()).collect();
         let mut items = Vec::with_capacity(images.items.len());
         for item in &images.items {
             let name = item.name.clone();
@@ -82,10 +84,10 @@ impl Pictures {
         }
         Ok(Looked {
             items,
-            labels: images.labels,
             empty_labels: images.empty_labels,
             excluded: images.excluded,
             has_captions: images.items.iter().all(|item| !item.captions.is_empty()),
+            has_labels: images.items.iter().all(|item| item.label.is_some()),
         })
     }
 
@@ -96,7 +98,7 @@ impl Pictures {
         model: Beside<'_>,
     ) -> Result<Self, PicturesError> {
         let [port] = ports else { return Err(PicturesError::Inputs(ports.len())) };
-        let images = chosen(file)?;
+        let images = listed(file)?.chosen(file.take, file.seed, &file.left_out);
         if images.digest != file.digest {
             return Err(PicturesError::Changed(file.path.display().to_string()));
         }

@@ -3,7 +3,7 @@
 use super::inputs::{Beside, InputPort, Named, TextFile};
 use super::recorded::Item;
 use super::tokenizer::{TokenizerError, Tokens};
-use crate::data::{DataError, Tensor, Texts};
+use crate::data::{DataError, Document, Tensor, Texts};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TextsError {
@@ -30,20 +30,20 @@ pub fn items(
         return Err(TextsError::Changed(file.path.display().to_string()));
     }
     let tokens = Tokens::open(model.kind, model.path)?;
-    let documents = texts.documents.iter();
-    documents.map(|document| item(&document.text, file, ports, &tokens)).collect()
+    let item = |text: &Document| item(&text.text, file.length, file.most, ports, &tokens);
+    texts.documents.iter().map(item).collect()
 }
 
-/// One text as an item.
+/// One text as an item of `length` tokens, or of as many as it has, at most `most`.
 pub fn item(
     text: &str,
-    file: &TextFile,
+    length: Option<usize>,
+    most: usize,
     ports: &[InputPort],
     tokens: &Tokens,
 ) -> Result<Item, TextsError> {
-    let most = file.length.map_or(file.most, |length| length.min(file.most));
-    let (ids, _) = tokens.encode_text(text, most)?;
-    let length = file.length.unwrap_or(ids.len());
+    let (ids, _) = tokens.encode_text(text, length.map_or(most, |length| length.min(most)))?;
+    let length = length.unwrap_or(ids.len());
     let inputs = row(&ids, length, tokens.pad(), ports)?;
     Ok(Item { inputs, texts: vec![text.to_owned()], ..Item::default() })
 }

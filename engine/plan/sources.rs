@@ -1,0 +1,191 @@
+//! What data sets give: texts, pictures and recorded tensors as inputs of graphs.
+
+use std::path::PathBuf;
+
+use super::StepIndex;
+use super::expand::Builder;
+use super::graph::Graph;
+use crate::base::text::inert;
+use crate::base::{Digest, Problem};
+use crate::data::{Document, Texts};
+use crate::model::Kind;
+use crate::spec::Task;
+use crate::stage::{LoadItems, Stage, find_file};
+use crate::task::{
+    Item, Looked, Origin, PictureFile, Pictures, Recorded, RecordedFile, Size, TensorInputs,
+    TextFile,
+};
+
+impl Builder<'_> {
+    /// The absolute path of a data set; `None` with a problem when there is nothing.
+    pub(super) fn data_file(&mut self, name: &str) -> Option<PathBuf> {
+        match find_file(&self.loaded.spec.data[name].source, &self.around.roots) {
+            Ok(path) => Some(std::path::absolute(&path).unwrap_or(path)),
+            Err(error) => {
+                self.missing(&format!("/data/{name}/source"), &error);
+                None
+            }
+        }
+    }
+
+    /// Remembers items of a data set, of whichever kind they are.
+    fn remember(&mut self, name: &str, items: impl Iterator<Item = Digest>) {
+        self.items.entry(name.to_owned()).or_default().extend(items);
+    }
+
+    /// Inputs from a data set, of whatever kind it is; `None` with a problem when they cannot be
+    /// used. Texts have each their own length.
+    pub(super) fn inputs_of(&mut self, name: &str, graph: &Graph) -> Option<TensorInputs> {
+        let task = self.loaded.spec.model.task?;
+        let source = &self.loaded.spec.data[name].source;
+        let suffix = source.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+        if task == Task::Tensor || matches!(suffix, "npz" | "npy" | "pb") {
+            return self.recorded(name, graph);
+        }
+        let origin = match graph.takes_texts() {
+            true => Origin::Texts(self.text_file(name, graph)?),
+            false => Origin::Pictures(self.picture_file(name)?),
+        };
+        let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
+        Some(TensorInputs { inputs, outputs, origin })
+    }
+
+    /// The file of a data set of texts, with its digest; `None` with a problem when it cannot be
+    /// read. It is read once.
+    pub(super) fn texts(&mut self, name: &str) -> Option<(PathBuf, Digest)> {
+        if let Some(known) = self.texts.get(name) {
+            return Some(known.clone());
+        }
+        let path = self.data_file(name)?;
+        let data = &self.loaded.spec.data[name];
+        match Texts::read(&path, &data.field, data.take, data.seed) {
+            Ok(texts) => {
+                let digest = |text: &Document| Digest::of_bytes(text.text.as_bytes());
+                self.remember(name, texts.documents.iter().map(digest));
+                let found = (path, texts.digest);
+                self.texts.insert(name.to_owned(), found.clone());
+                Some(found)
+            }
+            Err(error) => {
+                let pointer = format!("/data/{name}/source");
+                self.told_once("plan/bad-data", &pointer, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn text_file(&mut self, name: &str, graph: &Graph) -> Option<TextFile> {
+        let (path, digest) = self.texts(name)?;
+        let data = &self.loaded.spec.data[name];
+        let (field, take, seed) = (data.field.clone(), data.take, data.seed);
+        Some(TextFile { path, digest, field, take, seed, length: None, most: graph.longest() })
+    }
+
+    /// The file of a data set of pictures; `None` with a problem when none can be used. Pictures
+    /// are looked at once.
+    pub(super) fn picture_file(&mut self, name: &str) -> Option<PictureFile> {
+        if let Some((file, _)) = self.pictures.get(name) {
+            return Some(file.clone());
+        }
+        let path = self.data_file(name)?;
+        let data = &self.loaded.spec.data[name];
+        let written = |key: &str| self.loaded.locator.is_written(&format!("/data/{name}/{key}"));
+        let mut file = PictureFile {
+            path,
+            digest: Digest::of_bytes(&[]),
+            image: data.image.clone().unwrap_or_else(|| "image".to_owned()),
+            label: data.label.clone(),
+            // The usual name of a caption is another than that of a text.
+            field: written("field").then(|| data.field.clone()),
+            take: data.take,
+            seed: data.seed,
+            left_out: Vec::new(),
+        };
+        match Pictures::look(&mut file) {
+            Ok(looked) => {
+                self.tell_of(name, &looked);
+                self.remember(name, looked.items.iter().copied());
+                self.pictures.insert(name.to_owned(), (file.clone(), looked));
+                Some(file)
+            }
+            Err(error) => {
+                let pointer = format!("/data/{name}/source");
+                self.told_once("plan/bad-data", &pointer, crate::base::chain(&error));
+                None
+            }
+        }
+    }
+
+    /// Says which pictures are left out and which classes have none.
+    fn tell_of(&mut self, name: &str, looked: &Looked) {
+        const NAMED: usize = 5;
+        let count = looked.excluded.len();
+        if count > 0 {
+            let one = |e: &crate::data::Excluded| format!("`{}` {}", inert(&e.name), inert(&e.why));
+            let named: Vec<String> = looked.excluded.iter().take(NAMED).map(one).collect();
+            let (s, more) =
+                (if count == 1 { "" } else { "s" }, if count > NAMED { "; …" } else { "" });
+            let named = named.join("; ");
+            self.notes
+                .push(format!("data set `{name}`: {count} picture{s} left out: {named}{more}"));
+        }
+        if !looked.empty_labels.is_empty() {
+            let labels: Vec<String> =
+                looked.empty_labels.iter().take(NAMED).map(|label| inert(label)).collect();
+            self.notes.push(format!("data set `{name}`: no picture of {}", labels.join(", ")));
+        }
+    }
+
+    /// Recorded inputs of a data set; `None` with a problem when they cannot be used.
+    fn recorded(&mut self, name: &str, graph: &Graph) -> Option<TensorInputs> {
+        let data = &self.loaded.spec.data[name];
+        let pointer = format!("/data/{name}/source");
+        let path = self.data_file(name)?;
+        let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
+        let recorded = match Recorded::read(&path, &inputs, &outputs) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                let what = crate::base::chain(&error);
+                self.told_once("plan/bad-data", &pointer, what);
+                return None;
+            }
+        };
+        self.expected.insert(name.to_owned(), recorded.has_expected());
+        let (digest, take, seed) = (recorded.digest, data.take, data.seed);
+        let file = RecordedFile { path, digest, take, seed };
+        let items = recorded.items(&file);
+        self.remember(name, items.iter().map(Item::digest));
+        Some(TensorInputs { inputs, outputs, origin: Origin::Recorded(file) })
+    }
+
+    /// The step that leaves items to calibrate on; `None` with a problem when there can be none.
+    pub(super) fn items_step(
+        &mut self,
+        name: &str,
+        graph: &Graph,
+        source: StepIndex,
+    ) -> Option<StepIndex> {
+        let inputs = self.inputs_of(name, graph)?;
+        let load = LoadItems { data: name.to_owned(), inputs };
+        let needs = if load.inputs.origin.asks_the_model() { vec![source] } else { Vec::new() };
+        let equal = |step: &super::Step| step.stage == Stage::LoadItems(load.clone());
+        if let Some(step) = self.steps.iter().position(equal) {
+            return Some(step);
+        }
+        let id = self.free_id(&format!("data/{name}"));
+        Some(self.push(id, Stage::LoadItems(load), needs, Kind::Checkpoint))
+    }
+
+    pub(super) fn told_once(
+        &mut self,
+        code: &'static str,
+        pointer: &str,
+        what: String,
+    ) -> Option<&mut Problem> {
+        let known = |problem: &Problem| problem.code == code && problem.what == what;
+        if self.problems.iter().any(known) {
+            return None;
+        }
+        Some(self.problem(code, pointer, what))
+    }
+}
