@@ -11,6 +11,7 @@ fn main() {
     let text = fs::read_to_string(&lock).unwrap_or_default();
     for (name, variable) in [
         ("candle-core", "ENGINE_CANDLE_VERSION"),
+        ("image", "ENGINE_IMAGE_VERSION"),
         ("ort", "ENGINE_ORT_VERSION"),
         ("tokenizers", "ENGINE_TOKENIZERS_VERSION"),
     ] {

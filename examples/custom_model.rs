@@ -37,7 +37,8 @@ impl Family for Bag {
         n.output("embeddings", size, x);
         let (family, task, context) = (self.id(), "embedding", Some(512));
         let (labels, unused, vocab) = (Vec::new(), Vec::new(), Some(vocab));
-        Ok(Description { family, task, parts: [("", n)].into(), context, vocab, labels, unused })
+        let (parts, assumed) = ([("", n)].into(), Vec::new());
+        Ok(Description { family, task, parts, context, vocab, labels, unused, assumed })
     }
 
     fn catalog(&self) -> Vec<(&'static str, Value)> {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use support::{House, PROJECT, ort_library};
+use support::{Background, House, PROJECT, ort_library, wait_for};
 
 /// Pictures and captions of the project, and one file that is no picture.
 fn pictures(house: &House) {
@@ -112,4 +112,42 @@ fn what_a_model_of_parts_cannot_do_is_told_before_anything_runs() {
     assert!(text.contains("`sequence`"), "{text}");
     let text = told("bench: {matrix: {prompt_tokens: [8]}}\n");
     assert!(text.contains("task `text_generation`"), "{text}");
+}
+
+#[test]
+fn a_run_is_not_continued_on_other_data() {
+    let Some(library) = ort_library() else { return };
+    let house = House::new();
+    pictures(&house);
+    let bench = "bench:
+  data: said
+  matrix: {part: [image], threads: [1]}
+  design: {blocks: {min: 500, max: 500}, max_time: 1h}
+";
+    let spec = spec(&house, &library, bench);
+    let engine = Background::start(&mut house.run_command(&spec));
+    wait_for("the second launch", || {
+        let run = house.runs().pop()?;
+        let launches =
+            house.journal(&run).iter().filter(|entry| !entry["launch"].is_null()).count();
+        (launches >= 2).then_some(())
+    });
+    engine.signal(libc::SIGINT);
+    engine.end().expect(130);
+    let run = house.runs().pop().unwrap();
+    let list = house.folder.join("pairs.jsonl");
+    let text = fs::read_to_string(&list).unwrap();
+    fs::write(&list, text.lines().skip(1).collect::<Vec<_>>().join("\n")).unwrap();
+    let ended = support::run(&mut house.engine(&["resume", &run])).expect(2);
+    assert!(ended.stderr.contains("data sets changed"), "{}", ended.stderr);
+    // With the data as it was the run goes on.
+    fs::write(&list, text).unwrap();
+    let engine = Background::start(&mut house.engine(&["resume", &run]));
+    wait_for("another launch", || {
+        let launches =
+            house.journal(&run).iter().filter(|entry| !entry["launch"].is_null()).count();
+        (launches >= 6).then_some(())
+    });
+    engine.signal(libc::SIGINT);
+    engine.end().expect(130);
 }

@@ -73,6 +73,7 @@ fn carried_out(house: &House, loaded: &Loaded, plan: &Plan) -> Record {
         engine: "test".to_owned(),
         machine: fingerprint.digest,
         program: Digest::of_file(&program).unwrap(),
+        data: Some(plan.data()),
     };
     let mut session = Session::begin(&store, begun).unwrap();
     let progress = Progress::stderr(true);

@@ -48,6 +48,7 @@ fn heldout() -> Pictures {
         field: None,
         take: None,
         seed: None,
+        left_out: Vec::new(),
     };
     let looked = Pictures::look(&mut file).expect("readable pictures");
     assert!(looked.excluded.is_empty() && looked.empty_labels.is_empty());

@@ -137,9 +137,12 @@ const FETCHING: Duration = Duration::from_secs(4 * 3600);
 
 /// Fetches a model from the hub that planning has to look at: one that is run from tensors to
 /// tensors. Models that continue texts are fetched by a step of the run.
-pub fn fetch(file: &Path, changes: &Changes, shared: &Shared) -> Result<(), Failure> {
-    let text = spec::read(file)?;
-    let loaded = spec::parse(&text, file, &catalog::spec_schema(), &changes.overrides(false))?;
+pub fn fetch(
+    loaded: &Loaded,
+    store: &Store,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<(), Failure> {
     let model = &loaded.spec.model;
     let source = Source::parse(&model.source, model.revision.as_deref());
     let Ok(Source::Hub { repository, revision }) = source else { return Ok(()) };
@@ -147,32 +150,35 @@ pub fn fetch(file: &Path, changes: &Changes, shared: &Shared) -> Result<(), Fail
     if known || !model.task.is_some_and(Task::runs_tensors) {
         return Ok(());
     }
-    let store = open_store(shared)?;
-    let launcher = Launcher { program: std::env::current_exe()?, interrupt: Interrupt::never() };
-    let provider = Provider { store: &store, launcher: &launcher, slot: "model" };
-    let progress = Progress::stderr(false);
+    let launcher = Launcher { program: std::env::current_exe()?, interrupt: interrupt.clone() };
+    let provider = Provider { store, launcher: &launcher, slot: "model" };
     let bar = progress.step(&format!("fetch {}", model.source));
     let share = |share: f64| bar.set_position((share * 1000.0) as u64);
-    let job = Job::Fetch { repository, revision };
-    let ended = provider.run(&job, FETCHING, &share)?;
+    let ended = provider.run(&Job::Fetch { repository, revision }, FETCHING, &share)?;
     progress.clear(&bar);
-    match ended {
-        Ok(_) => Ok(()),
-        Err(failure) => Err(Failure::broken(describe(&failure))),
-    }
+    ended.map(|_| ()).map_err(|failure| Failure::broken(describe(&failure)))
 }
 
-/// Reads and checks one spec, and looks at its model for the task.
-pub fn load(file: &Path, changes: &Changes) -> Result<Loaded, Problems> {
+/// Reads and checks one spec.
+pub fn parse(file: &Path, changes: &Changes) -> Result<Loaded, Problems> {
     let text = spec::read(file)?;
     let schema = catalog::spec_schema();
     // `--quick` and `--strict` have nothing to change in a spec that times nothing.
     let plain = spec::parse(&text, file, &schema, &changes.overrides(false))?;
-    let loaded = match (changes.quick || changes.strict) && plain.spec.bench.is_some() {
-        true => spec::parse(&text, file, &schema, &changes.overrides(true))?,
-        false => plain,
-    };
+    match (changes.quick || changes.strict) && plain.spec.bench.is_some() {
+        true => spec::parse(&text, file, &schema, &changes.overrides(true)),
+        false => Ok(plain),
+    }
+}
+
+/// Looks at the model of a spec in `file` for the task.
+pub fn look(file: &Path, loaded: Loaded) -> Result<Loaded, Problems> {
     settle(loaded, &surroundings(roots(file)))
+}
+
+/// Reads and checks one spec, and looks at its model for the task.
+pub fn load(file: &Path, changes: &Changes) -> Result<Loaded, Problems> {
+    look(file, parse(file, changes)?)
 }
 
 /// The plan of a spec in `file`, on this machine.

@@ -68,17 +68,21 @@ pub struct Resume {
 impl Run {
     pub fn execute(self, shared: &Shared) -> Result<Exit, Failure> {
         let files = common::spec_files(&self.specs)?;
-        // Every spec is checked before the first one runs.
+        // Every spec is checked before anything is fetched or runs.
+        let parsed: Vec<Loaded> = files
+            .iter()
+            .map(|file| common::parse(file, &self.changes))
+            .collect::<Result<_, _>>()?;
+        let store = common::open_store(shared)?;
+        let interrupt = Interrupt::listen()?;
         let mut prepared = Vec::new();
-        for file in &files {
-            common::fetch(file, &self.changes, shared)?;
-            let mut loaded = common::load(file, &self.changes)?;
+        for (file, loaded) in files.iter().zip(parsed) {
+            common::fetch(&loaded, &store, &interrupt, &Progress::stderr(self.quiet))?;
+            let mut loaded = common::look(file, loaded)?;
             common::keep_only(&mut loaded, &self.only)?;
             let (plan, roots) = common::plan(file, &loaded)?;
             prepared.push((file, loaded, plan, roots));
         }
-        let store = common::open_store(shared)?;
-        let interrupt = Interrupt::listen()?;
         let fingerprint = Fingerprint::read();
         let program = Digest::of_file(&std::env::current_exe()?)?;
         let out = std::path::absolute(&self.out)?;
@@ -94,6 +98,7 @@ impl Run {
                 engine: env!("CARGO_PKG_VERSION").to_owned(),
                 machine: fingerprint.digest,
                 program,
+                data: Some(plan.data()),
             };
             // Before hours of measuring, not after: results must have a place.
             create_folder(&out.join(&loaded.spec.name).join(&begun.id), 0o755)?;
@@ -133,6 +138,10 @@ impl Resume {
         let file = PathBuf::from(&session.begun.spec_file);
         let loaded = spec::parse(&text, &file, &catalog::spec_schema(), &self.library.overrides())?;
         let plan = expand(&loaded, &common::surroundings(session.begun.roots.clone()))?;
+        if session.begun.data.is_some_and(|data| data != plan.data()) {
+            let what = format!("the data sets changed since run `{id}` began; start a new run");
+            return Err(Failure::invalid(what));
+        }
         let work = Work {
             store: &store,
             interrupt: &interrupt,

@@ -12,6 +12,7 @@ use super::{Plan, Step, StepIndex, VariantPlan};
 use crate::base::{Digest, Problem, Problems};
 use crate::machine::Gpu;
 use crate::model::family::Description;
+use crate::model::onnx::TEXT_GENERATION;
 use crate::model::{self, Checkpoint, Kind, ModelFacts, RandomModel};
 use crate::spec::{Loaded, Spec, Task};
 use crate::stage::{LoadModel, LoadRuntime, Setting, Source, SourceError, Stage, find_file, hub};
@@ -185,7 +186,7 @@ impl Builder<'_> {
                     self.context = facts.as_ref().and_then(|facts| facts.context_length);
                     self.window = facts.as_ref().and_then(|facts| facts.sliding_window);
                     self.problems.extend(facts.as_ref().and_then(|f| mismatch(self.loaded, f)));
-                    self.networks = networks_at(&found, kind);
+                    self.networks = facts.as_ref().and_then(|facts| networks_of(&found, facts));
                     self.facts = facts.map(|facts| (found.clone(), facts));
                     Source::File(found.to_string_lossy().into_owned())
                 }
@@ -211,8 +212,8 @@ impl Builder<'_> {
                 // What was fetched before can be looked at.
                 let cached = hub::cached(&repository, revision.as_deref().unwrap_or("main"));
                 if let Some(folder) = cached {
-                    self.networks = networks_at(&folder, kind);
                     let facts = model::facts(&folder).ok();
+                    self.networks = facts.as_ref().and_then(|facts| networks_of(&folder, facts));
                     self.context = facts.as_ref().and_then(|facts| facts.context_length);
                     self.window = facts.as_ref().and_then(|facts| facts.sliding_window);
                 }
@@ -263,6 +264,9 @@ impl Builder<'_> {
     /// The graphs whose inputs are made, by part; none with a problem when that cannot be done.
     fn graphs(&mut self) -> Graphs {
         if let Some(networks) = &self.networks {
+            if !self.loaded.spec.model.source.starts_with("random://") {
+                self.notes.extend(networks.assumed.iter().cloned());
+            }
             return Graph::of_networks(networks);
         }
         let task = self.loaded.spec.model.task;
@@ -304,9 +308,9 @@ impl Builder<'_> {
     }
 }
 
-/// The networks of the checkpoint at `path`, where it is one that can be read.
-fn networks_at(path: &Path, kind: Kind) -> Option<Description> {
-    if kind != Kind::Checkpoint {
+/// The networks of the checkpoint at `path`; of a decoder none.
+fn networks_of(path: &Path, facts: &ModelFacts) -> Option<Description> {
+    if facts.kind != Kind::Checkpoint || facts.task == TEXT_GENERATION {
         return None;
     }
     Checkpoint::open(path).ok()?.config.networks().cloned()

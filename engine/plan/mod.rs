@@ -19,6 +19,7 @@ mod tensors;
 mod variants;
 
 use indexmap::IndexMap;
+use serde_json::{Value, json};
 
 pub use expand::{Surroundings, expand};
 pub use preview::{
@@ -29,7 +30,9 @@ pub use show::{Format, show};
 pub use task::settle;
 
 use crate::backend::{self, Runner};
+use crate::base::Digest;
 use crate::stage::{Setting, Stage};
+use crate::task::Origin;
 
 /// Index of a step in its plan.
 pub type StepIndex = usize;
@@ -100,6 +103,18 @@ impl Plan {
     /// Number of cells: variants times settings.
     pub fn cells(&self) -> usize {
         self.variants.len() * self.settings.len()
+    }
+
+    /// Digest of everything that data sets decide: what is calibrated on, judged and measured.
+    pub fn data(&self) -> Digest {
+        let facts = self.steps.iter().map(|step| match &step.stage {
+            Stage::LoadTokens(tokens) => json!(tokens.digest),
+            Stage::LoadItems(items) => items.inputs.origin.facts(),
+            Stage::Bench(bench) => json!(bench.inputs.as_ref().map(|i| i.origin.facts())),
+            Stage::Judge(judge) => judge.on.origin().map_or(Value::Null, Origin::facts),
+            _ => Value::Null,
+        });
+        Digest::of_json(&facts.collect())
     }
 
     /// The step that provides the library of the runtime, where something needs one.

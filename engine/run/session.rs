@@ -95,6 +95,9 @@ pub struct Begun {
     pub machine: Digest,
     /// Digest of the executable that began it.
     pub program: Digest,
+    /// Digest of the data sets: a run is not continued on others.
+    #[serde(default)]
+    pub data: Option<Digest>,
 }
 
 impl Begun {

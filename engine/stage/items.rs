@@ -4,7 +4,6 @@
 //! Passes know nothing of recordings and of what tells a batch from an item: the split is made
 //! here, once, as judging makes it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -35,13 +34,7 @@ impl LoadItems {
             }),
             inputs: model.into_iter().collect(),
             epoch: 1,
-            versions: match self.inputs.origin.asks_the_model() {
-                true => BTreeMap::from([(
-                    "tokenizers".to_owned(),
-                    env!("ENGINE_TOKENIZERS_VERSION").to_owned(),
-                )]),
-                false => BTreeMap::new(),
-            },
+            versions: self.inputs.origin.versions(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Artifact, Job, MatchingJudge, TensorJudge};
 use crate::backend::{self, Backend, Runner};
 use crate::store::{Input, Recipe};
-use crate::task::{InputPort, JudgeJob, MetricRequest, TensorInputs};
+use crate::task::{InputPort, JudgeJob, MetricRequest, Origin, TensorInputs, tokenizer_version};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
@@ -35,6 +35,27 @@ pub enum JudgeOn {
     /// Pictures against texts: captions, or classes in the words of `prompt`.
     /// `texts` and `longest` are inputs of the text part and most tokens of a text.
     Matching { images: TensorInputs, texts: Vec<InputPort>, longest: usize, prompt: Option<String> },
+}
+
+impl JudgeOn {
+    /// Where the inputs come from; `None` for windows, whose tokens are a step of their own.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Windows { .. } => None,
+            Self::Items { inputs, .. } | Self::Matching { images: inputs, .. } => {
+                Some(&inputs.origin)
+            }
+        }
+    }
+
+    /// Versions of the packages that make the inputs.
+    fn versions(&self) -> BTreeMap<String, String> {
+        let mut versions = self.origin().map(Origin::versions).unwrap_or_default();
+        if matches!(self, Self::Matching { .. }) {
+            versions.extend(tokenizer_version());
+        }
+        versions
+    }
 }
 
 /// Longest window when neither spec nor model say less: logits of a window are kept whole.
@@ -99,12 +120,14 @@ impl Judge {
             // Kernels of other vector extensions sum in another order.
             ("compiled for".to_owned(), env!("ENGINE_TARGET_FEATURES").to_owned()),
         ]);
+        versions.extend(self.on.versions());
         versions.extend(crate::model::family::versions());
         Recipe { facts, inputs, epoch: 2, versions }
     }
 
     /// `variant` and `reference` are artifacts and what runs them: as planned, and with folders for
-    /// what they keep; `others` are the artifacts of their second parts, where both are judged. `tokens` is the folder of the texts' tokens, for windows over texts.
+    /// what they keep; `others` are the artifacts of their second parts, where both are judged.
+    /// `tokens` is the folder of the texts' tokens, for windows over texts.
     pub fn job(
         &self,
         context: Option<u64>,

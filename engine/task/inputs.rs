@@ -1,5 +1,6 @@
 //! Inputs of a graph by its signature: seeded numbers that are valid, or recorded ones.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rand::{RngExt, SeedableRng};
@@ -121,6 +122,11 @@ pub struct PictureFile {
     pub left_out: Vec<String>,
 }
 
+/// The package that turns texts into tokens, with its version.
+pub fn tokenizer_version() -> [(String, String); 1] {
+    [("tokenizers".to_owned(), env!("ENGINE_TOKENIZERS_VERSION").to_owned())]
+}
+
 impl Origin {
     /// What decides the inputs, for keys: not where it lies. Null for synthetic ones.
     pub fn facts(&self) -> Value {
@@ -136,6 +142,18 @@ impl Origin {
                 "field": file.field, "take": file.take, "seed": file.seed,
             }),
         }
+    }
+
+    /// Versions of the packages that turn the data into inputs, for keys.
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        let one = match self {
+            Self::Synthetic | Self::Recorded(_) => None,
+            Self::Texts(_) => Some(tokenizer_version()),
+            Self::Pictures(_) => {
+                Some([("image".to_owned(), env!("ENGINE_IMAGE_VERSION").to_owned())])
+            }
+        };
+        one.into_iter().flatten().collect()
     }
 
     pub fn is_synthetic(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::classify::{best_classes, judge_classes};
 use super::inputs::{Beside, InputPort, Named, Origin, TensorInputs};
 use super::judge::{JudgeError, Judged, MetricRequest};
-use super::judge_tensors::in_types_of;
+use super::judge_tensors::{in_types_of, only_row};
 use super::pictures::Pictures;
 use super::retrieval::{Embedded, Pairs, judge_retrieval, nearness};
 use super::rows::Rows;
@@ -42,17 +42,13 @@ impl Vectors {
         let mut out = Self { values: Vec::new(), width: 0 };
         for (item, given) in inputs.enumerate() {
             let given = in_types_of(session.signature(), given.clone());
-            let outputs = session.run(&given)?;
-            let floats = outputs.iter().find(|(_, tensor)| tensor.dtype.is_float());
-            let (name, tensor) =
-                floats.ok_or_else(|| JudgeError::NoFloats { metric: "matching".into() })?;
-            let row = tensor.to_f64();
+            let row = only_row(&session.run(&given)?, item)?;
             if item > 0 && row.len() != out.width {
                 let what = format!("it has {} numbers, the first item {}", row.len(), out.width);
-                return Err(JudgeError::Outputs { output: name.clone(), item, what });
+                return Err(JudgeError::Item { item, what });
             }
             out.width = row.len();
-            out.values.extend(row.into_iter().map(|value| value as f32));
+            out.values.extend(row);
             done();
         }
         Ok(out)

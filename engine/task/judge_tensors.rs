@@ -65,23 +65,29 @@ pub fn judge_tensors(
     Ok(ids.zip(scores).map(|(metric, documents)| Judged { metric, documents }).collect())
 }
 
-/// The only floating output as one row of class scores.
-fn class_scores(outputs: &Named, item: usize, classes: &[String]) -> Result<Vec<f32>, JudgeError> {
+/// The only floating output of item number `item`, as one row of numbers.
+pub(super) fn only_row(outputs: &Named, item: usize) -> Result<Vec<f32>, JudgeError> {
     let mut floats = outputs.iter().filter(|(_, tensor)| tensor.dtype.is_float());
     let (name, tensor) =
         floats.next().ok_or_else(|| JudgeError::NoFloats { metric: "top1".into() })?;
     let unlike = |what: String| JudgeError::Outputs { output: name.clone(), item, what };
     if let Some((other, _)) = floats.next() {
-        return Err(unlike(format!("`{other}` may hold the class scores as well")));
+        return Err(unlike(format!("`{other}` may be what is asked for as well")));
     }
     if tensor.shape.iter().filter(|&&side| side != 1).count() > 1 {
-        return Err(unlike(format!("{:?} is no row of class scores", tensor.shape)));
+        return Err(unlike(format!("{:?} is no row of numbers", tensor.shape)));
     }
-    let scores: Vec<f32> = tensor.to_f64().into_iter().map(|value| value as f32).collect();
-    if !classes.is_empty() && classes.len() != scores.len() {
-        return Err(unlike(format!("{} scores for {} named classes", scores.len(), classes.len())));
+    Ok(tensor.to_f64().into_iter().map(|value| value as f32).collect())
+}
+
+/// Class scores of item number `item`, as many as there are `classes` where those have names.
+fn class_scores(outputs: &Named, item: usize, classes: &[String]) -> Result<Vec<f32>, JudgeError> {
+    let scores = only_row(outputs, item)?;
+    if classes.is_empty() || classes.len() == scores.len() {
+        return Ok(scores);
     }
-    Ok(scores)
+    let what = format!("there are {} scores for {} named classes", scores.len(), classes.len());
+    Err(JudgeError::Item { item, what })
 }
 
 /// The numbers of an item's class: wherever its name stands among the model's classes, or the name

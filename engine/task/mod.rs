@@ -34,7 +34,7 @@ pub use continuation::{Finish, continuation};
 pub use dimensions::{Free, FreeDimensions, usual_size};
 pub use inputs::{
     Beside, Drawn, Fill, InputError, InputPort, JUDGED_ITEMS, Named, Origin, OutputPort,
-    PictureFile, RecordedFile, Requests, Size, TensorInputs, TextFile,
+    PictureFile, RecordedFile, Requests, Size, TensorInputs, TextFile, tokenizer_version,
 };
 pub use judge::{Against, JudgeError, JudgeJob, Judged, MetricRequest, judge};
 pub use judge_matching::{Matter, Side, judge_matching};

@@ -192,6 +192,7 @@ impl Family for Bert {
             vocab: Some(vocab),
             labels: Vec::new(),
             unused: UNUSED.to_vec(),
+            assumed: sentence.assumed,
         })
     }
 

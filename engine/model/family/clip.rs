@@ -179,6 +179,7 @@ impl Family for Clip {
             vocab: Some(vocab),
             labels: Vec::new(),
             unused: vec!["logit_scale", ".position_ids"],
+            assumed: Vec::new(),
         })
     }
 

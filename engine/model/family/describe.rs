@@ -73,6 +73,8 @@ pub struct Description {
     /// Tensors of a checkpoint that no network needs, such as heads of other tasks, by the
     /// beginning or the end of their names.
     pub unused: Vec<&'static str>,
+    /// What the files of the model leave open and was taken for granted, for readers of results.
+    pub assumed: Vec<String>,
 }
 
 impl Description {

@@ -164,6 +164,7 @@ impl Family for ResNet {
             vocab: None,
             labels,
             unused: vec![".num_batches_tracked"],
+            assumed: Vec::new(),
         })
     }
 

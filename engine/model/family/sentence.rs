@@ -18,13 +18,15 @@ pub enum Pooling {
     Mean,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sentence {
     pub pooling: Pooling,
     /// Vectors are divided by their length.
     pub normalized: bool,
     /// Longest text in tokens, special ones included, where a file says so.
     pub most: Option<usize>,
+    /// What was taken for granted.
+    pub assumed: Vec<String>,
 }
 
 const MODULES: &str = "modules.json";
@@ -38,7 +40,10 @@ impl Sentence {
     pub fn read(config: &ConfigFile<'_>) -> Result<Self, ModelError> {
         let most = longest(config)?;
         let Some(modules) = (config.beside)(MODULES)? else {
-            return Ok(Self { pooling: Pooling::Mean, normalized: true, most });
+            let assumed = vec![format!(
+                "there is no `{MODULES}` beside the model: the mean of a text's vectors, divided by its length, is taken for its embedding"
+            )];
+            return Ok(Self { pooling: Pooling::Mean, normalized: true, most, assumed });
         };
         let fault = |field: String, what: String| ModelError::Config {
             path: config.fields.path.with_file_name(MODULES),
@@ -74,7 +79,8 @@ impl Sentence {
         if list.len() < 2 {
             return Err(fault("[1]".into(), "is missing; a text's vectors must be pooled".into()));
         }
-        Ok(Self { pooling: pooling(config)?, normalized: list.len() == KNOWN.len(), most })
+        let (pooling, normalized) = (pooling(config)?, list.len() == KNOWN.len());
+        Ok(Self { pooling, normalized, most, assumed: Vec::new() })
     }
 }
 

@@ -174,6 +174,7 @@ impl Family for Vit {
             vocab: None,
             labels,
             unused: vec!["vit.pooler."],
+            assumed: Vec::new(),
         })
     }
 
