@@ -108,6 +108,13 @@ fn what_a_model_of_parts_cannot_do_is_told_before_anything_runs() {
     let told = |rest: &str| house.run(&spec(&house, &library, rest)).expect(2).stderr;
     let text = told("bench: {matrix: {part: [images], dims: {sequence: [16]}}}\n");
     assert!(text.contains("the model has no part `images`, only image, text"), "{text}");
+    assert!(text.contains("did you mean `image`?"), "{text}");
+    // One mistake is told once, however many metrics of the record it touches.
+    let text = told("quality: {metrics: [{recall: {data: pairs, at: [1, 5]}}]}\n");
+    assert!(text.contains("`recall` on `data.pairs` compares captions"), "{text}");
+    assert!(text.contains("1 error; nothing was run"), "{text}");
+    let text = told("quality: {metrics: [{top1: {data: said}}]}\n");
+    assert!(text.contains("needs `prompt`"), "{text}");
     let text = told("bench: {matrix: {part: [text]}}\n");
     assert!(text.contains("`sequence`"), "{text}");
     let text = told("bench: {matrix: {prompt_tokens: [8]}}\n");

@@ -125,15 +125,18 @@ impl Builder<'_> {
         let (captions, classes) = (looked.has_captions, looked.has_labels);
         let prompt = self.loaded.spec.data[data].prompt.clone();
         let mut sound = true;
-        for (index, request) in metrics {
-            let metric = &request.metric;
-            let why = match (best_classes(metric).is_some(), &prompt) {
+        // One metric of a spec may be several of the record.
+        let mut asked = metrics.to_vec();
+        asked.dedup_by_key(|(index, _)| *index);
+        for (index, request) in &asked {
+            let why = match (best_classes(&request.metric).is_some(), &prompt) {
                 (true, None) => "needs `prompt`, which says what a class is called in words",
                 (true, Some(_)) if !classes => "needs the class of every picture",
                 (false, Some(_)) => "compares captions, and `prompt` puts classes in their place",
                 (false, None) if !captions => "needs a caption of every picture",
                 _ => continue,
             };
+            let metric = request.metric.split('@').next().unwrap_or_default();
             let what = format!("`{metric}` on `data.{data}` {why}");
             self.problem("plan/bad-data", &format!("/quality/metrics/{index}"), what).hint =
                 Some("name another data set".into());

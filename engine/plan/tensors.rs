@@ -188,7 +188,9 @@ impl Builder<'_> {
             [""] => format!("the model has no parts, so no part `{part}`"),
             known => format!("the model has no part `{part}`, only {}", known.join(", ")),
         };
-        self.problem("plan/unknown-part", pointer, what);
+        let hint = closest(part, known.iter().copied()).filter(|part| !part.is_empty());
+        self.problem("plan/unknown-part", pointer, what).hint =
+            hint.map(|part| format!("did you mean `{part}`?"));
         false
     }
 
