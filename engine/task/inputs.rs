@@ -1,17 +1,16 @@
 //! Inputs of a graph by its signature: seeded numbers that are valid, or recorded ones.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::fill::{Fill, WORD_BYTES, WORDS};
+use super::origin::Origin;
 use super::pictures::{Pictures, PicturesError};
 use super::recorded::{Item, Recorded, RecordedError};
 use super::texts;
-use crate::base::Digest;
 use crate::data::{ElementType, Tensor};
 use crate::model::Kind;
 
@@ -30,19 +29,6 @@ pub struct TensorInputs {
     pub outputs: Vec<OutputPort>,
     /// Where they come from.
     pub origin: Origin,
-}
-
-/// Where inputs come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Origin {
-    /// Made by the rules of the ports.
-    Synthetic,
-    Recorded(RecordedFile),
-    /// Made from texts by the tokenizer that lies beside the model.
-    Texts(TextFile),
-    /// Made from pictures as the configuration beside the model says.
-    Pictures(PictureFile),
 }
 
 /// One input with its shape resolved and the rule of its numbers.
@@ -71,195 +57,6 @@ pub enum Size {
     Fixed(usize),
     /// As recorded.
     Any,
-}
-
-/// Where recorded tensors are, and which of them are used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RecordedFile {
-    pub path: PathBuf,
-    pub digest: Digest,
-    pub take: Option<u64>,
-    pub seed: Option<u64>,
-}
-
-impl RecordedFile {
-    /// What it holds and which part of it is used, for keys: not where it lies.
-    pub fn facts(&self) -> Value {
-        json!({"digest": self.digest, "take": self.take, "seed": self.seed})
-    }
-}
-
-/// Texts, and how they become inputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TextFile {
-    pub path: PathBuf,
-    pub digest: Digest,
-    /// Of each JSON line.
-    pub field: String,
-    pub take: Option<u64>,
-    pub seed: Option<u64>,
-    /// Every text is cut and padded to this many tokens; each has its own length where absent.
-    pub length: Option<usize>,
-    /// Most tokens of a text.
-    pub most: usize,
-}
-
-/// Pictures, and which of them are used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PictureFile {
-    pub path: PathBuf,
-    pub digest: Digest,
-    /// Of each JSON line or row: the picture, its class and its text.
-    pub image: String,
-    pub label: Option<String>,
-    pub field: Option<String>,
-    pub take: Option<u64>,
-    pub seed: Option<u64>,
-    /// Names of pictures that were found to be of no use, so that nobody has to find out again.
-    pub left_out: Vec<String>,
-}
-
-/// The package that turns texts into tokens, with its version.
-pub fn tokenizer_version() -> [(String, String); 1] {
-    [("tokenizers".to_owned(), env!("ENGINE_TOKENIZERS_VERSION").to_owned())]
-}
-
-impl Origin {
-    /// What decides the inputs, for keys: not where it lies. Null for synthetic ones.
-    pub fn facts(&self) -> Value {
-        match self {
-            Self::Synthetic => Value::Null,
-            Self::Recorded(file) => file.facts(),
-            Self::Texts(file) => json!({
-                "texts": file.digest, "field": file.field, "take": file.take, "seed": file.seed,
-                "length": file.length, "most": file.most,
-            }),
-            Self::Pictures(file) => json!({
-                "pictures": file.digest, "image": file.image, "label": file.label,
-                "field": file.field, "take": file.take, "seed": file.seed,
-            }),
-        }
-    }
-
-    /// Versions of the packages that turn the data into inputs, for keys.
-    pub fn versions(&self) -> BTreeMap<String, String> {
-        let one = match self {
-            Self::Synthetic | Self::Recorded(_) => None,
-            Self::Texts(_) => Some(tokenizer_version()),
-            Self::Pictures(_) => {
-                Some([("image".to_owned(), env!("ENGINE_IMAGE_VERSION").to_owned())])
-            }
-        };
-        one.into_iter().flatten().collect()
-    }
-
-    pub fn is_synthetic(&self) -> bool {
-        *self == Self::Synthetic
-    }
-
-    /// Whether what lies beside the model decides the inputs.
-    pub fn asks_the_model(&self) -> bool {
-        matches!(self, Self::Texts(_) | Self::Pictures(_))
-    }
-}
-
-/// The rule of an input's synthetic numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fill {
-    /// From the normal distribution with mean 0 and deviation 1.
-    Normal,
-    /// Whole numbers from 0, each equally likely, below the rows of the table they look up.
-    Rows(u64),
-    /// Whole numbers from 0 below this, each equally likely.
-    Below(u64),
-    Ones,
-    Zeros,
-    /// 0, 1, 2, … along the last dimension.
-    Steps,
-    /// True or false, each equally likely.
-    Coin,
-    /// One of a few words, each equally likely.
-    Words,
-}
-
-/// What synthetic texts are.
-const WORDS: [&str; 16] = [
-    "the", "fox", "and", "goose", "went", "home", "early", "one", "morning", "to", "see", "rain",
-    "on", "green", "hills", "again",
-];
-
-/// Bytes of the longest of them, and of a length before it.
-const WORD_BYTES: usize = 4 + 7;
-
-impl Fill {
-    /// The rule for input `name` of type `dtype`; `rows` of the smallest table it looks up, where
-    /// that is known. Names decide only about whole numbers that are not looked up: a mask hides
-    /// nothing, types are 0, positions count, anything else is 0 or 1.
-    pub fn of(name: &str, dtype: ElementType, rows: Option<u64>) -> Self {
-        let lower = name.to_ascii_lowercase();
-        let has = |part: &str| lower.contains(part);
-        match (dtype, rows) {
-            (ElementType::Bool, _) => Self::Coin,
-            (ElementType::String, _) => Self::Words,
-            (dtype, _) if dtype.is_float() => Self::Normal,
-            (ElementType::U8, None) => Self::Below(256),
-            (ElementType::I8 | ElementType::U8, Some(rows)) => Self::Rows(rows.clamp(1, 128)),
-            (_, Some(rows)) => Self::Rows(rows.max(1)),
-            _ if has("mask") => Self::Ones,
-            _ if has("type") || has("segment") => Self::Zeros,
-            _ if has("position") => Self::Steps,
-            _ => Self::Below(2),
-        }
-    }
-
-    /// In words, for the notes of a report.
-    pub fn words(self) -> String {
-        match self {
-            Self::Normal => "normal numbers of mean 0 and deviation 1".into(),
-            Self::Rows(rows) => {
-                format!("whole numbers below {rows}, the rows of the smallest table looked up")
-            }
-            Self::Below(end) => format!("whole numbers below {end}"),
-            Self::Ones => "ones".into(),
-            Self::Zeros => "zeros".into(),
-            Self::Steps => "0, 1, 2, … along the last dimension".into(),
-            Self::Coin => "true or false".into(),
-            Self::Words => format!("words out of {}, such as `{}`", WORDS.len(), WORDS[1]),
-        }
-    }
-
-    /// Numbers, or of words their places in the list.
-    fn draw(self, shape: &[usize], generator: &mut Pcg64) -> Vec<f64> {
-        let count = shape.iter().product();
-        match self {
-            Self::Normal => (0..count).map(|_| normal(generator)).collect(),
-            Self::Rows(end) | Self::Below(end) => {
-                (0..count).map(|_| generator.random_range(0..end.max(1)) as f64).collect()
-            }
-            Self::Ones => vec![1.0; count],
-            Self::Zeros => vec![0.0; count],
-            Self::Steps => {
-                let last = shape.last().copied().unwrap_or(1).max(1);
-                (0..count).map(|at| (at % last) as f64).collect()
-            }
-            Self::Coin => {
-                (0..count).map(|_| f64::from(u8::from(generator.random::<bool>()))).collect()
-            }
-            Self::Words => {
-                (0..count).map(|_| generator.random_range(0..WORDS.len()) as f64).collect()
-            }
-        }
-    }
-}
-
-/// Box and Muller's transformation of two uniform numbers.
-fn normal(generator: &mut Pcg64) -> f64 {
-    let (a, b): (f64, f64) = (generator.random(), generator.random());
-    (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos()
 }
 
 impl InputPort {
@@ -299,7 +96,7 @@ impl InputPort {
         })
     }
 
-    fn draw(&self, batch: usize, generator: &mut Pcg64) -> Tensor {
+    pub(super) fn draw(&self, batch: usize, generator: &mut Pcg64) -> Tensor {
         let shape: Vec<usize> = self.sizes(batch).collect();
         let values = self.fill.draw(&shape, generator);
         if self.dtype.is_text() {
@@ -355,7 +152,7 @@ impl TensorInputs {
         }
     }
 
-    fn affordable(&self, batch: usize) -> Result<(), RecordedError> {
+    pub(super) fn affordable(&self, batch: usize) -> Result<(), RecordedError> {
         match self.inputs.iter().find(|port| port.bytes(batch).is_none()) {
             Some(port) => Err(RecordedError::Large { input: port.name.clone() }),
             None => Ok(()),
@@ -374,14 +171,6 @@ pub enum InputError {
     Pictures(#[from] PicturesError),
 }
 
-/// An endless, seeded sequence of requests. The same seed gives the same inputs to every variant.
-pub struct Requests<'a> {
-    ports: &'a [InputPort],
-    from: Pool,
-    batch: usize,
-    generator: Pcg64,
-}
-
 /// A model, for what lies with it.
 #[derive(Debug, Clone, Copy)]
 pub struct Beside<'a> {
@@ -390,125 +179,9 @@ pub struct Beside<'a> {
     pub path: &'a Path,
 }
 
-/// What requests are drawn from, with replacement.
-enum Pool {
-    /// Rules of the ports.
-    Rules,
-    Items(Vec<Item>),
-    /// Decoded for every request, because that is part of what is measured.
-    Pictures(Box<Pictures>),
-}
-
-/// The inputs of a request, and what making them took.
-#[derive(Debug, Default)]
-pub struct Drawn {
-    pub inputs: Named,
-    /// Nanoseconds spent on reading and decoding pictures.
-    pub decode: Option<u64>,
-    /// Nanoseconds spent on turning pictures into tensors.
-    pub preprocess: Option<u64>,
-}
-
-impl<'a> Requests<'a> {
-    /// Requests of `batch` items; `model` as for [`TensorInputs::items`].
-    pub fn open(
-        inputs: &'a TensorInputs,
-        model: Beside<'_>,
-        batch: usize,
-        seed: u64,
-    ) -> Result<Self, InputError> {
-        let from = match &inputs.origin {
-            Origin::Synthetic => {
-                inputs.affordable(batch)?;
-                Pool::Rules
-            }
-            Origin::Pictures(file) => {
-                let pictures = Pictures::open(file, &inputs.inputs, model)?;
-                if batch > 1 && !pictures.are_alike() {
-                    return Err(PicturesError::Unlike.into());
-                }
-                Pool::Pictures(Box::new(pictures))
-            }
-            _ => Pool::Items(inputs.items(model, 0, 0)?),
-        };
-        if let Pool::Items(items) = &from
-            && batch > 1
-        {
-            side_by_side(&inputs.inputs, items)?;
-        }
-        let generator = Pcg64::seed_from_u64(seed);
-        Ok(Self { ports: &inputs.inputs, from, batch, generator })
-    }
-
-    /// The inputs of the next request. `now` is a clock in nanoseconds.
-    pub fn draw(&mut self, now: &dyn Fn() -> u64) -> Result<Drawn, InputError> {
-        let (batch, generator) = (self.batch, &mut self.generator);
-        match &mut self.from {
-            Pool::Rules => {
-                let drawn = self.ports.iter().map(|p| (p.name.clone(), p.draw(batch, generator)));
-                Ok(Drawn { inputs: drawn.collect(), ..Drawn::default() })
-            }
-            Pool::Items(items) => {
-                let chosen: Vec<&Item> =
-                    (0..batch).map(|_| &items[generator.random_range(0..items.len())]).collect();
-                Ok(Drawn { inputs: joined(self.ports, &chosen), ..Drawn::default() })
-            }
-            Pool::Pictures(pictures) => {
-                let mut drawn = Drawn { decode: Some(0), preprocess: Some(0), ..Drawn::default() };
-                let mut chosen = Vec::with_capacity(batch);
-                for _ in 0..batch {
-                    let at = generator.random_range(0..pictures.count());
-                    let begin = now();
-                    let picture = pictures.decode(at)?;
-                    let decoded = now();
-                    let inputs = pictures.tensors(&picture)?;
-                    let done = now();
-                    drawn.decode = drawn.decode.map(|sum| sum + (decoded - begin));
-                    drawn.preprocess = drawn.preprocess.map(|sum| sum + (done - decoded));
-                    chosen.push(Item { inputs, ..Item::default() });
-                }
-                drawn.inputs = joined(self.ports, &chosen.iter().collect::<Vec<_>>());
-                Ok(drawn)
-            }
-        }
-    }
-}
-
-/// Batched inputs of the items one after the other, the others as in the first item.
-fn joined(ports: &[InputPort], chosen: &[&Item]) -> Named {
-    let mut out = chosen[0].inputs.clone();
-    for (at, port) in ports.iter().enumerate().filter(|(_, port)| port.is_batched()) {
-        for item in &chosen[1..] {
-            out[at].1.bytes.extend_from_slice(&item.inputs[at].1.bytes);
-        }
-        debug_assert_eq!(port.name, out[at].0);
-        out[at].1.shape[0] *= chosen.len();
-    }
-    out
-}
-
-/// Items of one request must agree in everything but the contents of batched inputs.
-fn side_by_side(ports: &[InputPort], items: &[Item]) -> Result<(), RecordedError> {
-    let first = &items[0];
-    for (number, item) in items.iter().enumerate() {
-        for (at, port) in ports.iter().enumerate() {
-            let (a, b) = (&first.inputs[at].1, &item.inputs[at].1);
-            let fits = match (port.has_inner_batch(), port.is_batched()) {
-                (true, _) => false,
-                (false, true) => a.shape == b.shape,
-                (false, false) => a == b,
-            };
-            if !fits {
-                let input = port.name.clone();
-                return Err(RecordedError::Unlike { input, item: number });
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::draw::Requests;
     use super::*;
 
     /// No model: for inputs that ask none.

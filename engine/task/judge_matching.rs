@@ -1,9 +1,10 @@
 //! Quality of models that compare pictures with texts: classes told in words, and retrieval.
 
 use super::classify::{best_classes, judge_classes};
-use super::inputs::{Beside, InputPort, Named, Origin, TensorInputs};
+use super::inputs::{Beside, InputPort, Named, TensorInputs};
 use super::judge::{JudgeError, Judged, MetricRequest};
 use super::judge_tensors::{in_types_of, only_row};
+use super::origin::Origin;
 use super::pictures::Pictures;
 use super::retrieval::{Embedded, Pairs, judge_retrieval, nearness};
 use super::rows::Rows;

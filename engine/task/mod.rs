@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 mod classify;
 mod continuation;
 mod dimensions;
+mod draw;
+mod fill;
 mod image_class;
 mod inputs;
 mod judge;
 mod judge_matching;
 mod judge_tensors;
+mod origin;
 mod pictures;
 mod preprocess;
 mod preprocess_config;
@@ -32,13 +35,15 @@ mod tokenizer_gguf;
 pub use classify::{best_classes, judge_classes};
 pub use continuation::{Finish, continuation};
 pub use dimensions::{Free, FreeDimensions, usual_size};
+pub use draw::{Drawn, Requests};
+pub use fill::Fill;
 pub use inputs::{
-    Beside, Drawn, Fill, InputError, InputPort, JUDGED_ITEMS, Named, Origin, OutputPort,
-    PictureFile, RecordedFile, Requests, Size, TensorInputs, TextFile, tokenizer_version,
+    Beside, InputError, InputPort, JUDGED_ITEMS, Named, OutputPort, Size, TensorInputs,
 };
 pub use judge::{Against, JudgeError, JudgeJob, Judged, MetricRequest, judge};
 pub use judge_matching::{Matter, Side, judge_matching};
 pub use judge_tensors::{in_types_of, judge_rows, judge_tensors};
+pub use origin::{Origin, PictureFile, RecordedFile, TextFile, tokenizer_version};
 pub use pictures::{Looked, Pictures, PicturesError};
 pub use preprocess::{ImageProcessor, PreprocessError, Target};
 pub use prompts::{PromptError, PromptSource, Prompts};

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::inputs::{Beside, InputPort, Named, PictureFile};
+use super::inputs::{Beside, InputPort, Named};
+use super::origin::PictureFile;
 use super::preprocess::{ImageProcessor, PreprocessError};
 use super::recorded::Item;
 use crate::base::Digest;

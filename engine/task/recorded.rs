@@ -14,7 +14,8 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use serde_json::{Map, Value, json};
 
-use super::inputs::{InputPort, Named, OutputPort, RecordedFile, Size};
+use super::inputs::{InputPort, Named, OutputPort, Size};
+use super::origin::RecordedFile;
 use crate::base::text::inert;
 use crate::base::{Bytes, Digest};
 use crate::data::{NpyError, Tensor, read_npy, read_npz};
@@ -429,7 +430,7 @@ mod tests {
     use prost::Message as _;
 
     use super::super::inputs::tests::{input, nowhere};
-    use super::super::inputs::{InputError, Origin, Requests, TensorInputs};
+    use super::super::{InputError, Origin, Requests, TensorInputs};
     use super::*;
     use crate::data::{ElementType, archive_of, npy_of};
     use crate::model::onnx::TensorProto;

@@ -1,6 +1,7 @@
 //! Texts as inputs of a network: token ids, and a mask of those that count.
 
-use super::inputs::{Beside, InputPort, Named, TextFile};
+use super::inputs::{Beside, InputPort, Named};
+use super::origin::TextFile;
 use super::recorded::Item;
 use super::tokenizer::{TokenizerError, Tokens};
 use crate::data::{DataError, Document, Tensor, Texts};
