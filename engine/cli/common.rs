@@ -139,9 +139,9 @@ const FETCHING: Duration = Duration::from_secs(4 * 3600);
 /// tensors. Models that continue texts are fetched by a step of the run.
 pub fn fetch(
     loaded: &Loaded,
-    store: &Store,
+    shared: &Shared,
     interrupt: &Interrupt,
-    progress: &Progress,
+    quiet: bool,
 ) -> Result<(), Failure> {
     let model = &loaded.spec.model;
     let source = Source::parse(&model.source, model.revision.as_deref());
@@ -150,8 +150,9 @@ pub fn fetch(
     if known || !model.task.is_some_and(Task::runs_tensors) {
         return Ok(());
     }
+    let (store, progress) = (open_store(shared)?, Progress::stderr(quiet));
     let launcher = Launcher { program: std::env::current_exe()?, interrupt: interrupt.clone() };
-    let provider = Provider { store, launcher: &launcher, slot: "model" };
+    let provider = Provider { store: &store, launcher: &launcher, slot: "model" };
     let bar = progress.step(&format!("fetch {}", model.source));
     let share = |share: f64| bar.set_position((share * 1000.0) as u64);
     let ended = provider.run(&Job::Fetch { repository, revision }, FETCHING, &share)?;

@@ -73,16 +73,16 @@ impl Run {
             .iter()
             .map(|file| common::parse(file, &self.changes))
             .collect::<Result<_, _>>()?;
-        let store = common::open_store(shared)?;
         let interrupt = Interrupt::listen()?;
         let mut prepared = Vec::new();
         for (file, loaded) in files.iter().zip(parsed) {
-            common::fetch(&loaded, &store, &interrupt, &Progress::stderr(self.quiet))?;
+            common::fetch(&loaded, shared, &interrupt, self.quiet)?;
             let mut loaded = common::look(file, loaded)?;
             common::keep_only(&mut loaded, &self.only)?;
             let (plan, roots) = common::plan(file, &loaded)?;
             prepared.push((file, loaded, plan, roots));
         }
+        let store = common::open_store(shared)?;
         let fingerprint = Fingerprint::read();
         let program = Digest::of_file(&std::env::current_exe()?)?;
         let out = std::path::absolute(&self.out)?;
