@@ -14,7 +14,7 @@
 //! | 2 | [`model`] files and families · [`record`] the seam between run and report |
 //! | 3 | [`backend`] what opens an artifact and runs it |
 //! | 4 | [`pass`] optimizations · [`task`] feeding and judging · [`scenario`] the order of requests · [`report`] from records to bytes |
-//! | 5 | [`catalog`] all lists · [`stage`] the kinds of step |
+//! | 5 | [`catalog`] all lists · [`stage`] the kinds of step · [`prove`] what the instrument can be trusted with |
 //! | 6 | [`plan`] what a spec means as steps |
 //! | 7 | [`run`] waves, quiet steps, one process per launch |
 //! | 8 | [`cli`] commands, printing and exit codes |
@@ -32,6 +32,7 @@ pub mod measure;
 pub mod model;
 pub mod pass;
 pub mod plan;
+pub mod prove;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["model", "record"],
     &["backend"],
     &["pass", "task", "scenario", "report"],
-    &["catalog", "stage"],
+    &["catalog", "prove", "stage"],
     &["plan"],
     &["run"],
     &["cli"],

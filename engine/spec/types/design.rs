@@ -1,0 +1,103 @@
+//! Order, repetition and the end of measuring.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bench::MetricName;
+use crate::base::{Nanos, Percent};
+
+/// Order, repetition and the end of measuring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Design {
+    /// Every block launches each variant once, in a fresh process and in balanced random order.
+    pub order: Order,
+    /// How many blocks at least and at most.
+    pub blocks: Blocks,
+    pub stop: Stop,
+    /// Longest time for one setting of the matrix. The block under way is finished.
+    pub max_time: Nanos,
+    /// Requests of one launch after the first call.
+    pub requests: Requests,
+    /// Seeds the order of variants, the choice of prompts and synthetic tokens.
+    pub seed: u64,
+}
+
+impl Default for Design {
+    fn default() -> Self {
+        Self {
+            order: Order::Interleaved,
+            blocks: Blocks::default(),
+            stop: Stop::default(),
+            max_time: Nanos::seconds(600),
+            requests: Requests::default(),
+            seed: 42,
+        }
+    }
+}
+
+/// How launches of the variants are ordered within a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    Interleaved,
+}
+
+/// How many blocks at least and at most.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Blocks {
+    /// Blocks before the first look at the intervals; fewer only when `max_time` runs out.
+    #[schemars(range(min = 2, max = 10_000))]
+    pub min: u32,
+    /// Measuring ends here even when the intervals are still wide.
+    #[schemars(range(min = 2, max = 10_000))]
+    pub max: u32,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self { min: 10, max: 60 }
+    }
+}
+
+/// When the numbers are good enough.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stop {
+    /// Relative half-width of the interval of every speed-up.
+    pub half_width: Percent,
+    /// The metric whose speed-up decides. When left out `decode_tps` of text, `latency` of a graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MetricName")]
+    pub metric: Option<MetricName>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { half_width: Percent(0.02), metric: None }
+    }
+}
+
+/// Requests of one launch after the first call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requests {
+    /// Requests before those that count.
+    #[schemars(range(max = 1000))]
+    pub warmup: u32,
+    /// Requests that count, at least.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub min: u32,
+    /// Requests that count, at most.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max: u32,
+    /// Keep on requesting, up to `max`, until the counted requests have taken this long.
+    pub min_time: Nanos,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self { warmup: 1, min: 3, max: 20, min_time: Nanos(500_000_000) }
+    }
+}

@@ -1,0 +1,109 @@
+//! Conditions on the bounds of intervals.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::base::Percent;
+
+/// A condition on the bound of an interval, never on its point. Exactly one of `ratio`, `loss` and `value`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Shown in the report.
+    #[schemars(length(min = 1, max = 200))]
+    pub name: String,
+    pub on: GateTarget,
+    /// The metric that is judged.
+    pub metric: GateMetric,
+    /// Bounds on variant divided by baseline.
+    #[serde(default)]
+    pub ratio: Option<NumberBounds>,
+    /// Largest movement in the metric's own bad direction, relative to the baseline (or the reference, for quality). Of `top1`, `top5` and recalls, percentage points lost against the reference.
+    #[serde(default)]
+    pub loss: Option<LossBound>,
+    /// Bounds on the variant's own value, in the metric's unit: seconds, tokens or items per second, bytes.
+    #[serde(default)]
+    pub value: Option<NumberBounds>,
+}
+
+/// Which cells a gate looks at. With several, all must pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GateTarget {
+    /// The variant that is judged.
+    pub variant: String,
+    /// Only cells of this part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// Only cells with this batch.
+    #[serde(default)]
+    pub batch: Option<u32>,
+    /// Only cells with this prompt length.
+    #[serde(default)]
+    pub prompt_tokens: Option<u32>,
+    /// Only cells that generate this many tokens.
+    #[serde(default)]
+    pub new_tokens: Option<u32>,
+    /// Only cells with these sizes of free dimensions.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub dims: IndexMap<String, u32>,
+}
+
+/// A metric of `bench.measure` or `quality.metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GateMetric {
+    Load,
+    FirstCall,
+    Ttft,
+    Itl,
+    PrefillTps,
+    DecodeTps,
+    E2e,
+    Latency,
+    Throughput,
+    Decode,
+    Preprocess,
+    PeakMemory,
+    ModelSize,
+    Perplexity,
+    Kl,
+    #[serde(rename = "top1_agreement")]
+    Top1Agreement,
+    Cosine,
+    CosineP01,
+    Snr,
+    MaxAbsError,
+    MeanAbsError,
+    Top1,
+    Top5,
+    Accuracy,
+    #[serde(rename = "recall@1")]
+    RecallAt1,
+    #[serde(rename = "recall@5")]
+    RecallAt5,
+    #[serde(rename = "recall@10")]
+    RecallAt10,
+}
+
+/// Bounds on a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct NumberBounds {
+    /// The lower bound of the interval must reach this.
+    #[serde(default)]
+    pub min: Option<f64>,
+    /// The upper bound of the interval must not exceed this.
+    #[serde(default)]
+    pub max: Option<f64>,
+}
+
+/// The largest loss that passes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LossBound {
+    /// Largest loss of the interval's bad bound. For shares of right answers, which are `top1`, `top5` and recalls, in percentage points: `2%` allows 88 % after 90 %.
+    pub max: Percent,
+}
