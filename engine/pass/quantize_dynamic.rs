@@ -16,6 +16,7 @@ use super::{Pass, PassError, PassJob, PassNotes};
 use crate::data::ElementType::{F32, I8};
 use crate::machine::Cpu;
 use crate::model::onnx::edit::Names;
+use crate::model::onnx::upgrade::upgrade;
 use crate::model::onnx::{AttributeProto, GraphWriter, NodeProto, TensorProto};
 use crate::model::{Kind, OnnxModel};
 
@@ -117,20 +118,19 @@ impl Pass for QuantizeDynamic {
 
     fn apply(&self, job: &PassJob<'_>) -> Result<PassNotes, PassError> {
         let params: Params = serde_json::from_value(job.params.clone())?;
-        let model = OnnxModel::read(job.input)?;
+        let mut model = OnnxModel::read(job.input)?;
         let failed =
             |what: String| PassError::Graph { path: job.input.display().to_string(), what };
+        let mut notes = Vec::new();
+        // DynamicQuantizeLinear came with set 11.
         if model.proto.opset("").is_none_or(|version| version < 11) {
-            return Err(failed(
-                "dynamic quantization needs operator set 11 or later of `ai.onnx`".into(),
-            ));
+            notes.extend(upgrade(&mut model.proto).map_err(failed)?);
         }
         if let Some(pattern) = idle_weights(&model, &params.exclude).first() {
             return Err(failed(format!(
                 "`exclude` names `{pattern}`, which fits nothing that could be quantized"
             )));
         }
-        let mut notes = Vec::new();
         let mut products = linears(&model, &mut notes);
         let before = products.len();
         products.retain(|product| !named(&model.graph().node[product.node], &params.exclude));

@@ -9,6 +9,7 @@
 mod support;
 
 mod conformance;
+mod int8;
 mod pictures;
 mod signals;
 mod tables;
@@ -109,9 +110,13 @@ impl Bench {
 
     /// Opens a graph as a variant of a spec is opened.
     pub fn open(&self, graph: &str) -> Result<Box<dyn Session>, String> {
+        self.open_file(&self.path(graph))
+    }
+
+    fn open_file(&self, file: &Path) -> Result<Box<dyn Session>, String> {
         let how = OpenOptions { runtime: Some(self.library.clone()), ..OpenOptions::default() };
         let backend = backend("onnxruntime").expect("it is in the list of backends");
-        let opened = backend.session(&self.path(graph), Kind::Onnx, &how);
+        let opened = backend.session(file, Kind::Onnx, &how);
         // Where the data lies is of no interest to who reads the table.
         let folder = self.path("").display().to_string();
         opened.map_err(|error| error.to_string().replace(&folder, "").trim().to_owned())
@@ -171,7 +176,7 @@ pub fn ranked(row: &[f64]) -> Vec<usize> {
 #[test]
 fn every_graph_of_the_shared_data_gives_what_is_expected_of_it() {
     let Some(bench) = Bench::find() else { return };
-    let checks: [fn(&Bench) -> Checked; 14] = [
+    let checks: [fn(&Bench) -> Checked; 15] = [
         conformance::light,
         conformance::simple,
         signals::silero,
@@ -186,6 +191,7 @@ fn every_graph_of_the_shared_data_gives_what_is_expected_of_it() {
         vision::super_resolution,
         vision::detectors,
         vision::style,
+        int8::all,
     ];
     let (mut rows, mut faults) = (Vec::new(), Vec::new());
     for check in checks {

@@ -1,5 +1,6 @@
 //! Graphs over sound and bytes, against counts and scores that were recorded with them.
 
+use engine::backend::Session;
 use engine::data::{Tensor, read_npz};
 
 use super::{Bench, Checked, Row, run, top};
@@ -19,25 +20,7 @@ pub fn silero(bench: &Bench) -> Checked {
     ];
     let mut rows = Vec::new();
     for (graph, expected) in exports {
-        let mut session = bench.open(graph)?;
-        let has_rate = session.signature().inputs.iter().any(|port| port.name == "sr");
-        let mut state = Tensor::of_f32(vec![2, 1, 128], &[0.0; 256]);
-        let mut given = vec![0.0_f32; CONTEXT];
-        let (mut windows, mut speech) = (0_u32, 0_u32);
-        for start in (0..samples.len().saturating_sub(WINDOW)).step_by(WINDOW) {
-            given.drain(..given.len() - CONTEXT);
-            given.extend(&samples[start..start + WINDOW]);
-            let input = Tensor::of_f32(vec![1, CONTEXT + WINDOW], &given);
-            let mut inputs = vec![("input", input), ("state", state)];
-            if has_rate {
-                inputs.push(("sr", Tensor::of_i64(vec![], &[16_000])));
-            }
-            let outputs = run(session.as_mut(), &inputs)?;
-            let [probability, next] = outputs.try_into().map_err(|_| "two outputs expected")?;
-            state = next;
-            windows += 1;
-            speech += u32::from(probability.to_f64()[0] >= 0.5);
-        }
+        let (speech, windows) = speech(bench.open(graph)?.as_mut(), &samples)?;
         let share = format!("{:.4}", f64::from(speech) / f64::from(windows));
         let holds = share == expected;
         let compared = format!("share of {windows} windows with speech");
@@ -46,8 +29,55 @@ pub fn silero(bench: &Bench) -> Checked {
     Ok(rows)
 }
 
+/// Windows of which the detector says speech, and all of them.
+pub fn speech(session: &mut dyn Session, samples: &[f32]) -> Result<(u32, u32), String> {
+    let (mut windows, mut speech) = (0, 0);
+    windows_of(session, samples, &mut |_, probability| {
+        windows += 1;
+        speech += u32::from(probability >= 0.5);
+    })?;
+    Ok((speech, windows))
+}
+
+/// What the detector is given window by window.
+pub fn inputs(
+    session: &mut dyn Session,
+    samples: &[f32],
+) -> Result<Vec<Vec<(String, Tensor)>>, String> {
+    let mut items = Vec::new();
+    windows_of(session, samples, &mut |inputs, _| {
+        items.push(inputs.iter().map(|(name, t)| ((*name).to_owned(), t.clone())).collect());
+    })?;
+    Ok(items)
+}
+
+/// Runs the detector over a sound and shows each window's inputs and probability of speech.
+fn windows_of(
+    session: &mut dyn Session,
+    samples: &[f32],
+    see: &mut dyn FnMut(&[(&str, Tensor)], f64),
+) -> Result<(), String> {
+    let has_rate = session.signature().inputs.iter().any(|port| port.name == "sr");
+    let mut state = Tensor::of_f32(vec![2, 1, 128], &[0.0; 256]);
+    let mut given = vec![0.0_f32; CONTEXT];
+    for start in (0..samples.len().saturating_sub(WINDOW)).step_by(WINDOW) {
+        given.drain(..given.len() - CONTEXT);
+        given.extend(&samples[start..start + WINDOW]);
+        let input = Tensor::of_f32(vec![1, CONTEXT + WINDOW], &given);
+        let mut inputs = vec![("input", input), ("state", state)];
+        if has_rate {
+            inputs.push(("sr", Tensor::of_i64(vec![], &[16_000])));
+        }
+        let outputs = run(session, &inputs)?;
+        let [probability, next] = outputs.try_into().map_err(|_| "two outputs expected")?;
+        see(&inputs, probability.to_f64()[0]);
+        state = next;
+    }
+    Ok(())
+}
+
 /// The samples of a mono WAV file of 16 bits, from -1 to 1.
-fn samples(wav: &[u8]) -> Result<Vec<f32>, String> {
+pub fn samples(wav: &[u8]) -> Result<Vec<f32>, String> {
     let at = wav.windows(4).position(|name| name == b"data").ok_or("test.wav holds no sound")?;
     let (pairs, _) = wav[at + 8..].as_chunks::<2>();
     Ok(pairs.iter().map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32768.0).collect())
@@ -55,7 +85,25 @@ fn samples(wav: &[u8]) -> Result<Vec<f32>, String> {
 
 /// Kinds of files, with the score that the authors' own program gave each.
 pub fn magika(bench: &Bench) -> Checked {
-    let graph = "magika-v3.3/model.onnx";
+    let graph = MAGIKA;
+    let files = files(bench)?;
+    let (right, differs) = files_right(bench.open(graph)?.as_mut(), &files)?;
+    let shown = format!("{right} of {}, {differs:.1e}", files.labels.len());
+    let holds = right == 68 && files.labels.len() == 68 && differs <= 1e-3;
+    let compared = "labels, and distance of scores";
+    Ok(vec![Row::new(graph, compared, (shown, "68 of 68, ≤ 1e-3"), holds)])
+}
+
+pub const MAGIKA: &str = "magika-v3.3/model.onnx";
+
+/// The files that magika is judged on.
+pub struct Files {
+    pub bytes: Tensor,
+    pub labels: Vec<f64>,
+    scores: Vec<f64>,
+}
+
+pub fn files(bench: &Bench) -> Result<Files, String> {
     let arrays =
         read_npz(&bench.path("magika-v3.3/eval.npz")).map_err(|error| error.to_string())?;
     let array = |wanted: &str| {
@@ -63,16 +111,17 @@ pub fn magika(bench: &Bench) -> Checked {
         found.map(|(_, tensor)| tensor.clone()).ok_or(format!("eval.npz has no `{wanted}`"))
     };
     let (labels, scores) = (array("label")?.to_f64(), array("score")?.to_f64());
-    let outputs = run(bench.open(graph)?.as_mut(), &[("bytes", array("bytes")?)])?;
-    let found = outputs[0].to_f64();
+    Ok(Files { bytes: array("bytes")?, labels, scores })
+}
+
+/// How many are right, and the largest distance of a score.
+pub fn files_right(session: &mut dyn Session, files: &Files) -> Result<(u32, f64), String> {
+    let found = run(session, &[("bytes", files.bytes.clone())])?[0].to_f64();
     let (mut right, mut differs) = (0, 0.0_f64);
-    for ((row, label), score) in found.chunks_exact(214).zip(&labels).zip(&scores) {
+    for ((row, label), score) in found.chunks_exact(214).zip(&files.labels).zip(&files.scores) {
         let best = top(row);
-        right += usize::from(best as f64 == *label);
+        right += u32::from(best as f64 == *label);
         differs = differs.max((row[best] - score).abs());
     }
-    let shown = format!("{right} of {}, {differs:.1e}", labels.len());
-    let holds = right == 68 && labels.len() == 68 && differs <= 1e-3;
-    let compared = "labels, and distance of scores";
-    Ok(vec![Row::new(graph, compared, (shown, "68 of 68, ≤ 1e-3"), holds)])
+    Ok((right, differs))
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use engine::backend::Session;
 use engine::data::{ElementType, Tensor};
 use serde_json::Value;
 
@@ -10,20 +11,35 @@ use super::{Bench, Checked, Row, distance, has_suffix, ranked, run, top};
 
 /// The digits of the test set, one by one because the graph's batch is fixed.
 pub fn mnist(bench: &Bench) -> Checked {
-    let graph = "mnist-cnn/mnist.onnx";
+    let graph = MNIST;
+    let digits = digits(bench)?;
+    let right = digits_right(bench.open(graph)?.as_mut(), &digits)?;
+    let share = f64::from(right) / digits.len() as f64;
+    let holds = digits.len() == 10_000 && (share - 0.9891).abs() < 2.5e-4;
+    Ok(vec![Row::new(graph, "accuracy on mnist-test", (share, "0.9891 ± 0.0002"), holds)])
+}
+
+pub const MNIST: &str = "mnist-cnn/mnist.onnx";
+
+/// Inputs of [`MNIST`] and what they show.
+pub fn digits(bench: &Bench) -> Result<Vec<(Tensor, usize)>, String> {
     let pixels = unzipped(bench, "mnist-test/t10k-images-idx3-ubyte.gz", 16)?;
     let labels = unzipped(bench, "mnist-test/t10k-labels-idx1-ubyte.gz", 8)?;
-    let mut session = bench.open(graph)?;
-    let mut right = 0_u32;
-    for (digit, label) in pixels.chunks_exact(28 * 28).zip(&labels) {
+    let input = |digit: &[u8]| {
         let values: Vec<f32> = digit.iter().map(|&pixel| f32::from(pixel)).collect();
-        let input = Tensor::of_f32(vec![1, 1, 28, 28], &values);
-        let scores = run(session.as_mut(), &[("Input3", input)])?;
-        right += u32::from(top(&scores[0].to_f64()) == usize::from(*label));
+        Tensor::of_f32(vec![1, 1, 28, 28], &values)
+    };
+    let labels = labels.iter().map(|&label| usize::from(label));
+    Ok(pixels.chunks_exact(28 * 28).map(input).zip(labels).collect())
+}
+
+pub fn digits_right(session: &mut dyn Session, digits: &[(Tensor, usize)]) -> Result<u32, String> {
+    let mut right = 0;
+    for (input, label) in digits {
+        let scores = run(session, &[("Input3", input.clone())])?;
+        right += u32::from(top(&scores[0].to_f64()) == *label);
     }
-    let share = f64::from(right) / labels.len() as f64;
-    let holds = labels.len() == 10_000 && (share - 0.9891).abs() < 2.5e-4;
-    Ok(vec![Row::new(graph, "accuracy on mnist-test", (share, "0.9891 ± 0.0002"), holds)])
+    Ok(right)
 }
 
 /// The bytes after the header of a packed file.
@@ -40,7 +56,19 @@ const CIFAR: [&str; 10] =
 
 /// All pictures in one batch. Decoders of JPEG round differently, so a few may fall otherwise.
 pub fn resnet(bench: &Bench) -> Checked {
-    let graph = "resnet8-cifar10/resnet8_cifar10.onnx";
+    let graph = RESNET;
+    let (input, labels) = cifar(bench)?;
+    let share =
+        f64::from(cifar_right(bench.open(graph)?.as_mut(), &input, &labels)?) / labels.len() as f64;
+    let holds = labels.len() == 1000 && (share - 0.751).abs() < 3.5e-3;
+    let compared = "accuracy on cifar10-test-a";
+    Ok(vec![Row::new(graph, compared, (share, "0.751 ± 0.003"), holds)])
+}
+
+pub const RESNET: &str = "resnet8-cifar10/resnet8_cifar10.onnx";
+
+/// The input of [`RESNET`] for all pictures, and what they show.
+pub fn cifar(bench: &Bench) -> Result<(Tensor, Vec<usize>), String> {
     let (mut all, mut labels) = (Vec::new(), Vec::new());
     for (label, class) in CIFAR.iter().enumerate() {
         let folder = format!("cifar10-test-a/{class}");
@@ -49,14 +77,17 @@ pub fn resnet(bench: &Bench) -> Checked {
             labels.push(label);
         }
     }
-    let input = planes(&all, Order::Rgb, ElementType::F32, |value| value);
-    let outputs = run(bench.open(graph)?.as_mut(), &[("input", input)])?;
-    let logits = outputs[0].to_f64();
-    let right = logits.chunks_exact(10).zip(&labels).filter(|(row, label)| top(row) == **label);
-    let share = right.count() as f64 / labels.len() as f64;
-    let holds = labels.len() == 1000 && (share - 0.751).abs() < 3.5e-3;
-    let compared = "accuracy on cifar10-test-a";
-    Ok(vec![Row::new(graph, compared, (share, "0.751 ± 0.003"), holds)])
+    Ok((planes(&all, Order::Rgb, ElementType::F32, |value| value), labels))
+}
+
+pub fn cifar_right(
+    session: &mut dyn Session,
+    input: &Tensor,
+    labels: &[usize],
+) -> Result<u32, String> {
+    let logits = run(session, &[("input", input.clone())])?[0].to_f64();
+    let right = logits.chunks_exact(10).zip(labels).filter(|(row, label)| top(row) == **label);
+    Ok(right.count() as u32)
 }
 
 /// Both widths against the recorded scores of one picture, and on all photographs.
@@ -64,21 +95,15 @@ pub fn squeezenet(bench: &Bench) -> Checked {
     let csv = bench.text("squeezenet-imagenet/Squeezenet_fp16_fish_input_CPU.csv")?;
     let score = |line: &str| line.split_once(',').and_then(|(_, value)| value.trim().parse().ok());
     let expected: Vec<f64> = csv.lines().skip(1).filter_map(score).collect();
-    let labels = bench.text("imagenet-mini/labels.jsonl")?;
     let twins = [
         ("squeezenet-imagenet/SqueezeNet_fp16.onnx", ElementType::F16),
-        ("squeezenet-imagenet/SqueezeNet_fp32_upcast.onnx", ElementType::F32),
+        (SQUEEZENET, ElementType::F32),
     ];
     let mut rows = Vec::new();
     for (graph, dtype) in twins {
         let mut session = bench.open(graph)?;
-        let mut scores = |name: &str| {
-            let small = cropped(&picture(bench, &format!("imagenet-mini/{name}"))?, 224);
-            let input = planes(&[small], Order::Bgr, dtype, |value| value);
-            let outputs = run(session.as_mut(), &[("data_0", input)])?;
-            Ok::<_, String>(outputs[0].to_f64())
-        };
-        let differs = distance(&scores("fish.png")?, &expected);
+        let fish = photo(bench, "fish.png", dtype)?;
+        let differs = distance(&run(session.as_mut(), &[("data_0", fish)])?[0].to_f64(), &expected);
         let found = format!("differ by {differs:.1e}");
         rows.push(Row::new(
             graph,
@@ -86,22 +111,48 @@ pub fn squeezenet(bench: &Bench) -> Checked {
             (found, "≤ 1e-3"),
             differs <= 1e-3,
         ));
-        let (mut count, mut first, mut five) = (0, 0, 0);
-        for line in labels.lines() {
-            let label: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-            let order = ranked(&scores(label["file"].as_str().unwrap_or_default())?);
-            let accepted = label["accept"].as_array().cloned().unwrap_or_default();
-            let is_right = |class: &usize| accepted.contains(&Value::from(*class));
-            count += 1;
-            first += u32::from(order.first().is_some_and(is_right));
-            five += u32::from(order.iter().take(5).any(is_right));
-        }
-        let holds = count == 15 && first.abs_diff(11) <= 1 && five.abs_diff(14) <= 1;
-        let found = format!("{first} and {five} of {count}");
+        let photos = photos(bench, dtype)?;
+        let (first, five) = photos_right(session.as_mut(), &photos)?;
+        let holds = photos.len() == 15 && first.abs_diff(11) <= 1 && five.abs_diff(14) <= 1;
+        let found = format!("{first} and {five} of {}", photos.len());
         let compared = "top 1 and top 5 on imagenet-mini";
         rows.push(Row::new(graph, compared, (found, "11 and 14 of 15, ± 1"), holds));
     }
     Ok(rows)
+}
+
+pub const SQUEEZENET: &str = "squeezenet-imagenet/SqueezeNet_fp32_upcast.onnx";
+
+/// The input of SqueezeNet for a picture.
+fn photo(bench: &Bench, name: &str, dtype: ElementType) -> Result<Tensor, String> {
+    let small = cropped(&picture(bench, &format!("imagenet-mini/{name}"))?, 224);
+    Ok(planes(&[small], Order::Bgr, dtype, |value| value))
+}
+
+/// Inputs for all photographs, and the classes that count as right.
+pub fn photos(bench: &Bench, dtype: ElementType) -> Result<Vec<(Tensor, Vec<Value>)>, String> {
+    let labels = bench.text("imagenet-mini/labels.jsonl")?;
+    let read = |line: &str| {
+        let label: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let accepted = label["accept"].as_array().cloned().unwrap_or_default();
+        Ok((photo(bench, label["file"].as_str().unwrap_or_default(), dtype)?, accepted))
+    };
+    labels.lines().map(read).collect()
+}
+
+/// How many are right at first, and how many among five.
+pub fn photos_right(
+    session: &mut dyn Session,
+    photos: &[(Tensor, Vec<Value>)],
+) -> Result<(u32, u32), String> {
+    let (mut first, mut five) = (0, 0);
+    for (input, accepted) in photos {
+        let order = ranked(&run(session, &[("data_0", input.clone())])?[0].to_f64());
+        let is_right = |class: &usize| accepted.contains(&Value::from(*class));
+        first += u32::from(order.first().is_some_and(is_right));
+        five += u32::from(order.iter().take(5).any(is_right));
+    }
+    Ok((first, five))
 }
 
 /// Brightness goes in and comes out three times as wide. The recorded picture was prepared and
