@@ -1,0 +1,159 @@
+//! One launch of a variant: what it is given, the job it gets, and the process that does it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Blocks;
+use crate::backend::Runner;
+use crate::base::Digest;
+use crate::measure::design::padding;
+use crate::plan::Output;
+use crate::record::{Failure, Launch, Outcome, Verdict};
+use crate::run::Limits;
+use crate::run::child::{Launch as ChildLaunch, LaunchError};
+use crate::run::execute::{Conditions, Progressed, RunError};
+use crate::run::placing::runner;
+use crate::run::session::Session;
+use crate::stage::{Artifact, Done, Job, Stage, TensorBench};
+
+/// What the launches of a setting are given besides their artifacts.
+pub struct Given {
+    /// Folder with the tokens of the prompts.
+    tokens: Option<PathBuf>,
+    /// Library and digest of the runtime, for each variant that needs one.
+    runtimes: BTreeMap<String, (PathBuf, Digest)>,
+    /// What runs each variant.
+    runners: BTreeMap<String, Runner>,
+}
+
+impl Given {
+    pub fn of(blocks: &Blocks<'_>, conditions: &Conditions<'_>, state: &Progressed) -> Self {
+        let (plan, outputs, store) = (blocks.plan, &state.outputs, conditions.store);
+        let runs = |name: &String| (name.clone(), runner(plan, outputs, store, name));
+        Self {
+            tokens: tokens_folder(blocks, state),
+            runtimes: runtimes(blocks, state),
+            runners: plan.variants.keys().map(runs).collect(),
+        }
+    }
+    /// True when prompts are to be read and none could be tokenized.
+    pub fn has_no_tokens(&self) -> bool {
+        self.tokens.is_none()
+    }
+
+    /// Digest of the library that `name` runs on, if it needs one.
+    pub fn runtime(&self, name: &str) -> Option<Digest> {
+        self.runtimes.get(name).map(|(_, digest)| *digest)
+    }
+
+    /// Whether what runs `name` keeps engines that it builds at its first launch.
+    pub fn keeps_engines(&self, name: &str) -> bool {
+        self.runners[name].placement.keeps_engines()
+    }
+}
+
+/// Variants with an artifact and without a failure, in the order of the spec.
+pub fn able(blocks: &Blocks<'_>, state: &Progressed) -> Vec<(String, Artifact)> {
+    let able = blocks.plan.variants.iter().filter_map(|(name, variant)| {
+        let sound = state.variants[name].is_able();
+        let step = variant.artifact(blocks.stage.setting.part.as_deref());
+        let model = state.outputs[step].as_ref().and_then(Output::model)?;
+        sound.then(|| (name.clone(), model.artifact.clone()))
+    });
+    able.collect()
+}
+
+fn runtimes(blocks: &Blocks<'_>, state: &Progressed) -> BTreeMap<String, (PathBuf, Digest)> {
+    let names = blocks.plan.variants.keys();
+    names.filter_map(|name| Some((name.clone(), state.runtime(blocks.plan, name)?))).collect()
+}
+
+fn tokens_folder(blocks: &Blocks<'_>, state: &Progressed) -> Option<PathBuf> {
+    let data = blocks.stage.data.as_ref()?;
+    blocks.plan.steps.iter().zip(&state.outputs).find_map(|(step, output)| {
+        match (&step.stage, output) {
+            (Stage::LoadTokens(load), Some(Output::Data { folder, .. })) if load.data == *data => {
+                Some(folder.clone())
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Which launch it is: seeds its inputs, and its padding.
+#[derive(Clone, Copy)]
+pub struct At {
+    pub block: usize,
+    pub position: usize,
+    pub seed: u64,
+}
+
+fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: At) -> Job {
+    let setting = &blocks.stage.setting;
+    // Every variant of a block sees the same prompts; every block sees others.
+    let text = format!("{setting}/{}/{}", at.block, at.seed);
+    let seed = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
+    let seed = seed.expect("sixteen hex digits make a number");
+    let (artifact, setting, rules) = (artifact.clone(), setting.clone(), blocks.stage.rules);
+    let backend = given.runners[name].clone();
+    let runtime = given.runtimes.get(name).map(|(library, _)| library.clone());
+    if let Some(inputs) = blocks.stage.inputs.clone() {
+        let bench = TensorBench { artifact, backend, runtime, inputs, setting, rules, seed };
+        return Job::BenchTensors(bench);
+    }
+    let tokens = given.tokens.clone();
+    Job::Bench { artifact, backend, tokens, runtime, setting, rules, seed }
+}
+
+/// One launch in a process of its own. How it ends is its outcome, not an error.
+pub fn launch(
+    blocks: &Blocks<'_>,
+    name: &str,
+    artifact: &Artifact,
+    given: &Given,
+    at: At,
+    session: &Session,
+    conditions: &Conditions<'_>,
+) -> Result<Launch, RunError> {
+    let job = job(blocks, name, artifact, given, at);
+    let scratch = conditions.store.begin()?;
+    let limits = &blocks.bench.limits;
+    let time = Duration::from_nanos(limits.time.0);
+    let started = Duration::from_secs_f64(session.seconds) + conditions.begin.elapsed();
+    let child = ChildLaunch {
+        job: &job,
+        scratch: scratch.path(),
+        limits: Limits::within(time, limits.memory.map(|m| m.0)),
+        threads: Some(blocks.stage.setting.threads),
+        padding: padding(at.block, at.position, at.seed),
+    };
+    let failed = |detail: String| {
+        Outcome::Failed(Failure { verdict: Verdict::Error, detail, log_tail: String::new() })
+    };
+    let (pid, wall, outcome) = match conditions.launcher.launch(&child, &|_| {}) {
+        Err(LaunchError::Interrupted) => return Err(RunError::Interrupted),
+        // A machine that cannot start a process for a moment does not end hours of measuring.
+        Err(start @ LaunchError::Start { .. }) => (None, Duration::ZERO, failed(start.to_string())),
+        Ok(ended) => {
+            let outcome = match ended.result {
+                Ok(_) if !artifact.is_unchanged() => {
+                    failed("the model's files changed while they were measured".into())
+                }
+                Ok(Done::Benched { observed, .. }) => Outcome::Measured(observed),
+                Ok(other) => failed(format!("gave something else: {other:?}")),
+                Err(failure) => Outcome::Failed(failure),
+            };
+            (Some(ended.pid), ended.wall, outcome)
+        }
+    };
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Ok(Launch {
+        block: at.block as u32,
+        position: at.position as u32,
+        pid,
+        started: nanos(started),
+        wall: nanos(wall),
+        outcome,
+    })
+}

@@ -1,0 +1,44 @@
+//! What the launches of a setting amount to: complete blocks, and variants that are given up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::record::{Launch, Outcome};
+use crate::run::session::Session;
+use crate::stage::{Artifact, Setting};
+
+/// A variant is given up under a setting after this many failed launches in a row.
+const PATIENCE: usize = 2;
+
+/// Blocks in which every variant that has not been given up was launched.
+pub fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> u32 {
+    let mut seen: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
+    for (name, launch) in of(session, setting) {
+        seen.entry(launch.block).or_default().insert(name);
+    }
+    let alive: Vec<&str> = variants
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !given_up(session, setting, name))
+        .collect();
+    seen.values().filter(|names| alive.iter().all(|name| names.contains(name))).count() as u32
+}
+
+/// Launches of one setting with their variants, as they ended.
+pub fn of<'a>(
+    session: &'a Session,
+    setting: &'a Setting,
+) -> impl Iterator<Item = (&'a str, &'a Launch)> {
+    session
+        .launches
+        .iter()
+        .filter(move |known| known.setting == *setting)
+        .map(|known| (known.variant.as_str(), &known.launch))
+}
+
+/// True when the last launches of a variant have all failed.
+pub fn given_up(session: &Session, setting: &Setting, variant: &str) -> bool {
+    let launches: Vec<_> =
+        of(session, setting).filter(|(name, _)| *name == variant).map(|(_, l)| l).collect();
+    let failed = |launch: &&Launch| matches!(launch.outcome, Outcome::Failed(_));
+    launches.iter().rev().take_while(|launch| failed(launch)).count() >= PATIENCE
+}
