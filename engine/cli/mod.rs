@@ -15,6 +15,7 @@ mod init;
 mod init_graph;
 mod list;
 mod plan;
+mod prove;
 mod report;
 mod run;
 mod runtime;
@@ -87,6 +88,8 @@ enum Command {
     Resume(run::Resume),
     /// Explain which fact of a step's key made it run in a run.
     Why(why::Why),
+    /// Try the instrument against simulated machines whose truth is known.
+    Prove(prove::Prove),
     /// Write a first spec for a model from its detected signature.
     Init(init::Init),
     /// Continue a text with a model, to see what it says.
@@ -134,6 +137,7 @@ impl Cli {
             Command::Report(command) => command.execute(&shared),
             Command::Resume(command) => command.execute(&shared),
             Command::Why(command) => command.execute(&shared),
+            Command::Prove(command) => command.execute(),
             Command::Init(command) => command.execute(),
             Command::Generate(command) => command.execute(&shared),
             Command::Schema(command) => command.execute(),

@@ -7,6 +7,10 @@
 
 use std::fmt;
 
+mod page;
+
+pub use page::{Made, markdown, plain};
+
 /// How many repetitions a proof may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
@@ -80,3 +84,36 @@ impl Table {
 
 /// All proofs in the order of the page.
 pub static PROOFS: &[Proof] = &[];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_proof_holds_with_few_repetitions() {
+        let mut broken = Vec::new();
+        for proof in PROOFS {
+            let table = (proof.run)(Effort::Quick);
+            assert!(!table.rows.is_empty(), "`{}` found nothing", proof.id);
+            for row in &table.rows {
+                assert_eq!(row.cells.len(), table.columns.len(), "`{}`: {row:?}", proof.id);
+            }
+            if !table.holds() {
+                broken.push(plain(proof, &table));
+            }
+        }
+        assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+    }
+
+    #[test]
+    fn proofs_have_ids_of_their_own_and_say_how_they_are_tried() {
+        let ids: BTreeSet<&str> = PROOFS.iter().map(|proof| proof.id).collect();
+        assert_eq!(ids.len(), PROOFS.len(), "two proofs share an id");
+        for Proof { id, claim, method, .. } in PROOFS {
+            assert!(id.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "`{id}`");
+            assert!(claim.ends_with('.') && method.ends_with('.'), "`{id}`: whole sentences");
+        }
+    }
+}
