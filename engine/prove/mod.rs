@@ -7,7 +7,17 @@
 
 use std::fmt;
 
+mod calibration;
+mod coverage;
+pub(crate) mod draws;
+mod false_alarms;
+mod machine;
 mod page;
+mod power;
+mod repeat;
+mod session;
+mod shape;
+mod shares;
 
 pub use page::{Made, markdown, plain};
 
@@ -83,7 +93,16 @@ impl Table {
 }
 
 /// All proofs in the order of the page.
-pub static PROOFS: &[Proof] = &[];
+pub static PROOFS: &[Proof] = &[
+    coverage::COVERAGE,
+    calibration::CALIBRATION,
+    false_alarms::FALSE_ALARMS,
+    false_alarms::FAMILY,
+    power::POWER,
+    power::ECONOMY,
+    shares::SHARES,
+    shares::ITEM_MEANS,
+];
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use super::Blocks;
 use super::tally::{given_up, of};
 use crate::measure::compare::{Comparison, speedup};
-use crate::measure::stop::{Reason, working_level};
+use crate::measure::stop::{Reason, look_level};
 use crate::measure::{metric, summary};
 use crate::record::{Outcome, StopReason};
 use crate::run::session::Session;
@@ -35,24 +35,22 @@ pub fn compare(
     let baseline = &blocks.plan.baseline;
     let others: Vec<&String> =
         variants.iter().map(|(name, _)| name).filter(|name| *name != baseline).collect();
-    let level = working_level(blocks.spec.compare.confidence.0);
+    let confidence = blocks.spec.compare.confidence.0;
     if let [(name, _)] = variants
         && blocks.stage.variants.len() == 1
         && alive(name)
     {
         let own: Vec<(f64, f64)> = values(name).into_iter().map(|(_, v)| (1.0, v)).collect();
-        return vec![speedup(&own, metric.better, level)];
+        return vec![speedup(&own, metric.better, look_level(confidence, 1))];
     }
     if !alive(baseline) || !variants.iter().any(|(name, _)| name == baseline) {
         return Vec::new();
     }
-    // The report widens its intervals for the number of comparisons, so the target must be met
-    // by the widest of them.
     let family = match blocks.spec.compare.correction {
         Correction::Holm => others.len() * blocks.plan.settings.len(),
         Correction::None => 1,
     };
-    let level = 1.0 - (1.0 - level) / family.max(1) as f64;
+    let level = look_level(confidence, family);
     let base = values(baseline);
     others
         .into_iter()
