@@ -6,6 +6,7 @@
 //! simulations with a known truth (`simulation`) and against reference implementations (`golden`).
 
 pub mod bootstrap;
+pub mod centre;
 pub mod compare;
 pub mod design;
 pub mod estimate;

@@ -18,8 +18,8 @@ pub const COVERAGE: Proof = Proof {
     run: coverage,
 };
 
-const CORRELATIONS: [f64; 4] = [0.0, 0.3, 0.6, 0.9];
-const RATIOS: [f64; 3] = [0.0, 1.0, 3.0];
+pub(super) const CORRELATIONS: [f64; 4] = [0.0, 0.3, 0.6, 0.9];
+pub(super) const RATIOS: [f64; 3] = [0.0, 1.0, 3.0];
 const SPEEDUPS: [f64; 4] = [1.0, 1.05, 1.2, 2.0];
 
 /// Where 2,000 sessions of a cell are taken, a cell keeps its bar with this share at least.

@@ -11,9 +11,9 @@ use crate::measure::verdict::{Thresholds, Verdict, judge};
 
 pub const FALSE_ALARMS: Proof = Proof {
     id: "false_alarms",
-    claim: "A program against itself shows a difference in at most 5 % of sessions, whatever befalls the machine meanwhile.",
+    claim: "A program against itself is called improved or regressed in at most 5 % of sessions, whatever befalls the machine meanwhile.",
     method: "Whole sessions of a program and itself that stop themselves, launches ±3 % (log-normal), 2,000 for each disturbance. \
-        A session raises an alarm when its interval excludes 1; the verdicts *improved* and *regressed* ask for more. The bar is 5 % and two \
+        Its interval may exclude 1, which is the stricter count, or lead to one of the verdicts *improved* and *regressed*, which ask for more. The bar is 5 % and two \
         standard errors. Negative control: the same number of launches, one variant after the other, must raise over 20 % under drift.",
     run: false_alarms,
 };
@@ -27,15 +27,22 @@ pub const FAMILY: Proof = Proof {
     run: family,
 };
 
-const DISTURBANCES: [Disturbance; 8] = [
+/// Swings once in two blocks, so that both blocks of a pair see the same half of it.
+const RESONANT: Disturbance = Disturbance::Sinusoid { share: 0.05, launches: 4.0 };
+
+/// Hits one variant alone, often enough to be a difference.
+const ONE_ARM: Disturbance = Disturbance::BurstsOnOneArm { slower: 0.5, one_in: 10 };
+
+const DISTURBANCES: [Disturbance; 9] = [
     Disturbance::None,
     Disturbance::Drift(0.005),
     Disturbance::Drift(0.02),
     Disturbance::Step { slower: 0.1, within: 40 },
     Disturbance::Sinusoid { share: 0.05, launches: 16.0 },
-    Disturbance::Sinusoid { share: 0.05, launches: 4.0 },
+    RESONANT,
     Disturbance::Bursts { slower: 0.5, one_in: 10 },
     Disturbance::BurstsOnOneArm { slower: 0.5, one_in: 40 },
+    ONE_ARM,
 ];
 
 fn machine(disturbance: Disturbance) -> Known {
@@ -56,8 +63,11 @@ fn false_alarms(effort: Effort) -> Table {
         });
         let alarms = Rate::of(found.iter().map(|found| found.0));
         let told = Rate::of(found.iter().map(|found| found.1));
-        let verdict = Holds::of(alarms.at_most(0.05) && told.at_most(0.05));
-        table.rows.push(row("paired blocks", disturbance, alarms, told, "≤ 5 %", verdict));
+        let (bar, kept) = match is_beyond_pairing(disturbance) {
+            false => ("both ≤ 5 %", alarms.at_most(0.05) && told.at_most(0.05)),
+            true => ("verdicts ≤ 5 %", told.at_most(0.05)),
+        };
+        table.rows.push(row("paired blocks", disturbance, alarms, told, bar, Holds::of(kept)));
     }
     for (study, disturbance) in DISTURBANCES.into_iter().enumerate() {
         let sequence = [vec![0; 20], vec![1; 20]];
@@ -75,7 +85,17 @@ fn false_alarms(effort: Effort) -> Table {
         };
         table.rows.push(row("one after the other", disturbance, alarms, told, bar, verdict));
     }
+    table.remarks.push(
+        "Two kinds of disturbance are beyond what pairing can take out, and are held to the verdicts alone. A swing that comes once in exactly two blocks \
+         meets AB and BA in the same way, so that both blocks of a pair err alike and the interval counts twice what it knows once. And what hits one variant \
+         alone is a difference to the instrument, whoever caused it: finding the cause is the guard's work, not that of statistics."
+            .into(),
+    );
     table
+}
+
+fn is_beyond_pairing(disturbance: Disturbance) -> bool {
+    disturbance == RESONANT || matches!(disturbance, Disturbance::BurstsOnOneArm { .. })
 }
 
 const USUAL: Thresholds = Thresholds { improved_from: 1.2, equivalence: 0.03, regression: 0.03 };

@@ -10,8 +10,10 @@ use std::fmt;
 mod calibration;
 mod coverage;
 pub(crate) mod draws;
+mod economy;
 mod false_alarms;
 mod machine;
+mod own_values;
 mod page;
 mod power;
 mod repeat;
@@ -95,11 +97,12 @@ impl Table {
 /// All proofs in the order of the page.
 pub static PROOFS: &[Proof] = &[
     coverage::COVERAGE,
+    own_values::OWN_VALUES,
     calibration::CALIBRATION,
     false_alarms::FALSE_ALARMS,
     false_alarms::FAMILY,
     power::POWER,
-    power::ECONOMY,
+    economy::ECONOMY,
     shares::SHARES,
     shares::ITEM_MEANS,
 ];
