@@ -48,13 +48,19 @@ impl Comparison {
 /// `None` with fewer than two pairs, with a value that is not positive and finite, and where a
 /// bound leaves the range of `f64`.
 pub fn speedup(pairs: &[(f64, f64)], better: Better, level: f64) -> Option<Comparison> {
+    compare(oriented(pairs, better)?, level)
+}
+
+/// The log ratio of every pair in ascending order, above 0 where the variant is better.
+pub(super) fn oriented(pairs: &[(f64, f64)], better: Better) -> Option<Vec<f64>> {
     let mut d = log_ratios(pairs)?;
     if better == Better::Lower {
         for d in &mut d {
             *d = -*d;
         }
     }
-    compare(d, level)
+    d.sort_by(f64::total_cmp);
+    Some(d)
 }
 
 /// Variant divided by baseline, whichever is better: the same computation as [`speedup`].
@@ -94,7 +100,7 @@ pub fn blocks_for(half_width: f64, comparison: &Comparison) -> u32 {
     }
 }
 
-/// `ln(variant / baseline)` of every pair, ascending, so that sums do not depend on block order.
+/// `ln(variant / baseline)` of every pair.
 fn log_ratios(pairs: &[(f64, f64)]) -> Option<Vec<f64>> {
     let sane = |x: f64| x.is_finite() && x > 0.0;
     if !pairs.iter().all(|(b, v)| sane(*b) && sane(*v)) {
@@ -104,6 +110,7 @@ fn log_ratios(pairs: &[(f64, f64)]) -> Option<Vec<f64>> {
 }
 
 fn compare(mut d: Vec<f64>, level: f64) -> Option<Comparison> {
+    // Sums do not depend on the order of blocks.
     d.sort_by(f64::total_cmp);
     let n = d.len();
     let (mean, sd) = moments(&d)?;

@@ -3,9 +3,14 @@
 //! Values that are not finite, or too few of them, give `None`: a caller shows that a number is
 //! missing instead of showing a made-up one.
 
+use std::f64::consts::PI;
+
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
-use statrs::function::beta::beta_reg;
+use statrs::function::gamma;
+
+use super::beta::split_beta;
+pub use super::normal::{normal_cdf, normal_quantile};
 
 /// How an interval came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +32,18 @@ pub enum Method {
     PairedScore,
     /// Bias-corrected and accelerated bootstrap over items.
     Bca,
+    /// Fieller's interval of a ratio of means.
+    Fieller,
+    /// Welch's interval of two runs that were not paired.
+    Welch,
+    /// A quantile of each launch, Student t over launches.
+    Sectioning,
+    /// A quantile of pooled samples, launches resampled as a whole.
+    ClusterBootstrap,
+    /// Clopper and Pearson's exact interval of a proportion.
+    ClopperPearson,
+    /// Newcombe's interval of the difference of paired proportions.
+    Newcombe,
     /// The value is a property, not a measurement: no interval is needed.
     Exact,
 }
@@ -132,7 +149,23 @@ pub fn t_quantile(p: f64, df: f64) -> f64 {
     if df >= CORNISH_FISHER_FROM {
         return cornish_fisher(p, df);
     }
-    StudentsT::new(0.0, 1.0, df).map_or(f64::NAN, |t| t.inverse_cdf(p))
+    StudentsT::new(0.0, 1.0, df).map_or(f64::NAN, |t| polished(t.inverse_cdf(p), p, df))
+}
+
+/// One step of Newton's method on whichever probability is the smaller and so the exact one: that
+/// between 0 and `t`, or that beyond.
+fn polished(t: f64, p: f64, df: f64) -> f64 {
+    let square = t * t;
+    let log = ln_gamma(f64::midpoint(df, 1.0)) - ln_gamma(df / 2.0) - 0.5 * (df * PI).ln();
+    let density = (log - f64::midpoint(df, 1.0) * (square / df).ln_1p()).exp();
+    let (inner, outer) = ((p - 0.5).abs(), p.min(1.0 - p));
+    let off = if inner < outer {
+        split_beta(square, df, 0.5, df / 2.0) / 2.0 - inner
+    } else {
+        outer - split_beta(df, square, df / 2.0, 0.5) / 2.0
+    };
+    let step = t.signum() * off / density;
+    if step.is_finite() && step.abs() <= 1e-3 * t.abs() { t - step } else { t }
 }
 
 /// Probability of a Student t at least as far from 0 as `t`, on either side.
@@ -143,17 +176,17 @@ pub fn t_two_sided_p(t: f64, df: f64) -> f64 {
     if t.is_infinite() {
         return 0.0;
     }
-    beta_reg(df / 2.0, 0.5, df / (df + t * t))
+    split_beta(df, t * t, df / 2.0, 0.5)
 }
 
-/// The `p`-quantile of the standard normal distribution; NaN outside `0 < p < 1`.
-pub fn normal_quantile(p: f64) -> f64 {
-    if p > 0.0 && p < 1.0 { Normal::standard().inverse_cdf(p) } else { f64::NAN }
+/// About eleven digits of the normal quantile; [`super::normal`] has the rest.
+pub(super) fn rough_normal_quantile(p: f64) -> f64 {
+    Normal::standard().inverse_cdf(p)
 }
 
-/// Probability of a standard normal number up to `z`.
-pub fn normal_cdf(z: f64) -> f64 {
-    Normal::standard().cdf(z)
+/// Natural logarithm of the gamma function of a positive number.
+pub(super) fn ln_gamma(x: f64) -> f64 {
+    gamma::ln_gamma(x)
 }
 
 /// statrs sums 140 terms of a continued fraction, too few for many degrees of freedom.
@@ -161,7 +194,7 @@ const CORNISH_FISHER_FROM: f64 = 1_000.0;
 
 /// Expansion of the t quantile around the normal one (Abramowitz & Stegun 26.7.5).
 fn cornish_fisher(p: f64, df: f64) -> f64 {
-    let z = Normal::standard().inverse_cdf(p);
+    let z = normal_quantile(p);
     let s = z * z;
     let terms = [
         z * (s + 1.0) / 4.0,

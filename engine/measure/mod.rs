@@ -5,28 +5,44 @@
 //! knows a model: every function is pure, so that the whole layer can be validated against
 //! simulations with a known truth (`simulation`) and against reference implementations (`golden`).
 
+pub mod autocorrelation;
+pub mod benjamini_hochberg;
+mod beta;
+pub mod block_length;
 pub mod bootstrap;
 pub mod centre;
+pub mod clopper_pearson;
+pub mod clustered;
 pub mod compare;
 pub mod design;
+pub mod effect;
 pub mod estimate;
+pub mod fieller;
+pub mod golden;
+pub mod harrell_davis;
 pub mod holm;
+pub mod mcnemar;
 pub mod metric;
+pub mod modes;
+pub mod newcombe;
+mod normal;
+pub mod outliers;
 pub mod proportion;
 pub mod quantile;
 pub mod sample;
 pub mod search;
+pub mod sign_flip;
 pub mod signed_rank;
 pub mod stop;
 pub mod summary;
 pub mod verdict;
+pub mod welch;
+pub mod wilcoxon;
 
 pub use estimate::{Estimate, Method};
 pub use metric::{Better, METRICS, MOST_DECIBELS, Metric, Unit, metric};
 pub use sample::{Observed, Timeline};
 
-#[cfg(test)]
-mod golden;
 #[cfg(test)]
 mod metamorphic;
 #[cfg(test)]

@@ -35,6 +35,44 @@ pub fn quantile(values: &[f64], q: f64, level: f64) -> Option<Quantile> {
     Some(Quantile { point: type_7(&sorted, q), bounds, need, n })
 }
 
+/// As [`quantile`] for values that depend on each other and are worth `effective` independent ones:
+/// the ranks of that many, carried over to the values there are, outwards where they fall between
+/// two.
+pub fn dependent(values: &[f64], q: f64, level: f64, effective: f64) -> Option<Quantile> {
+    let tail = 1.0 - two_sided(level)?;
+    let plain = quantile(values, q, level)?;
+    let sorted = sorted(values)?;
+    let worth = (effective.max(0.0).floor() as usize).min(plain.n);
+    if worth == plain.n {
+        return Some(plain);
+    }
+    let scale = (plain.n + 1) as f64 / (worth + 1) as f64;
+    let bounds = match ranks(worth, q, tail) {
+        (Some(l), Some(u)) => {
+            let low = (l as f64 * scale).floor() as usize;
+            let high = ((u as f64 * scale).ceil() as usize).min(plain.n);
+            Some((sorted[low.max(1) - 1], sorted[high - 1]))
+        }
+        _ => None,
+    };
+    Some(Quantile { bounds, n: worth, ..plain })
+}
+
+/// How firmly a quantile stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grade {
+    /// There are bounds, and they are wide.
+    Coarse,
+    A,
+}
+
+/// Grade A from fifty independent values beyond the quantile on: 100 for a median, 5,000 for p99.
+pub fn grade(q: f64, effective: f64) -> Grade {
+    // A product, because 1 − 0.99 is a little more than a hundredth.
+    if effective * q.min(1.0 - q) >= 50.0 * (1.0 - 1e-9) { Grade::A } else { Grade::Coarse }
+}
+
 /// Each of the two bounds of [`quantile`] by itself, where so few values have it: one slow value
 /// of five can bound a high quantile from below long before anything bounds it from above.
 pub fn one_sided(values: &[f64], q: f64, level: f64) -> (Option<f64>, Option<f64>) {
@@ -156,6 +194,27 @@ mod tests {
         assert_eq!(quantile(&values, 0.5, 0.95).unwrap().bounds, low.zip(high));
         assert_eq!(one_sided(&[], 0.5, 0.95), (None, None));
         assert_eq!(one_sided(&values, 1.0, 0.95), (None, None));
+    }
+
+    #[test]
+    fn dependent_values_have_wider_bounds_and_need_more_of_them() {
+        let values: Vec<f64> = (1..=400).map(f64::from).collect();
+        let plain = quantile(&values, 0.5, 0.95).unwrap();
+        assert_eq!(dependent(&values, 0.5, 0.95, 400.0), Some(plain));
+        let fewer = dependent(&values, 0.5, 0.95, 100.9).unwrap();
+        // Ranks 40 and 61 of 100, times 401/101.
+        assert_eq!((fewer.n, fewer.bounds), (100, Some((158.0, 243.0))));
+        assert_eq!(fewer.point, plain.point);
+        let none = dependent(&values, 0.99, 0.95, 367.0).unwrap();
+        assert_eq!((none.bounds, none.need), (None, 368));
+        assert!(dependent(&values, 0.99, 0.95, 368.0).unwrap().bounds.is_some());
+    }
+
+    #[test]
+    fn grades_follow_the_published_table() {
+        for (q, from) in [(0.5, 100.0), (0.9, 500.0), (0.95, 1e3), (0.99, 5e3), (0.999, 5e4)] {
+            assert_eq!((grade(q, from), grade(q, from - 1.0)), (Grade::A, Grade::Coarse), "{q}");
+        }
     }
 
     #[test]

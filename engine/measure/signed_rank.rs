@@ -33,8 +33,20 @@ pub fn interval(differences: &[f64], level: f64) -> Option<(f64, f64)> {
 /// The largest `k` with `P(T⁺ ≤ k) ≤ tail` for `n` pairs, which is also the number of Walsh
 /// averages beyond each bound.
 fn ranks_outside(n: usize, tail: f64) -> Option<usize> {
-    let most = n * (n + 1) / 2;
-    let mut probability = vec![0.0; most + 1];
+    let mut below = 0.0;
+    distribution(n)
+        .iter()
+        .take_while(|p| {
+            below += **p;
+            below <= tail
+        })
+        .count()
+        .checked_sub(1)
+}
+
+/// Probability of every value of the signed-rank statistic of `n` pairs, from 0 to `n(n+1)/2`.
+pub(super) fn distribution(n: usize) -> Vec<f64> {
+    let mut probability = vec![0.0; n * (n + 1) / 2 + 1];
     probability[0] = 1.0;
     // Rank r joins the sum with probability one half, independently of the others.
     for rank in 1..=n {
@@ -43,15 +55,7 @@ fn ranks_outside(n: usize, tail: f64) -> Option<usize> {
             probability[sum] = f64::midpoint(probability[sum], joined);
         }
     }
-    let mut below = 0.0;
     probability
-        .iter()
-        .take_while(|p| {
-            below += **p;
-            below <= tail
-        })
-        .count()
-        .checked_sub(1)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Tokens are counted where they arrived. A request whose instants make no sense — none at all, or
 //! out of order — has no value; it never counts as a fast one.
 
-use super::quantile::median;
+use super::metric::{Better, Metric};
+use super::quantile::{median, sorted, type_7};
 use super::sample::{Observed, Timeline};
 
 /// Values of `metric` in one launch, in the unit of [`super::METRICS`]: seconds, tokens or items
@@ -36,6 +37,13 @@ pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
 /// What one launch contributes to its block: the median of its values. `None` without any.
 pub fn block_value(observed: &Observed, metric: &str) -> Option<f64> {
     median(&values(observed, metric))
+}
+
+/// As [`block_value`], of the quick quarter: the lower quartile of times, the upper one of rates.
+/// What slows some requests down leaves it alone. `None` without values.
+pub fn quick_value(observed: &Observed, metric: &Metric) -> Option<f64> {
+    let quarter = if metric.better == Better::Lower { 0.25 } else { 0.75 };
+    Some(type_7(&sorted(&values(observed, metric.id))?, quarter))
 }
 
 /// Whether counted requests still became faster: the first third of the `times`, in order, is
@@ -157,6 +165,8 @@ mod tests {
         assert!(close(&values(&o, "first_call"), &[0.5]));
         assert!(close(&values(&o, "peak_memory"), &[1_073_741_824.0]));
         assert!(close(&[block_value(&o, "ttft").unwrap()], &[0.045]));
+        let quick = |id| quick_value(&o, crate::measure::metric(id).unwrap()).unwrap();
+        assert!(close(&[quick("ttft"), quick("prefill_tps")], &[0.0425, 4750.0]));
     }
 
     #[test]

@@ -76,6 +76,25 @@ pub fn judge(speedup: &Estimate, thresholds: &Thresholds) -> Verdict {
     }
 }
 
+/// Blocks in all after which an inconclusive comparison is expected to be decided: its point stays
+/// where it is and its bounds come nearer with the root of the blocks. `None` where `most` blocks
+/// do not suffice.
+pub fn blocks_to_decide(
+    speedup: &Estimate,
+    thresholds: &Thresholds,
+    blocks: u32,
+    most: u32,
+) -> Option<u32> {
+    let Estimate { point, low, high, .. } = *speedup;
+    let decided = |b: &u32| {
+        let nearer = (f64::from(blocks) / f64::from(*b)).sqrt();
+        let bound = |bound: f64| point * (bound / point).powf(nearer);
+        let then = Estimate { low: bound(low), high: bound(high), ..*speedup };
+        judge(&then, thresholds) != Verdict::Inconclusive
+    };
+    (blocks.saturating_add(1)..=most).find(decided)
+}
+
 /// What a gate allows. With neither side set everything passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +174,18 @@ mod tests {
         for (low, point, high, expected) in table {
             assert_eq!(judge(&interval(low, point, high), &USUAL), expected, "[{low}, {high}]");
         }
+    }
+
+    #[test]
+    fn an_undecided_interval_tells_how_many_blocks_would_decide() {
+        // A point of 1.1 needs its lower bound above 1: at half the width, four times the blocks.
+        let wide = interval(1.1 / 1.21, 1.1, 1.1 * 1.21);
+        assert_eq!(judge(&wide, &USUAL), Verdict::Inconclusive);
+        assert_eq!(blocks_to_decide(&wide, &USUAL, 10, 600), Some(41));
+        assert_eq!(blocks_to_decide(&wide, &USUAL, 10, 40), None);
+        // On the margin itself nothing ever decides.
+        let edge = interval(1.0 / 1.05, 1.0 / 1.03, 1.0 / 1.01);
+        assert_eq!(blocks_to_decide(&edge, &USUAL, 10, 600), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 """Writes estimates.json: what reference implementations say about fixed data.
 
-    python -m venv venv && venv/bin/pip install numpy==2.4.6 scipy==1.17.1 statsmodels==0.15.0
+    python -m venv venv
+    venv/bin/pip install numpy==2.4.6 scipy==1.17.1 statsmodels==0.15.0 arch==8.0.0 diptest==0.12.0
     venv/bin/python tests/golden/make_golden.py
 
 The Rust side reads the file in engine/measure/golden.rs. Data come from a seeded generator and are
@@ -11,14 +12,19 @@ import itertools
 import json
 import pathlib
 
+import arch
+import diptest
 import numpy as np
 import scipy
 import statsmodels
-from scipy import optimize, stats
+from arch.bootstrap import optimal_block_length
+from scipy import optimize, special, stats
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 RNG = np.random.default_rng(20261)
+# Later sections draw from generators of their own, so that a new one changes no number of another.
 LEVELS = (0.9, 0.95, 0.96, 0.99)
 
 
@@ -257,14 +263,232 @@ def bootstraps():
     return out
 
 
+def incomplete_betas():
+    """scipy's implementation, checked against its complement."""
+    out = []
+    for a, b in ((0.5, 0.5), (1, 7), (4.5, 30), (200, 3), (50.5, 50.5), (990, 11), (5000.5, 5000.5), (99_000, 1001)):
+        mean, sd = a / (a + b), np.sqrt(a * b / (a + b + 1)) / (a + b)
+        for x in (mean - 4 * sd, mean - sd, mean, mean + 1.5 * sd, 0.3):
+            if 0 < x < 1:
+                value, rest = special.betainc(a, b, x), special.betaincc(a, b, x)
+                assert abs(value + rest - 1) < 1e-12
+                if value > 1e-200:
+                    out.append([float(x), a, b, float(value)])
+    return out
+
+
+def normals():
+    """z, its probability, and the quantile of that very number."""
+    return [[z, float(special.ndtr(z)), float(special.ndtri(special.ndtr(z)))]
+            for z in (-9.0, -5.5, -3.1, -2.9, -1.959963984540054, -0.7, -0.01, 0.25, 1.0, 2.5)]
+
+
+def fiellers(rng):
+    out = []
+    for n in (3, 8, 25):
+        for level in (0.9, 0.95):
+            y = rng.normal(10.0, 2.0, n)
+            x = 1.4 * y + rng.normal(0.0, 1.0, n)
+            t = stats.t.ppf((1 + level) / 2, n - 1)
+            # The bounds are the roots of (X - rY)^2 = t^2 var(X - rY), a quadratic in r.
+            c = np.cov(x, y, ddof=1) / n
+            a = y.mean() ** 2 - t**2 * c[1, 1]
+            b = -2 * (x.mean() * y.mean() - t**2 * c[0, 1])
+            q = x.mean() ** 2 - t**2 * c[0, 0]
+            bounded = a > 0
+            low, high = sorted(np.roots([a, b, q])) if bounded else (None, None)
+            out.append(dict(x=x.tolist(), y=y.tolist(), level=level, point=x.mean() / y.mean(),
+                            bounds=[float(low), float(high)] if bounded else None))
+    y = np.array([1.0, -2.0, 4.0, 0.5])
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    out.append(dict(x=x.tolist(), y=y.tolist(), level=0.95, point=x.mean() / y.mean(), bounds=None))
+    return out
+
+
+def welches(rng):
+    out = []
+    for n, m in ((2, 2), (5, 12), (30, 11)):
+        for level in (0.9, 0.95):
+            older, newer = rng.lognormal(0.2, 0.1, n), rng.lognormal(0.0, 0.04, m)
+            test = stats.ttest_ind(np.log(older), np.log(newer), equal_var=False)
+            bounds = test.confidence_interval(level)
+            out.append(dict(older=older.tolist(), newer=newer.tolist(), level=level,
+                            point=float(stats.gmean(older) / stats.gmean(newer)),
+                            low=float(np.exp(bounds.low)), high=float(np.exp(bounds.high)),
+                            df=float(test.df), p=float(test.pvalue)))
+    return out
+
+
+def wilcoxons(rng):
+    out = []
+    for n in (1, 4, 9, 16, 40, 120):
+        d = rng.normal(0.2, 1.0, n)
+        out.append(dict(values=d.tolist(), p=float(stats.wilcoxon(d, method="exact").pvalue)))
+    for n in (12, 60):
+        d = np.round(rng.normal(0.3, 1.0, n), 1)  # with ties and zeros
+        test = stats.wilcoxon(d, zero_method="wilcox", correction=False, method="asymptotic")
+        out.append(dict(values=d.tolist(), p=float(test.pvalue)))
+    return out
+
+
+def sign_flips(rng):
+    out = []
+    for n in (2, 5, 8, 12, 16):
+        d = rng.normal(0.3, 1.0, n)
+        test = stats.permutation_test((d,), np.sum, permutation_type="samples", n_resamples=np.inf)
+        out.append(dict(values=d.tolist(), p=float(test.pvalue)))
+    return out
+
+
+def mcnemars():
+    pairs = ((0, 1), (0, 6), (3, 9), (9, 3), (40, 61), (500, 430))
+    return [[b, c, float(mcnemar([[7, b], [c, 5]], exact=True).pvalue)] for b, c in pairs]
+
+
+def clopper_pearsons():
+    out = []
+    for k, n in ((0, 1), (0, 12), (1, 12), (12, 12), (3, 40), (250, 400), (2, 100_000)):
+        for level in LEVELS:
+            low, high = stats.binomtest(k, n).proportion_ci(level, method="exact")
+            other = proportion_confint(k, n, alpha=1 - level, method="beta")
+            assert np.allclose((low, high), np.nan_to_num(other, nan=float(k == n)), rtol=1e-9)
+            # scipy's root finder stops at 1e-12; the quantile of the beta distribution does not.
+            tail = (1 - level) / 2
+            low = 0.0 if k == 0 else stats.beta.ppf(tail, k, n - k + 1)
+            high = 1.0 if k == n else stats.beta.isf(tail, k + 1, n - k)
+            out.append(dict(hits=k, n=n, level=level, point=k / n, low=float(low), high=float(high)))
+    return out
+
+
+def newcombes():
+    """Method 10 of Newcombe (1998), written with the correlation of two indicators."""
+    out = []
+    for both, better, worse, neither in ((36, 12, 2, 0), (20, 3, 5, 32), (300, 12, 9, 79), (16, 0, 0, 0),
+                                         (0, 20, 0, 5), (5, 9, 8, 3)):
+        n = both + better + worse + neither
+        for level in LEVELS:
+            own, reference = (both + better) / n, (both + worse) / n
+            l1, u1 = proportion_confint(both + better, n, alpha=1 - level, method="wilson")
+            l2, u2 = proportion_confint(both + worse, n, alpha=1 - level, method="wilson")
+            det = both * neither - better * worse
+            det = max(det - n / 2, 0) if det > 0 else det
+            scale = n**2 * np.sqrt(own * (1 - own) * reference * (1 - reference))
+            phi = det / scale if scale > 0 else 0.0
+            diff = own - reference
+            down = np.sqrt((own - l1) ** 2 - 2 * phi * (own - l1) * (u2 - reference) + (u2 - reference) ** 2)
+            up = np.sqrt((reference - l2) ** 2 - 2 * phi * (reference - l2) * (u1 - own) + (u1 - own) ** 2)
+            out.append(dict(counts=[both, better, worse, neither], level=level, point=diff,
+                            low=diff - down, high=diff + up))
+    return out
+
+
+def benjamini_hochbergs(rng):
+    sets = [[0.01], [0.04, 0.03], [0.001, 0.02, 0.04, 0.6], [0.5, 0.0001, 0.013, 0.026, 0.049, 0.9], [1.0] * 3]
+    sets += [rng.beta(0.3, 3.0, m).tolist() for m in (5, 13)]
+    return [dict(p=p, adjusted=multipletests(p, method="fdr_bh")[1].tolist()) for p in sets]
+
+
+def harrell_davises(rng):
+    out = []
+    for n in (1, 2, 11, 60, 400, 3_000):
+        v = rng.lognormal(0.0, 0.5, n) if n <= 60 else np.sqrt(np.arange(1.0, n + 1))
+        for q in (0.1, 0.5, 0.95, 0.99):
+            # scipy drops the middle for a single value.
+            found = v[0] if n == 1 else stats.mstats.hdquantiles(v, prob=[q])[0]
+            out.append(dict(values=v.tolist() if n <= 60 else None, n=n, q=q, point=float(found)))
+    return out
+
+
+def effective_sizes(rng):
+    """Geyer's initial positive sequence, written over the whole autocovariance by FFT-free dots."""
+    out = []
+    for rho, sizes in ((0.0, (200,)), (0.6, (150, 90)), (0.9, (400,)), (-0.5, (60, 60, 60))):
+        runs = []
+        for n in sizes:
+            x = [rng.normal()]
+            for _ in range(n - 1):
+                x.append(rho * x[-1] + rng.normal())
+            runs.append(np.array(x))
+        total = sum(sizes)
+        longest = max(sizes)
+        gamma = [sum(float(np.correlate(r - r.mean(), r - r.mean(), "full")[len(r) - 1 + k]) if k < len(r) else 0.0
+                     for r in runs) / total for k in range(longest + 2)]
+        tau = -1.0
+        for m in range(longest // 4 + 1):
+            pair = (gamma[2 * m] + gamma[2 * m + 1]) / gamma[0]
+            if pair <= 0:
+                break
+            tau += 2 * pair
+        n_eff = min(max(total / max(tau, 1.0), len(runs)), total)
+        out.append(dict(runs=[r.tolist() for r in runs], effective=n_eff))
+    return out
+
+
+def block_lengths(rng):
+    out = []
+    for n, rho in ((30, 0.0), (120, 0.5), (500, 0.8), (500, -0.3)):
+        x = [rng.normal()]
+        for _ in range(n - 1):
+            x.append(rho * x[-1] + rng.normal())
+        found = optimal_block_length(np.array(x))
+        # A length under one value is one value.
+        out.append(dict(values=x, stationary=max(1.0, float(found["stationary"].iloc[0])),
+                        circular=max(1.0, float(found["circular"].iloc[0]))))
+    return out
+
+
+def dips(rng):
+    out = []
+    for n in (8, 11, 25, 60):
+        for gap in (0.0, 1.5, 6.0):
+            v = np.sort(np.where(rng.random(n) < 0.4, gap, 0.0) + rng.normal(0.0, 1.0, n))
+            out.append(dict(values=v.tolist(), dip=float(diptest.dipstat(v))))
+    v = np.repeat([1.0, 2.0, 5.0, 5.5], [3, 4, 5, 1])
+    out.append(dict(values=v.tolist(), dip=float(diptest.dipstat(v))))
+    return out
+
+
+def sectionings(rng):
+    """Sectioning around the quantile of the pooled samples."""
+    out = []
+    for launches, n, q in ((6, 20, 0.5), (10, 45, 0.9), (12, 30, 0.5)):
+        v = [rng.lognormal(0.0, 0.3, n) * rng.lognormal(0.0, 0.1) for _ in range(launches)]
+        centre = np.quantile(np.concatenate(v), q)
+        each = np.array([np.quantile(x, q) for x in v])
+        error = np.sqrt(np.sum((each - centre) ** 2) / (launches - 1) / launches)
+        half = stats.t.ppf(0.975, launches - 1) * error
+        out.append(dict(launches=[x.tolist() for x in v], q=q, point=float(centre),
+                        low=float(centre - half), high=float(centre + half)))
+    return out
+
+
+def theil_slopes(rng):
+    """Slopes with Sen's interval, for trends over a run (engine/measure/trend.rs)."""
+    out = []
+    for n in (6, 20, 61):
+        for level in (0.9, 0.95):
+            y = 0.03 * np.arange(n) + rng.normal(0.0, 0.5, n)
+            slope, intercept, low, high = stats.theilslopes(y, np.arange(n), level)
+            out.append(dict(values=y.tolist(), level=level, slope=float(slope), intercept=float(intercept),
+                            low=float(low), high=float(high)))
+    return out
+
+
 def main():
+    seeded = lambda i: np.random.default_rng([20261, i])
     quantile, p = t_distribution()
     out = dict(
-        versions=dict(numpy=np.__version__, scipy=scipy.__version__, statsmodels=statsmodels.__version__),
+        versions=dict(numpy=np.__version__, scipy=scipy.__version__, statsmodels=statsmodels.__version__,
+                      arch=arch.__version__, diptest=diptest.__version__),
         t_quantiles=quantile, t_two_sided_p=p, means=means(), skewnesses=skewnesses(),
         quantiles=quantiles(), needs=needs(), signed_ranks=signed_ranks(), speedups=speedups(),
         holm=holms(), ratios=ratios(), wilsons=wilsons(), paired_scores=paired_scores(),
-        bootstraps=bootstraps(),
+        bootstraps=bootstraps(), normals=normals(), incomplete_betas=incomplete_betas(), fiellers=fiellers(seeded(1)),
+        welches=welches(seeded(2)), wilcoxons=wilcoxons(seeded(3)), sign_flips=sign_flips(seeded(4)),
+        mcnemars=mcnemars(), clopper_pearsons=clopper_pearsons(), newcombes=newcombes(),
+        benjamini_hochbergs=benjamini_hochbergs(seeded(5)), harrell_davises=harrell_davises(seeded(6)),
+        effective_sizes=effective_sizes(seeded(7)), block_lengths=block_lengths(seeded(8)),
+        dips=dips(seeded(9)), sectionings=sectionings(seeded(10)), theil_slopes=theil_slopes(seeded(11)),
     )
     lines = []
     for key, value in out.items():

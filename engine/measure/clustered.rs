@@ -1,0 +1,226 @@
+//! Quantiles of samples that come from several launches.
+//!
+//! Samples of one process share its luck: where its memory lies, how fast the machine was just then.
+//! Bounds that count them all as independent are too narrow. The launch is the independent unit,
+//! so launches are either summed up one by one or resampled as a whole.
+
+use rand::RngExt as _;
+use rand_pcg::Pcg64Mcg;
+
+use super::autocorrelation::effective_size;
+use super::estimate::{Method, df, normal_cdf, t_quantile, two_sided};
+use super::quantile::{self, Grade, grade, sorted, type_7};
+
+/// Resamples of launches behind an interval.
+pub const RESAMPLES: usize = 1_000;
+
+/// Fewer launches than this say too little when resampled.
+pub const FEWEST_LAUNCHES: usize = 5;
+
+const SEED: u128 = 0x5eed_c105_7e25;
+
+/// A quantile over launches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clustered {
+    /// Of the pooled samples, Hyndman–Fan type 7.
+    pub point: f64,
+    pub bounds: Result<(f64, f64), Lacking>,
+    /// How the bounds came about, or would have.
+    pub method: Method,
+    /// Independent samples that the pooled ones are worth for this quantile.
+    pub effective: f64,
+    pub grade: Grade,
+}
+
+/// What bounds at this level would need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacking {
+    /// Independent samples.
+    Samples(usize),
+    Launches(usize),
+}
+
+/// The `q`-quantile of the samples of `launches`, each in the order in which they came.
+///
+/// With one launch, order statistics at the number of independent samples. When every launch holds
+/// enough of those for bounds of its own, *sectioning*: Student's t over the quantiles of the
+/// launches, around that of all samples (S. Asmussen & P. W. Glynn, Stochastic Simulation (2007),
+/// section III.5). Else a *cluster bootstrap*: launches drawn with replacement, the seed fixed,
+/// percentiles spread for few launches (T. C. Hesterberg, The American Statistician 69 (2015)
+/// 371-386), and never narrower than the order statistics. Independent samples are counted on the
+/// indicators of being at most the quantile, whose correlation is what its error depends on
+/// (P. Heidelberger & P. A. W. Lewis, Operations Research 32 (1984) 185-209). `None` without finite
+/// samples.
+pub fn quantile_of_launches(launches: &[Vec<f64>], q: f64, level: f64) -> Option<Clustered> {
+    let upper = two_sided(level)?;
+    let filled: Vec<&Vec<f64>> = launches.iter().filter(|launch| !launch.is_empty()).collect();
+    let pooled: Vec<f64> = filled.iter().flat_map(|launch| launch.iter().copied()).collect();
+    let point = quantile::quantile(&pooled, q, level)?.point;
+    let below =
+        |launch: &&Vec<f64>| launch.iter().map(|x| f64::from(u8::from(*x <= point))).collect();
+    let indicators: Vec<Vec<f64>> = filled.iter().map(below).collect();
+    let effective = effective_size(&indicators);
+    let worth = effective / pooled.len() as f64;
+    let ranks = quantile::dependent(&pooled, q, level, effective)?;
+    let out = |bounds, method| {
+        Some(Clustered { point, bounds, method, effective, grade: grade(q, effective) })
+    };
+    let Some(by_rank) = ranks.bounds else {
+        return out(Err(Lacking::Samples(ranks.need)), Method::OrderStatistic);
+    };
+    if filled.len() == 1 {
+        return out(Ok(by_rank), Method::OrderStatistic);
+    }
+    let enough = |launch: &&Vec<f64>| (launch.len() as f64 * worth).floor() as usize >= ranks.need;
+    if filled.iter().all(enough) {
+        return out(Ok(sections(&filled, q, point, upper)?), Method::Sectioning);
+    }
+    if filled.len() < FEWEST_LAUNCHES {
+        return out(Err(Lacking::Launches(FEWEST_LAUNCHES)), Method::ClusterBootstrap);
+    }
+    let drawn = resampled(&filled, q, upper);
+    let bounds = (drawn.0.min(by_rank.0), drawn.1.max(by_rank.1));
+    out(Ok(bounds), Method::ClusterBootstrap)
+}
+
+fn sections(launches: &[&Vec<f64>], q: f64, point: f64, upper: f64) -> Option<(f64, f64)> {
+    let each = launches.iter().map(|launch| Some(type_7(&sorted(launch)?, q)));
+    // Ascending, so that the sum does not depend on the order of launches.
+    let each = sorted(&each.collect::<Option<Vec<f64>>>()?)?;
+    let n = each.len();
+    let squares: f64 = each.iter().map(|x| (x - point).powi(2)).sum();
+    let half = t_quantile(upper, df(n)) * (squares / df(n) / n as f64).sqrt();
+    half.is_finite().then_some((point - half, point + half))
+}
+
+/// Percentiles of the quantile over resamples of whole launches.
+fn resampled(launches: &[&Vec<f64>], q: f64, upper: f64) -> (f64, f64) {
+    let b = launches.len();
+    // In an order of their own, so that the same launches give the same bounds in any order.
+    let mut ordered: Vec<Vec<f64>> = launches.iter().filter_map(|l| sorted(l)).collect();
+    ordered.sort_by(|x, y| x.partial_cmp(y).unwrap_or(std::cmp::Ordering::Equal));
+    let mut samples: Vec<(f64, usize)> = Vec::new();
+    for (launch, values) in ordered.iter().enumerate() {
+        samples.extend(values.iter().map(|x| (*x, launch)));
+    }
+    samples.sort_by(|x, y| x.0.total_cmp(&y.0));
+    let mut rng = Pcg64Mcg::new(SEED);
+    let mut times = vec![0_usize; b];
+    let mut drawn: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            times.fill(0);
+            for _ in 0..b {
+                times[rng.random_range(0..b)] += 1;
+            }
+            weighted(&samples, &ordered, &times, q)
+        })
+        .collect();
+    drawn.sort_by(f64::total_cmp);
+    let n = b as f64;
+    let share = normal_cdf(-(n / (n - 1.0)).sqrt() * t_quantile(upper, n - 1.0));
+    (type_7(&drawn, share), type_7(&drawn, 1.0 - share))
+}
+
+/// Type 7 of the sample that holds each launch as many `times`; walked from the nearer end.
+fn weighted(samples: &[(f64, usize)], launches: &[Vec<f64>], times: &[usize], q: f64) -> f64 {
+    let all: usize = launches.iter().zip(times).map(|(l, t)| l.len() * t).sum();
+    let place = q * (all - 1) as f64;
+    let rank = (place.floor() as usize).min(all - 1);
+    let share = place - rank as f64;
+    let walk = |ranks: [usize; 2], steps: &mut dyn Iterator<Item = &(f64, usize)>| {
+        let mut passed = 0;
+        let mut found = [None; 2];
+        for (x, launch) in steps {
+            passed += times[*launch];
+            for (rank, found) in ranks.iter().zip(&mut found) {
+                if found.is_none() && passed > *rank {
+                    *found = Some(*x);
+                }
+            }
+            if found[0].is_some() && found[1].is_some() {
+                break;
+            }
+        }
+        found.map(|x| x.unwrap_or(f64::NAN))
+    };
+    let next = (rank + 1).min(all - 1);
+    let [low, high] = if q <= 0.5 {
+        walk([rank, next], &mut samples.iter())
+    } else {
+        walk([all - 1 - rank, all - 1 - next], &mut samples.iter().rev())
+    };
+    low * (1.0 - share) + high * share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::autocorrelation::ar1;
+
+    fn launches(count: u32, samples: usize, between: f64) -> Vec<Vec<f64>> {
+        let luck = ar1(77, count as usize, 0.0);
+        let run = |i: u32| ar1(u128::from(i) + 1, samples, 0.0);
+        (0..count)
+            .map(|i| run(i).iter().map(|x| 10.0 + x + between * luck[i as usize]).collect())
+            .collect()
+    }
+
+    #[test]
+    fn the_method_follows_from_what_each_launch_holds() {
+        let method = |l: &[Vec<f64>], q| quantile_of_launches(l, q, 0.95).unwrap().method;
+        assert_eq!(method(&launches(1, 40, 0.0), 0.5), Method::OrderStatistic);
+        assert_eq!(method(&launches(10, 60, 0.0), 0.5), Method::Sectioning);
+        assert_eq!(method(&launches(10, 60, 0.0), 0.95), Method::ClusterBootstrap);
+        let few = quantile_of_launches(&launches(10, 20, 0.0), 0.99, 0.95).unwrap();
+        assert_eq!(few.bounds, Err(Lacking::Samples(368)));
+        let two = quantile_of_launches(&launches(2, 60, 0.0), 0.95, 0.95).unwrap();
+        assert_eq!(two.bounds, Err(Lacking::Launches(FEWEST_LAUNCHES)));
+        assert_eq!(quantile_of_launches(&[], 0.5, 0.95), None);
+        assert_eq!(quantile_of_launches(&[vec![f64::NAN]], 0.5, 0.95), None);
+    }
+
+    #[test]
+    fn luck_of_launches_widens_the_bounds() {
+        for q in [0.5, 0.95] {
+            let width = |between| {
+                let found = quantile_of_launches(&launches(12, 60, between), q, 0.95).unwrap();
+                let (low, high) = found.bounds.unwrap();
+                assert!(low < found.point && found.point < high);
+                high - low
+            };
+            assert!(width(2.0) > 2.0 * width(0.0), "{q}: {} {}", width(2.0), width(0.0));
+        }
+    }
+
+    #[test]
+    fn the_order_of_launches_does_not_matter() {
+        for q in [0.5, 0.95] {
+            let forth = launches(9, 50, 1.0);
+            let back: Vec<_> = forth.iter().rev().cloned().collect();
+            let (a, b) =
+                (quantile_of_launches(&forth, q, 0.95), quantile_of_launches(&back, q, 0.95));
+            assert_eq!(a.unwrap().bounds, b.unwrap().bounds);
+        }
+    }
+
+    #[test]
+    fn a_resample_is_the_quantile_of_its_launches_together() {
+        let all = [vec![1.0, 4.0, 6.0], vec![2.0, 3.0], vec![5.0, 7.0, 8.0, 9.0]];
+        let mut samples: Vec<(f64, usize)> = Vec::new();
+        for (i, launch) in all.iter().enumerate() {
+            samples.extend(launch.iter().map(|x| (*x, i)));
+        }
+        samples.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for times in [[1, 1, 1], [2, 0, 1], [0, 3, 0], [0, 1, 2]] {
+            let mut whole: Vec<f64> = Vec::new();
+            for (launch, times) in all.iter().zip(times) {
+                (0..times).for_each(|_| whole.extend(launch));
+            }
+            whole.sort_by(f64::total_cmp);
+            for q in [0.1, 0.5, 0.77, 0.99] {
+                let found = weighted(&samples, &all, &times, q);
+                assert!((found - type_7(&whole, q)).abs() < 1e-12, "{times:?} {q}");
+            }
+        }
+    }
+}
