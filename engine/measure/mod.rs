@@ -8,16 +8,24 @@
 pub mod bootstrap;
 pub mod compare;
 pub mod design;
+pub mod divisive;
 pub mod estimate;
 pub mod holm;
+pub mod leak;
 pub mod metric;
+pub mod pelt;
 pub mod proportion;
 pub mod quantile;
 pub mod sample;
 pub mod search;
+pub mod segments;
 pub mod signed_rank;
+pub mod steady;
 pub mod stop;
 pub mod summary;
+pub mod sustained;
+pub mod trend;
+pub mod truncation;
 pub mod verdict;
 
 pub use estimate::{Estimate, Method};

@@ -7,7 +7,10 @@
 
 use std::fmt;
 
+mod leak;
 mod page;
+mod traces;
+mod warmup;
 
 pub use page::{Made, markdown, plain};
 
@@ -83,7 +86,7 @@ impl Table {
 }
 
 /// All proofs in the order of the page.
-pub static PROOFS: &[Proof] = &[];
+pub static PROOFS: &[Proof] = &[warmup::CLASSES, leak::LEAKS, leak::THROTTLING];
 
 #[cfg(test)]
 mod tests {
