@@ -63,7 +63,7 @@ fn williams(variants: usize) -> Vec<Vec<Vec<usize>>> {
 }
 
 /// Fisher–Yates.
-fn shuffle<T>(items: &mut [T], rng: &mut Pcg64) {
+pub(super) fn shuffle<T>(items: &mut [T], rng: &mut Pcg64) {
     for last in (1..items.len()).rev() {
         items.swap(last, below(last + 1, rng));
     }

@@ -20,6 +20,10 @@ mod repeat;
 mod session;
 mod shape;
 mod shares;
+mod leak;
+mod page;
+mod traces;
+mod warmup;
 
 pub use page::{Made, markdown, plain};
 
@@ -106,6 +110,7 @@ pub static PROOFS: &[Proof] = &[
     shares::SHARES,
     shares::ITEM_MEANS,
 ];
+pub static PROOFS: &[Proof] = &[warmup::CLASSES, leak::LEAKS, leak::THROTTLING];
 
 #[cfg(test)]
 mod tests {
