@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use engine::backend::{OpenOptions, backend};
-use engine::base::Digest;
-use engine::data::ElementType;
+use engine::data::{ElementType, Look};
 use engine::model::{Checkpoint, Kind};
 use engine::task::{Beside, Fill, InputPort, PictureFile, Pictures, Size};
 use network::{ResNet, labels};
@@ -40,16 +39,9 @@ fn json(name: &str) -> Value {
 
 /// The held-out pictures as the engine prepares them, in the order of their file.
 fn heldout() -> Pictures {
-    let mut file = PictureFile {
-        path: Path::new(PROJECT).join("examples/data/shapes/heldout.jsonl"),
-        digest: Digest::of_bytes(b""),
-        image: "image".to_owned(),
-        label: Some("class".to_owned()),
-        field: None,
-        take: None,
-        seed: None,
-        left_out: Vec::new(),
-    };
+    let path = Path::new(PROJECT).join("examples/data/shapes/heldout.jsonl");
+    let label = Some("class".to_owned());
+    let mut file = PictureFile { label, ..PictureFile::at(path) };
     let looked = Pictures::look(&mut file).expect("readable pictures");
     assert!(looked.excluded.is_empty() && looked.empty_labels.is_empty());
     let port = InputPort {
@@ -59,7 +51,7 @@ fn heldout() -> Pictures {
         fill: Fill::Normal,
     };
     let model = Beside { kind: Kind::Checkpoint, path: &folder() };
-    Pictures::open(&file, &[port], model).expect("a configuration beside the model")
+    Pictures::open(&file, &[port], model, Look::Bytes).expect("a configuration beside the model")
 }
 
 #[test]

@@ -8,9 +8,6 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_pcg::Pcg64;
 use serde_json::json;
 
 use super::{ElementType, Picture, Tensor};
@@ -95,27 +92,27 @@ fn element_type(kind: u8) -> Result<ElementType, String> {
     })
 }
 
-/// A file of items and one of their labels, in file order or in that of a seeded choice.
+/// Whether a file is an idx file by its name: `…-idx3-ubyte`, `.idx` and the like, packed or not.
+pub fn is_idx(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let marked = |mark: char| name.rsplit(mark).any(|part| part.starts_with("idx"));
+    name.ends_with("ubyte") || marked('.') || marked('-')
+}
+
+/// A file of items and one of their labels, in file order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdxSet {
     /// All items of the file; the first dimension counts them.
     pub data: Tensor,
     /// Labels of all items of the file.
     pub labels: Option<Vec<u8>>,
-    /// Places of the chosen items in the file.
-    pub order: Vec<usize>,
     /// Of what both files hold, packed or not.
     pub digest: Digest,
 }
 
 impl IdxSet {
-    /// Reads the files. `take` keeps the first so many items, or so many chosen with `seed`.
-    pub fn read(
-        data: &Path,
-        labels: Option<&Path>,
-        take: Option<u64>,
-        seed: Option<u64>,
-    ) -> Result<Self, IdxError> {
+    pub fn read(data: &Path, labels: Option<&Path>) -> Result<Self, IdxError> {
         let fault = |path: &Path, what: String| {
             Err(IdxError::File { path: path.display().to_string(), what })
         };
@@ -139,19 +136,16 @@ impl IdxSet {
             facts.push(of(&found));
             known = Some(found.bytes);
         }
-        let mut order: Vec<usize> = (0..count).collect();
-        if let Some(seed) = seed {
-            order.shuffle(&mut Pcg64::seed_from_u64(seed));
-        }
-        if let Some(take) = take {
-            order.truncate(usize::try_from(take).unwrap_or(usize::MAX));
-        }
         let digest = Digest::of_json(&facts.into());
-        Ok(Self { data: items, labels: known, order, digest })
+        Ok(Self { data: items, labels: known, digest })
     }
 
-    /// The item at a place of the file, as a batch of one. The caller gives a place from
-    /// [`IdxSet::order`].
+    pub fn count(&self) -> usize {
+        self.data.shape[0]
+    }
+
+    /// The item at a place of the file, as a batch of one. The caller gives a place below
+    /// [`IdxSet::count`].
     pub fn item(&self, place: usize) -> Tensor {
         let mut shape = self.data.shape.clone();
         let count = std::mem::replace(&mut shape[0], 1);
@@ -246,25 +240,38 @@ mod tests {
     }
 
     #[test]
-    fn a_set_has_pictures_labels_and_a_seeded_choice() {
+    fn a_set_has_pictures_and_labels() {
         let data: Vec<u8> = (0..24).collect();
         let images = file(&idx(0x08, &[6, 2, 2], &data));
         let labels = file(&packed(&idx(0x08, &[6], &[0, 1, 2, 3, 4, 5])));
-        let set = IdxSet::read(&images, Some(&labels), None, None).unwrap();
-        assert_eq!(set.order, [0, 1, 2, 3, 4, 5]);
-        assert_eq!(set.item(2).shape, [1, 2, 2]);
+        let set = IdxSet::read(&images, Some(&labels)).unwrap();
+        assert_eq!((set.count(), set.item(2).shape), (6, vec![1, 2, 2]));
         assert_eq!(set.picture(1).unwrap().rgb()[..6], [4, 4, 4, 5, 5, 5]);
         assert_eq!(set.labels.as_deref(), Some(&[0, 1, 2, 3, 4, 5][..]));
-        let chosen = IdxSet::read(&images, Some(&labels), Some(3), Some(5)).unwrap();
-        assert_eq!(chosen, IdxSet::read(&images, Some(&labels), Some(3), Some(5)).unwrap());
-        assert_eq!((chosen.order.len(), chosen.digest), (3, set.digest));
-        let alone = IdxSet::read(&images, None, None, None).unwrap();
+        assert_eq!(set, IdxSet::read(&images, Some(&labels)).unwrap());
+        let alone = IdxSet::read(&images, None).unwrap();
         assert_ne!(alone.digest, set.digest);
-        let told = IdxSet::read(&labels, Some(&images), None, None).unwrap_err().to_string();
+        let told = IdxSet::read(&labels, Some(&images)).unwrap_err().to_string();
         assert!(told.contains("not 6 labels of u8"), "{told}");
         let empty = file(&idx(0x08, &[0, 28, 28], &[]));
-        assert!(IdxSet::read(&empty, None, None, None).is_err());
-        assert!(IdxSet::read(&file(&idx(0x08, &[], &[1])), None, None, None).is_err());
+        assert!(IdxSet::read(&empty, None).is_err());
+        assert!(IdxSet::read(&file(&idx(0x08, &[], &[1])), None).is_err());
+    }
+
+    #[test]
+    fn names_of_idx_files_are_known() {
+        for name in [
+            "t10k-images-idx3-ubyte.gz",
+            "train-images.idx3-ubyte",
+            "digits.idx",
+            "emnist-letters-test-images-idx3-ubyte",
+            "x.IDX1.GZ",
+        ] {
+            assert!(is_idx(Path::new(name)), "{name}");
+        }
+        for name in ["a.npz", "my-index/a.npy", "pictures.csv", "a.gz", ""] {
+            assert!(!is_idx(Path::new(name)), "{name}");
+        }
     }
 
     proptest! {

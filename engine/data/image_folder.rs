@@ -134,12 +134,12 @@ pub(super) fn inner_name(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::images::tests::{names, tree};
-    use super::super::images::{ImageColumns, Images};
+    use super::super::images::{ImageColumns, Images, Look};
     use super::super::picture::tests::png;
     use super::*;
 
     fn list(root: &Path, split: Option<&str>) -> Result<Images, ImagesError> {
-        Images::list(root, split, &ImageColumns::default())
+        Images::list(root, split, &ImageColumns::default(), Look::Bytes)
     }
 
     #[test]

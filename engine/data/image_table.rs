@@ -205,8 +205,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::images::Images;
     use super::super::images::tests::{names, tree};
+    use super::super::images::{Images, Look};
     use super::super::picture::tests::png;
     use super::*;
 
@@ -219,7 +219,7 @@ mod tests {
     ) -> Result<Images, String> {
         let red = png(2, 2, [255, 0, 0]);
         let root = tree(&[(name, content), ("p/a.png", &red), ("p/b.png", &red)]);
-        let listed = Images::list(&root.join(name), split, columns);
+        let listed = Images::list(&root.join(name), split, columns, Look::Bytes);
         fs::remove_dir_all(&root).unwrap();
         listed.map_err(|error| error.to_string())
     }

@@ -1,4 +1,5 @@
-//! Sets of pictures: a folder with one folder for each label, or a table with their paths.
+//! Sets of pictures: a folder with one folder for each label, a table with their paths, or an idx
+//! file of all of them.
 //!
 //! Listing names every item and gives the digest; decoding is left to whoever uses an item, so that
 //! it can be timed. What cannot be used is named in [`Images::excluded`], never left out in silence.
@@ -7,7 +8,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -17,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use super::image_folder::list_folder;
 use super::image_table::list_table;
-use super::{Picture, PictureError};
+use super::{IdxError, IdxSet, Picture, PictureError};
 use crate::base::{Digest, chain};
 
 /// Largest file of one picture.
@@ -46,6 +49,12 @@ pub enum ImagesError {
     Nested { path: String, inner: String },
     #[error("`{path}:{line}` {what}")]
     Row { path: String, line: u64, what: String },
+    #[error(transparent)]
+    Idx(#[from] IdxError),
+    #[error("`{path}` holds {shape} of {dtype}, and pictures are rows of u8")]
+    Pixels { path: String, shape: String, dtype: String },
+    #[error("`{path}` is one file of all its pictures, without splits")]
+    OneFile { path: String },
     #[error("`{path}` has no column `{column}`; found: {found}")]
     Column { path: String, column: String, found: String },
 }
@@ -56,6 +65,7 @@ impl ImagesError {
         match self {
             Self::Nested { .. } => Some("name a `split` if the folders at the top are splits"),
             Self::Column { .. } => Some("name the columns of the table"),
+            Self::OneFile { .. } => Some("name the file of the split"),
             _ => None,
         }
     }
@@ -80,23 +90,35 @@ impl Default for ImageColumns {
     }
 }
 
+/// Where the pixels of a picture are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pixels {
+    File(PathBuf),
+    /// At a place of a file that is in memory.
+    Idx(Arc<IdxSet>, usize),
+}
+
 /// One picture of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ImageItem {
-    /// Path below the folder of the set, with `/` between its parts.
+    /// Path below the folder of the set, with `/` between its parts; of an idx file its number.
     pub name: String,
-    pub path: PathBuf,
+    pub pixels: Pixels,
     /// Place in [`Images::labels`].
     pub label: Option<usize>,
     pub captions: Vec<String>,
 }
 
 impl ImageItem {
-    /// The bytes of the file, or what is wrong with it.
+    /// The bytes of its file or row, or what is wrong with them.
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
         let failed = |error: std::io::Error| format!("cannot be read: {error}");
+        let path = match &self.pixels {
+            Pixels::File(path) => path,
+            Pixels::Idx(set, place) => return Ok(set.item(*place).bytes),
+        };
         let mut bytes = Vec::new();
-        let file = File::open(&self.path).map_err(failed)?;
+        let file = File::open(path).map_err(failed)?;
         file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
         match bytes.len() as u64 > FILE_LIMIT {
             true => Err("is larger than 256 MiB".to_owned()),
@@ -106,6 +128,9 @@ impl ImageItem {
 
     /// The decoded picture, or what is wrong with it.
     pub fn picture(&self) -> Result<Picture, String> {
+        if let Pixels::Idx(set, place) = &self.pixels {
+            return set.picture(*place).ok_or_else(|| "is no picture".to_owned());
+        }
         Picture::decode(&self.bytes()?).map_err(|error: PictureError| chain(&error))
     }
 }
@@ -117,8 +142,17 @@ pub struct Excluded {
     pub why: String,
 }
 
+/// How closely the files of a set are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Every byte is read.
+    Bytes,
+    /// Sizes, and when a file was last changed: a file that was written to again has another time.
+    Stamps,
+}
+
 /// A set of pictures in the order in which it is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Images {
     pub path: PathBuf,
     pub items: Vec<ImageItem>,
@@ -128,7 +162,8 @@ pub struct Images {
     pub empty_labels: Vec<String>,
     /// In the order in which they were met.
     pub excluded: Vec<Excluded>,
-    /// Over the names and bytes of all pictures of the split, the labels and the table.
+    /// Over the names of all pictures of the split, the labels, the table, and of the pictures what
+    /// the look saw: those of different looks differ.
     pub digest: Digest,
 }
 
@@ -151,12 +186,13 @@ pub(super) struct Row {
 }
 
 impl Images {
-    /// Lists the pictures of a folder or of a .csv or .jsonl table in its order, and digests their
-    /// files. Nothing is decoded. Without `split` a table is taken whole.
+    /// Lists the pictures of a folder or of a .csv or .jsonl table in its order, and digests what
+    /// `look` sees of their files. Nothing is decoded. Without `split` a table is taken whole.
     pub fn list(
         path: &Path,
         split: Option<&str>,
         columns: &ImageColumns,
+        look: Look,
     ) -> Result<Self, ImagesError> {
         let shown = path.display().to_string();
         let meta =
@@ -165,10 +201,10 @@ impl Images {
             true => list_folder(path, split)?,
             false => list_table(path, split, columns)?,
         };
-        Self::assemble(path, listing)
+        Self::assemble(path, listing, look)
     }
 
-    fn assemble(path: &Path, listing: Listing) -> Result<Self, ImagesError> {
+    fn assemble(path: &Path, listing: Listing, look: Look) -> Result<Self, ImagesError> {
         let Listing { rows, labels, mut excluded, table } = listing;
         let shown = path.display().to_string();
         if rows.len() > MAX_ITEMS {
@@ -189,8 +225,8 @@ impl Images {
             if let Some(label) = label {
                 used[label] = true;
             }
-            let digest = match digest_of(&path) {
-                Ok(digest) => Value::String(digest.hex()),
+            let digest = match seen(&path, look) {
+                Ok(seen) => seen,
                 Err(why) => {
                     excluded.push(Excluded { name: name.clone(), why });
                     files.insert(name, Value::Null);
@@ -198,7 +234,7 @@ impl Images {
                 }
             };
             files.insert(name.clone(), digest);
-            items.push(ImageItem { name, path, label, captions });
+            items.push(ImageItem { name, pixels: Pixels::File(path), label, captions });
         }
         let empty = labels.iter().zip(used).filter(|(_, used)| !used);
         let empty_labels = empty.map(|(label, _)| label.clone()).collect();
@@ -261,13 +297,20 @@ impl Images {
     }
 }
 
-/// A pipe or a device would be waited for, so only files are opened.
-fn digest_of(path: &Path) -> Result<Digest, String> {
+/// What `look` sees of a file. A pipe or a device would be waited for, so only files are opened.
+fn seen(path: &Path, look: Look) -> Result<Value, String> {
     let failed = |error: std::io::Error| format!("cannot be read: {error}");
-    if !fs::metadata(path).map_err(failed)?.is_file() {
+    let about = fs::metadata(path).map_err(failed)?;
+    if !about.is_file() {
         return Err("is no file".to_owned());
     }
-    Digest::of_file(path).map_err(failed)
+    Ok(match look {
+        Look::Bytes => Value::String(Digest::of_file(path).map_err(failed)?.hex()),
+        Look::Stamps => {
+            let (written, changed) = (about.mtime_nsec(), about.ctime_nsec());
+            json!([about.ino(), about.size(), about.mtime(), written, about.ctime(), changed])
+        }
+    })
 }
 
 fn sort_labels(labels: &mut [String]) {
@@ -319,7 +362,7 @@ pub(super) mod tests {
             .map(|(n, name)| (name.as_str(), if n % 2 == 0 { &*red } else { &*bad }))
             .collect();
         let root = tree(&files);
-        let listed = || Images::list(&root, None, &ImageColumns::default()).unwrap();
+        let listed = || Images::list(&root, None, &ImageColumns::default(), Look::Bytes).unwrap();
         assert_eq!(listed().items.len(), 20);
         let first = listed().choose(Some(3), None, any).unwrap();
         assert_eq!(names(&first), ["a/00.png", "a/02.png", "a/04.png"]);
@@ -343,7 +386,7 @@ pub(super) mod tests {
         let red = png(2, 2, [255, 0, 0]);
         let digest = |files: &[(&str, &[u8])]| {
             let root = tree(files);
-            let listed = Images::list(&root, None, &ImageColumns::default()).unwrap();
+            let listed = Images::list(&root, None, &ImageColumns::default(), Look::Bytes).unwrap();
             fs::remove_dir_all(root).unwrap();
             listed.digest
         };
@@ -353,6 +396,23 @@ pub(super) mod tests {
         assert_ne!(one, digest(&[("b/x.png", &red)]));
         assert_ne!(one, digest(&[("a/x.png", &png(2, 2, [254, 0, 0]))]));
         assert_ne!(one, digest(&[("a/x.png", &red), ("b/.keep", b"")]), "a label without pictures");
+    }
+
+    #[test]
+    fn a_stamp_tells_a_file_that_was_written_again() {
+        let red = png(2, 2, [255, 0, 0]);
+        let root = tree(&[("a/x.png", &red), ("a/y.png", &red)]);
+        let list = |look| Images::list(&root, None, &ImageColumns::default(), look).unwrap();
+        let (stamp, digest) = (list(Look::Stamps).digest, list(Look::Bytes).digest);
+        assert_eq!(stamp, list(Look::Stamps).digest);
+        assert_ne!(stamp, digest);
+        // Clocks of file systems are coarse, so the time is set: other bytes of the same length.
+        let other = File::create(root.join("a/y.png")).unwrap();
+        std::io::Write::write_all(&mut &other, &red).unwrap();
+        other.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_ne!(stamp, list(Look::Stamps).digest);
+        assert_eq!(digest, list(Look::Bytes).digest, "the same bytes");
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Texts: JSON lines with a text field, or a plain text file as one document.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,16 +10,37 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
+use super::split::listed;
 use crate::base::Digest;
+use crate::base::text::inert;
 
 /// Largest data file that is read: held-out text is small, and an accident should not fill memory.
 const LIMIT: u64 = 1 << 30;
+
+/// The field that names the split a line belongs to.
+const SPLIT: &str = "split";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The line's `id` field, or its line number.
     pub id: String,
     pub text: String,
+    /// What belongs to it, where that was asked for.
+    pub pairs: Vec<String>,
+}
+
+/// Which texts of a file are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextChoice<'a> {
+    /// The field of each JSON line that holds the text.
+    pub field: &'a str,
+    /// The field that holds what belongs to it: one text or a list of them.
+    pub pair: Option<&'a str>,
+    /// Only lines with this word in their field `split`.
+    pub split: Option<&'a str>,
+    /// The first so many, or so many chosen with `seed`.
+    pub take: Option<u64>,
+    pub seed: Option<u64>,
 }
 
 /// The documents of one file, in file order or in the order of a seeded choice.
@@ -39,6 +61,10 @@ pub enum DataError {
     Line { path: PathBuf, line: usize, why: String },
     #[error("`{path}:{line}` has no text field `{field}`; fields found: {found}")]
     Field { path: PathBuf, line: usize, field: String, found: String },
+    #[error("`{path}` has no split `{split}`; found: {found}")]
+    Split { path: PathBuf, split: String, found: String },
+    #[error("`{path}` is one document; fields such as `{field}` need .jsonl")]
+    Plain { path: PathBuf, field: String },
     #[error("`{path}` is not UTF-8 text (byte {at})")]
     Encoding { path: PathBuf, at: usize },
     #[error("`{path}` holds no documents")]
@@ -48,14 +74,19 @@ pub enum DataError {
 }
 
 impl Texts {
-    /// Reads `path`: `.jsonl` with one object per line whose `field` is the text, or `.txt` as a
-    /// single document. `take` keeps the first so many, or so many chosen with `seed`.
+    /// Reads `path` as [`Texts::choose`] does, without pairs and splits.
     pub fn read(
         path: &Path,
         field: &str,
         take: Option<u64>,
         seed: Option<u64>,
     ) -> Result<Self, DataError> {
+        Self::choose(path, &TextChoice { field, pair: None, split: None, take, seed })
+    }
+
+    /// Reads `path`: `.jsonl` with one object per line, or `.txt` as a single document.
+    pub fn choose(path: &Path, choice: &TextChoice<'_>) -> Result<Self, DataError> {
+        let TextChoice { take, seed, .. } = *choice;
         let bytes = read_bounded(path)?;
         let digest = Digest::of_bytes(&bytes);
         let text = String::from_utf8(bytes).map_err(|error| DataError::Encoding {
@@ -63,8 +94,13 @@ impl Texts {
             at: error.utf8_error().valid_up_to(),
         })?;
         let mut documents = match path.extension().and_then(|e| e.to_str()) {
-            Some("jsonl") => parse_lines(path, &text, field)?,
-            Some("txt") => vec![Document { id: "1".into(), text }],
+            Some("jsonl") => parse_lines(path, &text, choice)?,
+            Some("txt") => {
+                if let Some(field) = choice.pair.or(choice.split.map(|_| SPLIT)) {
+                    return Err(DataError::Plain { path: path.to_owned(), field: field.into() });
+                }
+                vec![Document { id: "1".into(), text, pairs: Vec::new() }]
+            }
             _ => return Err(DataError::Kind { path: path.to_owned() }),
         };
         documents.retain(|document| !document.text.trim().is_empty());
@@ -92,30 +128,66 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, DataError> {
     Ok(bytes)
 }
 
-fn parse_lines(path: &Path, text: &str, field: &str) -> Result<Vec<Document>, DataError> {
+fn parse_lines(
+    path: &Path,
+    text: &str,
+    choice: &TextChoice<'_>,
+) -> Result<Vec<Document>, DataError> {
     let mut documents = Vec::new();
+    let mut splits = BTreeSet::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let number = index + 1;
         let fault = |why: String| DataError::Line { path: path.to_owned(), line: number, why };
         let value: Value = serde_json::from_str(line).map_err(|e| fault(e.to_string()))?;
         let object = value.as_object().ok_or_else(|| fault("it is another JSON value".into()))?;
-        let Some(text) = object.get(field).and_then(Value::as_str) else {
+        let missing = |field: &str| {
             let found: Vec<_> = object.keys().take(10).map(|k| format!("`{k}`")).collect();
-            return Err(DataError::Field {
+            DataError::Field {
                 path: path.to_owned(),
                 line: number,
                 field: field.into(),
                 found: if found.is_empty() { "none".into() } else { found.join(", ") },
-            });
+            }
+        };
+        let string =
+            |field: &str| object.get(field).and_then(Value::as_str).ok_or_else(|| missing(field));
+        if let Some(wanted) = choice.split {
+            let found = string(SPLIT)?;
+            if found != wanted {
+                splits.insert(found.to_owned());
+                continue;
+            }
+        }
+        let text = string(choice.field)?;
+        let pairs = match choice.pair {
+            Some(field) => pairs(object.get(field)).ok_or_else(|| missing(field))?,
+            None => Vec::new(),
         };
         let id = match object.get("id") {
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) => id.to_string(),
             _ => number.to_string(),
         };
-        documents.push(Document { id, text: text.to_owned() });
+        documents.push(Document { id, text: text.to_owned(), pairs });
     }
-    Ok(documents)
+    match choice.split {
+        Some(split) if documents.is_empty() && !splits.is_empty() => Err(DataError::Split {
+            path: path.to_owned(),
+            split: inert(split),
+            found: listed(splits.iter().map(String::as_str)),
+        }),
+        _ => Ok(documents),
+    }
+}
+
+/// One text or a list of texts; none of them blank.
+fn pairs(value: Option<&Value>) -> Option<Vec<String>> {
+    let texts = match value? {
+        Value::Array(texts) => texts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let said = |text: &Value| text.as_str().filter(|t| !t.trim().is_empty()).map(str::to_owned);
+    texts.iter().map(said).collect::<Option<Vec<_>>>().filter(|texts| !texts.is_empty())
 }
 
 #[cfg(test)]
@@ -149,6 +221,29 @@ mod tests {
         let first = Texts::read(&path, "text", Some(10), Some(7)).unwrap();
         assert_eq!(first, Texts::read(&path, "text", Some(10), Some(7)).unwrap());
         assert_ne!(first.documents, Texts::read(&path, "text", Some(10), None).unwrap().documents);
+    }
+
+    #[test]
+    fn lines_have_splits_and_pairs() {
+        let path = file(
+            "split.jsonl",
+            b"{\"text\":\"one\",\"split\":\"calib\",\"to\":\"1\"}\n{\"text\":\"two\",\"split\":\"heldout\",\"to\":[\"2\",\"zwei\"]}\n{\"text\":\"three\",\"split\":\"calib\",\"to\":\" \"}\n",
+        );
+        let choice = TextChoice { field: "text", pair: None, split: None, take: None, seed: None };
+        let of = |choice: TextChoice<'_>| Texts::choose(&path, &choice);
+        let calib = of(TextChoice { split: Some("calib"), ..choice }).unwrap();
+        let texts: Vec<&str> = calib.documents.iter().map(|d| d.text.as_str()).collect();
+        assert_eq!(texts, ["one", "three"]);
+        let paired = TextChoice { split: Some("heldout"), pair: Some("to"), ..choice };
+        assert_eq!(of(paired).unwrap().documents[0].pairs, ["2", "zwei"]);
+        let told = |choice| of(choice).unwrap_err().to_string();
+        let text = told(TextChoice { split: Some("test"), ..choice });
+        assert!(text.contains("no split `test`; found: `calib`, `heldout`"), "{text}");
+        let text = told(TextChoice { pair: Some("to"), ..choice });
+        assert!(text.contains("split.jsonl:3` has no text field `to`"), "{text}");
+        let plain = file("split.txt", b"words");
+        let told = Texts::choose(&plain, &TextChoice { split: Some("calib"), ..choice });
+        assert!(told.unwrap_err().to_string().contains("`split` need .jsonl"));
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Builder<'_> {
             for (part, graph) in graphs {
                 let Some(inputs) = self.judged_inputs(data, graph) else { continue };
                 self.comparable(data, &metrics);
+                self.labelled(data, &metrics);
                 let classes = graph.labels.clone();
                 let on = JudgeOn::Items { inputs, synthetic, seed, classes };
                 let (part, shown) = match part.as_str() {
@@ -185,6 +186,28 @@ impl Builder<'_> {
             };
             let id = self.free_id(&format!("{name}/judge-{}", data.replace(", ", "-")));
             self.push(id, Stage::Judge(judge), needs, Kind::Checkpoint);
+        }
+    }
+
+    /// Metrics of classes need the class of every picture.
+    fn labelled(&mut self, data: Option<&str>, metrics: &[(usize, MetricRequest)]) {
+        let Some(name) = data else { return };
+        if self.pictures.get(name).is_none_or(|(_, looked)| looked.has_labels) {
+            return;
+        }
+        for (index, request) in metrics {
+            if best_classes(&request.metric).is_none() {
+                continue;
+            }
+            let metric = &request.metric;
+            let what = format!("`{metric}` on `data.{name}` needs the class of every picture");
+            let pointer = format!("/quality/metrics/{index}");
+            if let Some(problem) = self.told_once("plan/bad-data", &pointer, what) {
+                problem.hint = Some(
+                    "name the column of classes as `label`, or the file of an idx file's labels as `labels`"
+                        .into(),
+                );
+            }
         }
     }
 

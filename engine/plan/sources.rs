@@ -7,14 +7,17 @@ use super::expand::Builder;
 use super::graph::Graph;
 use crate::base::text::inert;
 use crate::base::{Digest, Problem};
-use crate::data::{Document, Texts};
+use crate::data::{Document, Excluded, TextChoice, Texts, is_idx};
 use crate::model::Kind;
 use crate::spec::Task;
 use crate::stage::{LoadItems, Stage, find_file};
 use crate::task::{
-    Item, Looked, Origin, PictureFile, Pictures, Recorded, RecordedFile, Size, TensorInputs,
-    TextFile,
+    Extract, Item, Looked, Origin, PictureFile, Pictures, Recorded, RecordedFile, Size,
+    TensorInputs, TextFile,
 };
+
+/// Items that a note names.
+const NAMED: usize = 5;
 
 impl Builder<'_> {
     /// The absolute path of a data set; `None` with a problem when there is nothing.
@@ -58,7 +61,14 @@ impl Builder<'_> {
         }
         let path = self.data_file(name)?;
         let data = &self.loaded.spec.data[name];
-        match Texts::read(&path, &data.field, data.take, data.seed) {
+        let choice = TextChoice {
+            field: &data.field,
+            pair: data.pair.as_deref(),
+            split: data.split.as_deref(),
+            take: data.take,
+            seed: data.seed,
+        };
+        match Texts::choose(&path, &choice) {
             Ok(texts) => {
                 let digest = |text: &Document| Digest::of_bytes(text.text.as_bytes());
                 self.remember(name, texts.documents.iter().map(digest));
@@ -77,8 +87,17 @@ impl Builder<'_> {
     fn text_file(&mut self, name: &str, graph: &Graph) -> Option<TextFile> {
         let (path, digest) = self.texts(name)?;
         let data = &self.loaded.spec.data[name];
-        let (field, take, seed) = (data.field.clone(), data.take, data.seed);
-        Some(TextFile { path, digest, field, take, seed, length: None, most: graph.longest() })
+        Some(TextFile {
+            path,
+            digest,
+            field: data.field.clone(),
+            pair: data.pair.clone(),
+            split: data.split.clone(),
+            take: data.take,
+            seed: data.seed,
+            length: None,
+            most: graph.longest(),
+        })
     }
 
     /// The file of a data set of pictures; `None` with a problem when none can be used. Pictures
@@ -90,16 +109,34 @@ impl Builder<'_> {
         let path = self.data_file(name)?;
         let data = &self.loaded.spec.data[name];
         let written = |key: &str| self.loaded.locator.is_written(&format!("/data/{name}/{key}"));
+        let labels = match &data.labels {
+            None => None,
+            Some(labels) => match find_file(labels, &self.around.roots) {
+                Ok(path) => Some(std::path::absolute(&path).unwrap_or(path)),
+                Err(error) => {
+                    self.missing(&format!("/data/{name}/labels"), &error);
+                    return None;
+                }
+            },
+        };
+        if labels.is_some() && !is_idx(&path) {
+            let what = format!("`data.{name}` is no idx file, whose labels another file has");
+            let problem = self.told_once("plan/bad-data", &format!("/data/{name}/labels"), what);
+            if let Some(problem) = problem {
+                problem.hint = Some("name the column of classes as `label`".into());
+            }
+            return None;
+        }
         let mut file = PictureFile {
-            path,
-            digest: Digest::of_bytes(&[]),
+            labels,
+            split: data.split.clone(),
             image: data.image.clone().unwrap_or_else(|| "image".to_owned()),
             label: data.label.clone(),
             // The usual name of a caption is another than that of a text.
             field: written("field").then(|| data.field.clone()),
             take: data.take,
             seed: data.seed,
-            left_out: Vec::new(),
+            ..PictureFile::at(path)
         };
         match Pictures::look(&mut file) {
             Ok(looked) => {
@@ -118,21 +155,31 @@ impl Builder<'_> {
 
     /// Says which pictures are left out and which classes have none.
     fn tell_of(&mut self, name: &str, looked: &Looked) {
-        const NAMED: usize = 5;
-        let count = looked.excluded.len();
-        if count > 0 {
-            let one = |e: &crate::data::Excluded| format!("`{}` {}", inert(&e.name), inert(&e.why));
-            let named: Vec<String> = looked.excluded.iter().take(NAMED).map(one).collect();
-            let (s, more) =
-                (if count == 1 { "" } else { "s" }, if count > NAMED { "; …" } else { "" });
-            let named = named.join("; ");
-            self.notes
-                .push(format!("data set `{name}`: {count} picture{s} left out: {named}{more}"));
-        }
+        self.left_out(name, "picture", &looked.excluded);
         if !looked.empty_labels.is_empty() {
             let labels: Vec<String> =
                 looked.empty_labels.iter().take(NAMED).map(|label| inert(label)).collect();
             self.notes.push(format!("data set `{name}`: no picture of {}", labels.join(", ")));
+        }
+    }
+
+    /// Says which items, each a `noun`, are left out and why.
+    fn left_out(&mut self, name: &str, noun: &str, excluded: &[Excluded]) {
+        let count = excluded.len();
+        if count == 0 {
+            return;
+        }
+        let one = |e: &Excluded| format!("`{}` {}", inert(&e.name), inert(&e.why));
+        let named: Vec<String> = excluded.iter().take(NAMED).map(one).collect();
+        let (s, more) = (if count == 1 { "" } else { "s" }, if count > NAMED { "; …" } else { "" });
+        let named = named.join("; ");
+        self.note(format!("data set `{name}`: {count} {noun}{s} left out: {named}{more}"));
+    }
+
+    /// A note, once.
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 
@@ -142,7 +189,10 @@ impl Builder<'_> {
         let pointer = format!("/data/{name}/source");
         let path = self.data_file(name)?;
         let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
-        let recorded = match Recorded::read(&path, &inputs, &outputs) {
+        let samples = data.samples.map(|samples| samples as usize);
+        let split = data.split.clone();
+        let what = Extract { split: split.as_deref(), samples };
+        let mut recorded = match Recorded::extract(&path, what, &inputs, &outputs) {
             Ok(recorded) => recorded,
             Err(error) => {
                 let what = crate::base::chain(&error);
@@ -152,7 +202,11 @@ impl Builder<'_> {
         };
         self.expected.insert(name.to_owned(), recorded.has_expected());
         let (digest, take, seed) = (recorded.digest, data.take, data.seed);
-        let file = RecordedFile { path, digest, take, seed };
+        self.left_out(name, "file", &recorded.excluded);
+        for note in std::mem::take(&mut recorded.notes) {
+            self.note(format!("data set `{name}`: {note}"));
+        }
+        let file = RecordedFile { path, digest, split, samples, take, seed };
         let items = recorded.items(&file);
         self.remember(name, items.iter().map(Item::digest));
         Some(TensorInputs { inputs, outputs, origin: Origin::Recorded(file) })

@@ -197,6 +197,7 @@ impl Builder<'_> {
             path,
             digest,
             field: data.field.clone(),
+            split: data.split.clone(),
             take: data.take,
             seed: data.seed,
             tokens: data.tokens,

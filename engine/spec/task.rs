@@ -46,8 +46,9 @@ impl Task {
             "prompt_tokens" | "new_tokens" | "tokens" | "window" | "stride" | "positions" => {
                 !task.runs_tensors()
             }
-            "against" => *task == Self::Tensor,
-            "image" | "label" => task.sees_pictures(),
+            "against" | "samples" => *task == Self::Tensor,
+            "pair" => *task == Self::Embedding,
+            "image" | "label" | "labels" => task.sees_pictures(),
             "part" | "prompt" => *task == Self::ZeroShotImageClassification,
             _ => task.runs_tensors(),
         };
@@ -181,6 +182,9 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
             ("stride", data.stride.is_some()),
             ("image", data.image.is_some()),
             ("label", data.label.is_some()),
+            ("labels", data.labels.is_some()),
+            ("pair", data.pair.is_some()),
+            ("samples", data.samples.is_some()),
             ("prompt", data.prompt.is_some()),
         ] {
             rules.key_of(key, task, &below(&here, key), given);

@@ -12,7 +12,7 @@ use crate::backend::{
     self, Assigned, Backend, Generator, OpenOptions, Runner, RuntimeFacts, onnxruntime,
 };
 use crate::base::{Digest, chain};
-use crate::data::{TOKENS_FILE, Texts, TokenFile};
+use crate::data::{TOKENS_FILE, TextChoice, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
 use crate::measure::{Observed, Timeline};
 use crate::model::{Kind, RandomModel};
@@ -45,6 +45,8 @@ pub enum Job {
         data: PathBuf,
         digest: Digest,
         field: String,
+        #[serde(default)]
+        split: Option<String>,
         take: Option<u64>,
         seed: Option<u64>,
         tokens: Option<u32>,
@@ -253,8 +255,10 @@ impl Job {
                 let (found, how) = (find_backend(backend)?, how.on(backend));
                 Ok(Done::Placed(found.place(&artifact.path, artifact.kind, &how)?))
             }
-            Self::Tokenize { model, data, digest, field, take, seed, tokens, out } => {
-                let texts = Texts::read(data, field, *take, *seed)?;
+            Self::Tokenize { model, data, digest, field, split, take, seed, tokens, out } => {
+                let (split, take, seed) = (split.as_deref(), *take, *seed);
+                let choice = TextChoice { field, pair: None, split, take, seed };
+                let texts = Texts::choose(data, &choice)?;
                 if texts.digest != *digest {
                     let path = data.display();
                     return Err(JobError::new(format!("`{path}` changed while it was used")));

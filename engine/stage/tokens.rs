@@ -20,6 +20,8 @@ pub struct LoadTokens {
     /// Digest of the data file.
     pub digest: Digest,
     pub field: String,
+    /// Only lines that name it.
+    pub split: Option<String>,
     pub take: Option<u64>,
     pub seed: Option<u64>,
     /// Longest sequence kept of a document.
@@ -28,7 +30,7 @@ pub struct LoadTokens {
 
 impl LoadTokens {
     pub fn recipe(&self, model: &Input) -> Recipe {
-        Recipe {
+        let mut recipe = Recipe {
             facts: json!({
                 "stage": "tokenize",
                 "data": self.digest,
@@ -45,7 +47,12 @@ impl LoadTokens {
                 "tokenizers".to_owned(),
                 env!("ENGINE_TOKENIZERS_VERSION").to_owned(),
             )]),
+        };
+        // Told only where there is one, so that other keys stay.
+        if let Some(split) = &self.split {
+            recipe.facts["split"] = json!(split);
         }
+        recipe
     }
 
     pub fn job(&self, model: &Artifact, out: PathBuf) -> Job {
@@ -54,6 +61,7 @@ impl LoadTokens {
             data: self.path.clone(),
             digest: self.digest,
             field: self.field.clone(),
+            split: self.split.clone(),
             take: self.take,
             seed: self.seed,
             tokens: self.tokens,

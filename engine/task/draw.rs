@@ -7,6 +7,7 @@ use super::inputs::{Beside, InputError, InputPort, Named, TensorInputs};
 use super::origin::Origin;
 use super::pictures::{Pictures, PicturesError};
 use super::recorded::{Item, RecordedError};
+use crate::data::Look;
 
 /// An endless, seeded sequence of requests. The same seed gives the same inputs to every variant.
 pub struct Requests<'a> {
@@ -49,7 +50,7 @@ impl<'a> Requests<'a> {
                 Pool::Rules
             }
             Origin::Pictures(file) => {
-                let pictures = Pictures::open(file, &inputs.inputs, model)?;
+                let pictures = Pictures::open(file, &inputs.inputs, model, Look::Stamps)?;
                 if batch > 1 && !pictures.are_alike() {
                     return Err(PicturesError::Unlike.into());
                 }

@@ -11,7 +11,7 @@ use super::origin::Origin;
 use super::pictures::{Pictures, PicturesError};
 use super::recorded::{Item, Recorded, RecordedError};
 use super::texts;
-use crate::data::{ElementType, Tensor};
+use crate::data::{ElementType, Look, Tensor};
 use crate::model::Kind;
 
 /// Tensors with their names, in the order of a signature.
@@ -138,7 +138,9 @@ impl TensorInputs {
                 Ok(Recorded::open(file, &self.inputs, &self.outputs)?.items(file))
             }
             Origin::Texts(file) => Ok(texts::items(file, &self.inputs, model)?),
-            Origin::Pictures(file) => Ok(Pictures::open(file, &self.inputs, model)?.items()?),
+            Origin::Pictures(file) => {
+                Ok(Pictures::open(file, &self.inputs, model, Look::Bytes)?.items()?)
+            }
             Origin::Synthetic => {
                 self.affordable(1)?;
                 let mut generator = Pcg64::seed_from_u64(seed);

@@ -11,6 +11,7 @@ use super::rows::Rows;
 use super::texts;
 use super::tokenizer::Tokens;
 use crate::backend::Session;
+use crate::data::Look;
 
 /// The two parts of a model.
 pub struct Side<'a> {
@@ -75,7 +76,8 @@ pub fn judge_matching(
 ) -> Result<Vec<Judged>, JudgeError> {
     let (images, beside) = matter.images;
     let Origin::Pictures(file) = &images.origin else { return Err(JudgeError::NoItems) };
-    let pictures = Pictures::open(file, &images.inputs, beside).map_err(super::InputError::from)?;
+    let pictures = Pictures::open(file, &images.inputs, beside, Look::Bytes)
+        .map_err(super::InputError::from)?;
     let items = pictures.items().map_err(super::InputError::from)?;
 
     // What is compared with pictures: classes in words, or what was said of each picture.

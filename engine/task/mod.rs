@@ -28,6 +28,7 @@ mod resample;
 mod retrieval;
 mod rows;
 mod sampling;
+mod sounds;
 mod texts;
 mod tokenizer;
 mod tokenizer_gguf;
@@ -47,7 +48,7 @@ pub use origin::{Origin, PictureFile, RecordedFile, TextFile, tokenizer_version}
 pub use pictures::{Looked, Pictures, PicturesError};
 pub use preprocess::{ImageProcessor, PreprocessError, Target};
 pub use prompts::{PromptError, PromptSource, Prompts};
-pub use recorded::{Item, Recorded, RecordedError};
+pub use recorded::{Extract, Item, Recorded, RecordedError};
 pub use requests::requests;
 pub use resample::Filter;
 pub use retrieval::{Direction, Embedded, Pairs, depth, judge_retrieval, nearness};

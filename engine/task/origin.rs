@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::base::Digest;
+use crate::data::TextChoice;
 
 /// Where inputs come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,12 @@ pub enum Origin {
 pub struct RecordedFile {
     pub path: PathBuf,
     pub digest: Digest,
+    /// The folder at the top that is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// Length of the windows that sound is cut into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
     pub take: Option<u64>,
     pub seed: Option<u64>,
 }
@@ -34,7 +41,16 @@ pub struct RecordedFile {
 impl RecordedFile {
     /// What it holds and which part of it is used, for keys: not where it lies.
     pub fn facts(&self) -> Value {
-        json!({"digest": self.digest, "take": self.take, "seed": self.seed})
+        let mut facts = json!({"digest": self.digest, "take": self.take, "seed": self.seed});
+        add(&mut facts, "samples", self.samples.map(Value::from));
+        facts
+    }
+}
+
+/// Facts that came later are only told where they say something, so that other keys stay.
+fn add(facts: &mut Value, name: &str, value: Option<Value>) {
+    if let Some(value) = value {
+        facts[name] = value;
     }
 }
 
@@ -46,6 +62,12 @@ pub struct TextFile {
     pub digest: Digest,
     /// Of each JSON line.
     pub field: String,
+    /// The field of what belongs to a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<String>,
+    /// Only lines that name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     pub take: Option<u64>,
     pub seed: Option<u64>,
     /// Every text is cut and padded to this many tokens; each has its own length where absent.
@@ -54,12 +76,35 @@ pub struct TextFile {
     pub most: usize,
 }
 
+impl TextFile {
+    /// Which texts of the file are read.
+    pub fn choice(&self) -> TextChoice<'_> {
+        TextChoice {
+            field: &self.field,
+            pair: self.pair.as_deref(),
+            split: self.split.as_deref(),
+            take: self.take,
+            seed: self.seed,
+        }
+    }
+}
+
 /// Pictures, and which of them are used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PictureFile {
     pub path: PathBuf,
     pub digest: Digest,
+    /// Of sizes and times of the files when they were digested: launches compare these, and read
+    /// no picture but those they use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Digest>,
+    /// The file of labels, for an idx file of pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// Only pictures of this split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// Of each JSON line or row: the picture, its class and its text.
     pub image: String,
     pub label: Option<String>,
@@ -68,6 +113,25 @@ pub struct PictureFile {
     pub seed: Option<u64>,
     /// Names of pictures that were found to be of no use, so that nobody has to find out again.
     pub left_out: Vec<String>,
+}
+
+impl PictureFile {
+    /// All pictures of `path` by the usual names of columns; nothing has been looked at.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            digest: Digest::of_bytes(&[]),
+            stamp: None,
+            labels: None,
+            split: None,
+            image: "image".to_owned(),
+            label: None,
+            field: None,
+            take: None,
+            seed: None,
+            left_out: Vec::new(),
+        }
+    }
 }
 
 /// The package that turns texts into tokens, with its version.
@@ -81,14 +145,23 @@ impl Origin {
         match self {
             Self::Synthetic => Value::Null,
             Self::Recorded(file) => file.facts(),
-            Self::Texts(file) => json!({
-                "texts": file.digest, "field": file.field, "take": file.take, "seed": file.seed,
-                "length": file.length, "most": file.most,
-            }),
-            Self::Pictures(file) => json!({
-                "pictures": file.digest, "image": file.image, "label": file.label,
-                "field": file.field, "take": file.take, "seed": file.seed,
-            }),
+            Self::Texts(file) => {
+                let mut facts = json!({
+                    "texts": file.digest, "field": file.field, "take": file.take,
+                    "seed": file.seed, "length": file.length, "most": file.most,
+                });
+                add(&mut facts, "pair", file.pair.clone().map(Value::from));
+                add(&mut facts, "split", file.split.clone().map(Value::from));
+                facts
+            }
+            Self::Pictures(file) => {
+                let mut facts = json!({
+                    "pictures": file.digest, "image": file.image, "label": file.label,
+                    "field": file.field, "take": file.take, "seed": file.seed,
+                });
+                add(&mut facts, "split", file.split.clone().map(Value::from));
+                facts
+            }
         }
     }
 

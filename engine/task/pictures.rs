@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
-use super::inputs::{Beside, InputPort, Named};
+use super::inputs::{Beside, InputPort, Named, Size};
 use super::origin::PictureFile;
 use super::preprocess::{ImageProcessor, PreprocessError};
 use super::recorded::Item;
 use crate::base::Digest;
-use crate::data::{Excluded, ImageColumns, Images, ImagesError, Picture, Tensor};
+use crate::data::{
+    Excluded, ImageColumns, ImageItem, Images, ImagesError, Look, Picture, Pixels, Tensor, is_idx,
+};
 use crate::model::Kind;
 
 /// Name of the configuration beside a model.
@@ -34,6 +36,8 @@ pub enum PicturesError {
         "pictures keep sizes of their own, and a batch needs them to be alike: `{CONFIGURATION}` neither crops nor scales to one size"
     )]
     Unlike,
+    #[error("a picture has colours, and the model takes one channel for input `{input}`")]
+    Colours { input: String },
     #[error("a model with {0} inputs takes no pictures")]
     Inputs(usize),
 }
@@ -60,21 +64,30 @@ pub struct Looked {
 }
 
 /// Lists the pictures that `file` names, whether they can be used or not.
-fn listed(file: &PictureFile) -> Result<Images, PicturesError> {
+fn listed(file: &PictureFile, look: Look) -> Result<Images, PicturesError> {
+    if is_idx(&file.path) || file.labels.is_some() {
+        if file.split.is_some() {
+            let path = file.path.display().to_string();
+            return Err(ImagesError::OneFile { path }.into());
+        }
+        return Ok(Images::of_idx(&file.path, file.labels.as_deref())?);
+    }
     let columns = ImageColumns {
         image: file.image.clone(),
         label: file.label.clone(),
         caption: file.field.clone(),
         ..ImageColumns::default()
     };
-    Ok(Images::list(&file.path, None, &columns)?)
+    Ok(Images::list(&file.path, file.split.as_deref(), &columns, look)?)
 }
 
 impl Pictures {
-    /// Looks at the pictures of `file`, decodes each once, and fills in their digest and those that
-    /// are left out.
+    /// Looks at the pictures of `file`, decodes each once, and fills in their digest, their stamp
+    /// and those that are left out.
     pub fn look(file: &mut PictureFile) -> Result<Looked, PicturesError> {
-        let images = listed(file)?.choose(file.take, file.seed, |_| Ok(()))?;
+        // Before the bytes: a file that changes in between has another stamp later.
+        file.stamp = Some(listed(file, Look::Stamps)?.digest);
+        let images = listed(file, Look::Bytes)?.choose(file.take, file.seed, |_| Ok(()))?;
         file.digest = images.digest;
         file.left_out = images.excluded.iter().map(|excluded| excluded.name.clone()).collect();
         let mut items = Vec::with_capacity(images.items.len());
@@ -93,14 +106,20 @@ impl Pictures {
     }
 
     /// The pictures of `file` for the one input of `ports`, with the configuration beside `model`.
+    /// They are compared with what was looked at before: by every byte, or by their stamps.
     pub fn open(
         file: &PictureFile,
         ports: &[InputPort],
         model: Beside<'_>,
+        look: Look,
     ) -> Result<Self, PicturesError> {
         let [port] = ports else { return Err(PicturesError::Inputs(ports.len())) };
-        let images = listed(file)?.chosen(file.take, file.seed, &file.left_out);
-        if images.digest != file.digest {
+        let (look, known) = match (look, file.stamp) {
+            (Look::Stamps, Some(stamp)) => (Look::Stamps, stamp),
+            _ => (Look::Bytes, file.digest),
+        };
+        let images = listed(file, look)?.chosen(file.take, file.seed, &file.left_out);
+        if images.digest != known {
             return Err(PicturesError::Changed(file.path.display().to_string()));
         }
         let folder = match model.kind {
@@ -117,7 +136,11 @@ impl Pictures {
 
     /// Whether all pictures become tensors of one shape.
     pub fn are_alike(&self) -> bool {
+        let fixed = |side: &Size| matches!(side, Size::Fixed(_));
+        let in_one_file = |item: &ImageItem| matches!(item.pixels, Pixels::Idx(..));
         self.processor.output_size().is_some()
+            || self.port.shape.iter().skip(2).all(fixed)
+            || self.images.items.iter().all(in_one_file)
     }
 
     pub fn count(&self) -> usize {
@@ -135,11 +158,20 @@ impl Pictures {
         item.picture().map_err(|why| PicturesError::Item { name: item.name.clone(), why })
     }
 
-    /// The numbers of a picture, (1, 3, height, width).
+    /// The numbers of a picture, (1, 3, height, width); of a grey one for a model that takes one
+    /// channel, (1, 1, height, width).
     pub fn tensors(&self, picture: &Picture) -> Result<Named, PicturesError> {
         let mut values = Vec::new();
         let (height, width) = self.processor.append(picture, &mut values)?;
-        let shape = vec![1, 3, height, width];
+        let mut shape = vec![1, 3, height, width];
+        if self.port.shape.get(1) == Some(&Size::Fixed(1)) {
+            let (pixels, _) = picture.rgb().as_chunks::<3>();
+            if pixels.iter().any(|[red, green, blue]| red != green || red != blue) {
+                return Err(PicturesError::Colours { input: self.port.name.clone() });
+            }
+            shape[1] = 1;
+            values.truncate(height * width);
+        }
         self.port.takes(&shape).map_err(|wanted| PicturesError::Size {
             input: self.port.name.clone(),
             found: format!("{shape:?}"),

@@ -1,9 +1,9 @@
 //! Recorded inputs, and the outputs that were recorded with them.
 //!
 //! A set is everything one run of the graph took and gave: an .npz archive with arrays named like
-//! inputs and outputs; an .npy or .pb file for a graph with one input; a folder with
+//! inputs and outputs; an .npy, .pb or idx file for a graph with one input; a folder with
 //! `input_0.pb`, `output_0.pb` and so on in the order of the graph, as ONNX keeps its test data; or
-//! a folder of such sets. Where the graph leaves its batch free, or fixes it to 1 and more rows were
+//! a folder of such sets. Sound is another matter: [`super::sounds`]. Where the graph leaves its batch free, or fixes it to 1 and more rows were
 //! recorded, every row of a set is one item; otherwise the set is.
 
 use std::fs;
@@ -18,7 +18,11 @@ use super::inputs::{InputPort, Named, OutputPort, Size};
 use super::origin::RecordedFile;
 use crate::base::text::inert;
 use crate::base::{Bytes, Digest};
-use crate::data::{NpyError, Tensor, read_npy, read_npz};
+use crate::data::ElementType::{Bf16, F16, F32, F64, I8, I16, U8};
+use crate::data::{
+    Excluded, IdxError, NpyError, RecordingsError, SplitError, Tensor, has_recordings, is_idx,
+    read_idx, read_npy, read_npz, split_folder,
+};
 use crate::model::onnx::tensor_from_pb;
 
 /// Largest .pb file that is read: its numbers may take eight times as many bytes in memory.
@@ -34,6 +38,16 @@ const MAX_FILES: usize = 10_000;
 pub enum RecordedError {
     #[error(transparent)]
     Npy(#[from] NpyError),
+    #[error(transparent)]
+    Idx(#[from] IdxError),
+    #[error(transparent)]
+    Recordings(#[from] RecordingsError),
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    #[error("`{path}` holds no sound, and `samples` cuts sound into windows")]
+    NoSound { path: String },
+    #[error("sound does not fit this graph: {0}; record all inputs in an .npz file")]
+    Sound(String),
     #[error("cannot read `{path}`: {source}")]
     Read { path: String, source: std::io::Error },
     #[error("`{path}` {what}")]
@@ -61,6 +75,10 @@ pub struct Item {
     pub label: Option<String>,
     /// The text it was made from; of a picture, what was said of it.
     pub texts: Vec<String>,
+    /// Texts that belong to the one it was made from.
+    pub pairs: Vec<String>,
+    /// Its text was too long and lost some of its tokens.
+    pub cut: bool,
 }
 
 impl Item {
@@ -79,27 +97,62 @@ impl Item {
 pub struct Recorded {
     /// Over all files that were read.
     pub digest: Digest,
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
+    /// Files that cannot be used.
+    pub excluded: Vec<Excluded>,
+    /// What became of the files, where that is not plain.
+    pub notes: Vec<String>,
+}
+
+/// Which part of a data set is read, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extract<'a> {
+    /// The folder at the top that is read.
+    pub split: Option<&'a str>,
+    /// Length of the windows that sound is cut into.
+    pub samples: Option<usize>,
 }
 
 impl Recorded {
-    /// Reads `path` for a graph with these inputs and outputs; everything is compared with them.
+    /// Reads all of `path`, as [`Recorded::extract`] does.
     pub fn read(
         path: &Path,
         inputs: &[InputPort],
         outputs: &[OutputPort],
     ) -> Result<Self, RecordedError> {
-        let mut reader = Reader { root: path, inputs, outputs, digests: Map::new(), left: BUDGET };
+        Self::extract(path, Extract::default(), inputs, outputs)
+    }
+
+    /// Reads `path` for a graph with these inputs and outputs; everything is compared with them.
+    pub fn extract(
+        path: &Path,
+        what: Extract<'_>,
+        inputs: &[InputPort],
+        outputs: &[OutputPort],
+    ) -> Result<Self, RecordedError> {
+        let folder = what.split.map(|split| split_folder(path, split)).transpose()?;
+        let path = folder.as_deref().unwrap_or(path);
+        if has_recordings(path) {
+            return super::sounds::read(path, what.samples, inputs);
+        }
+        if what.samples.is_some() {
+            return Err(RecordedError::NoSound { path: shown(path) });
+        }
+        let (digests, notes) = (Map::new(), Vec::new());
+        let mut reader = Reader { root: path, inputs, outputs, digests, left: BUDGET, notes };
         let sets = reader.sets(path)?;
         if sets.is_empty() {
-            let what = "holds no recorded inputs; expected .npz, .npy or .pb files".to_owned();
+            let what =
+                "holds no recorded inputs; expected .npz, .npy, .pb, idx, .wav or .flac files"
+                    .to_owned();
             return Err(RecordedError::File { path: shown(path), what });
         }
         let mut items = Vec::new();
         for (path, set) in sets {
             split(&path, set, inputs, outputs, &mut items)?;
         }
-        Ok(Self { digest: Digest::of_json(&Value::Object(reader.digests)), items })
+        let digest = Digest::of_json(&Value::Object(reader.digests));
+        Ok(Self { digest, items, excluded: Vec::new(), notes: reader.notes })
     }
 
     /// Reads a file whose digest is known.
@@ -108,7 +161,8 @@ impl Recorded {
         inputs: &[InputPort],
         outputs: &[OutputPort],
     ) -> Result<Self, RecordedError> {
-        let recorded = Self::read(&file.path, inputs, outputs)?;
+        let what = Extract { split: file.split.as_deref(), samples: file.samples };
+        let recorded = Self::extract(&file.path, what, inputs, outputs)?;
         match recorded.digest == file.digest {
             true => Ok(recorded),
             false => Err(RecordedError::Changed { path: shown(&file.path) }),
@@ -147,6 +201,7 @@ struct Reader<'a> {
     digests: Map<String, Value>,
     /// Bytes that may still be read.
     left: u64,
+    notes: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -168,7 +223,7 @@ impl Reader<'_> {
                     let set = self.folder(&files, &entry)?;
                     sets.push((entry, set));
                 }
-            } else if matches!(suffix, "npz" | "npy" | "pb") {
+            } else if matches!(suffix, "npz" | "npy" | "pb") || is_idx(&entry) {
                 let set = self.file(&entry)?;
                 sets.push((entry, set));
             }
@@ -249,8 +304,13 @@ impl Reader<'_> {
             }
             Some("npy") => only(read_npy(path)?),
             Some("pb") => only(read_pb(path)?),
+            _ if is_idx(path) => {
+                let (tensor, note) = fitted(read_idx(path)?, self.inputs);
+                self.notes.extend(note.filter(|note| !self.notes.contains(note)));
+                only(tensor)
+            }
             _ => {
-                let what = "is no record of inputs; expected .npz, .npy, .pb or a folder of them";
+                let what = "is no record of inputs; expected .npz, .npy, .pb, idx, .wav, .flac or a folder of them";
                 Err(RecordedError::File { path: shown(path), what: what.to_owned() })
             }
         }
@@ -290,6 +350,36 @@ impl Reader<'_> {
             }),
         }
     }
+}
+
+/// The array of an idx file as a graph with one input takes it, and what was done to it: numbers
+/// become floats of the same value, and where the graph has one channel between or behind the
+/// dimensions of the file, it is put there. What does not fit so stays as it is.
+fn fitted(tensor: Tensor, ports: &[InputPort]) -> (Tensor, Option<String>) {
+    let [port] = ports else { return (tensor, None) };
+    let (dtype, shape) = (tensor.dtype, tensor.shape.clone());
+    let channel = [1, port.shape.len().saturating_sub(1)].into_iter().find(|&at| {
+        port.shape.len() == shape.len() + 1 && port.shape.get(at) == Some(&Size::Fixed(1))
+    });
+    let mut out = tensor;
+    if let Some(at) = channel {
+        out.shape.insert(at, 1);
+    }
+    let exact = match port.dtype {
+        F64 => true,
+        F32 => matches!(dtype, U8 | I8 | I16),
+        F16 | Bf16 => matches!(dtype, U8 | I8),
+        _ => false,
+    };
+    if exact && dtype != port.dtype {
+        out = Tensor::of_f64(port.dtype, out.shape.clone(), &out.to_f64());
+    }
+    let same = (out.dtype, &out.shape) == (dtype, &shape);
+    let note = format!(
+        "{dtype} of shape {shape:?} is given as {} of shape {:?}, value by value",
+        out.dtype, out.shape
+    );
+    (out, (!same).then_some(note))
 }
 
 /// The number of a file such as `input_3.pb`.
@@ -435,8 +525,6 @@ mod tests {
     use crate::data::{ElementType, archive_of, npy_of};
     use crate::model::onnx::TensorProto;
 
-    const F32: ElementType = ElementType::F32;
-
     fn folder(name: &str) -> PathBuf {
         let path =
             std::env::temp_dir().join(format!("engine-recorded-{}-{name}", std::process::id()));
@@ -480,7 +568,8 @@ mod tests {
         assert_eq!(recorded.items[2].expected, [("y".into(), Tensor::of_f32(vec![1, 1], &[22.0]))]);
         assert!(recorded.has_expected());
         let (digest, take, seed) = (recorded.digest, Some(2), None);
-        let file = RecordedFile { path: path.clone(), digest, take, seed };
+        let (split, samples) = (None, None);
+        let file = RecordedFile { path: path.clone(), digest, split, samples, take, seed };
         let all = TensorInputs { inputs, outputs, origin: Origin::Recorded(file) };
         assert_eq!(all.items(nowhere(), 0, 0).unwrap().len(), 2);
         let mut requests = Requests::open(&all, nowhere(), 4, 1).unwrap();
@@ -587,6 +676,51 @@ mod tests {
     }
 
     #[test]
+    fn an_idx_file_is_given_value_by_value_with_the_channel_of_the_graph() {
+        let root = folder("idx");
+        let path = root.join("all-idx3-ubyte");
+        let header = [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
+        fs::write(&path, [&header[..], &[0, 255, 7, 8]].concat()).unwrap();
+        let grey = [Size::Fixed(1), Size::Fixed(1), Size::Fixed(1), Size::Fixed(2)];
+        let recorded = Recorded::read(&path, &[input("x", F32, &grey)], &[]).unwrap();
+        assert_eq!(recorded.items.len(), 2);
+        let expected = Tensor::of_f32(vec![1, 1, 1, 2], &[0.0, 255.0]);
+        assert_eq!(recorded.items[0].inputs[0].1, expected);
+        assert!(recorded.notes[0].contains("u8 of shape [2, 1, 2] is given as f32"));
+        let last = [Size::Batch, Size::Any, Size::Any, Size::Fixed(1)];
+        let recorded = Recorded::read(&path, &[input("x", F16, &last)], &[]).unwrap();
+        assert_eq!(recorded.items[1].inputs[0].1.shape, [1, 1, 2, 1]);
+        let plain = Recorded::read(&root, &[input("x", U8, &last[..3])], &[]).unwrap();
+        assert_eq!((plain.items.len(), plain.notes.len()), (2, 0));
+        let told = |ports: &[InputPort]| Recorded::read(&path, ports, &[]).unwrap_err().to_string();
+        let wide = [Size::Batch, Size::Fixed(3), Size::Any, Size::Any];
+        assert!(told(&[input("x", F32, &wide)]).contains("it has 3 dimensions, the graph takes 4"));
+        assert!(told(&[input("x", I8, &last[..3])]).contains("it is u8, the graph takes i8"));
+        let what = Extract { samples: Some(4), split: None };
+        let told = Recorded::extract(&path, what, &[], &[]).unwrap_err().to_string();
+        assert!(told.contains("holds no sound"), "{told}");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_split_is_read_alone() {
+        let root = folder("split");
+        for (split, value) in [("calib", 1.0), ("heldout", 2.0)] {
+            fs::create_dir(root.join(split)).unwrap();
+            let x = Tensor::of_f32(vec![1, 1], &[value]);
+            fs::write(root.join(split).join("x.npy"), npy_of(&x)).unwrap();
+        }
+        let ports = [input("x", F32, &[Size::Batch, Size::Any])];
+        let of = |split| {
+            Recorded::extract(&root, Extract { split: Some(split), samples: None }, &ports, &[])
+        };
+        assert_eq!(of("heldout").unwrap().items[0].inputs[0].1.to_f64(), [2.0]);
+        let told = of("test").unwrap_err().to_string();
+        assert!(told.contains("no split `test`; found: `calib`, `heldout`"), "{told}");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
     fn items_of_different_shapes_do_not_share_a_request() {
         let root = folder("shapes");
         for (name, width) in [("a.npy", 2), ("b.npy", 3)] {
@@ -595,8 +729,14 @@ mod tests {
         }
         let inputs = vec![input("x", F32, &[Size::Batch, Size::Any])];
         let recorded = Recorded::read(&root, &inputs, &[]).unwrap();
-        let file =
-            RecordedFile { path: root.clone(), digest: recorded.digest, take: None, seed: None };
+        let file = RecordedFile {
+            path: root.clone(),
+            digest: recorded.digest,
+            split: None,
+            samples: None,
+            take: None,
+            seed: None,
+        };
         let all = TensorInputs { inputs, outputs: Vec::new(), origin: Origin::Recorded(file) };
         assert!(Requests::open(&all, nowhere(), 1, 0).is_ok());
         let unlike = Requests::open(&all, nowhere(), 2, 0).err().unwrap();

@@ -26,12 +26,15 @@ pub fn items(
     ports: &[InputPort],
     model: Beside<'_>,
 ) -> Result<Vec<Item>, TextsError> {
-    let texts = Texts::read(&file.path, &file.field, file.take, file.seed)?;
+    let texts = Texts::choose(&file.path, &file.choice())?;
     if texts.digest != file.digest {
         return Err(TextsError::Changed(file.path.display().to_string()));
     }
     let tokens = Tokens::open(model.kind, model.path)?;
-    let item = |text: &Document| item(&text.text, file.length, file.most, ports, &tokens);
+    let item = |text: &Document| {
+        let item = item(&text.text, file.length, file.most, ports, &tokens)?;
+        Ok(Item { pairs: text.pairs.clone(), ..item })
+    };
     texts.documents.iter().map(item).collect()
 }
 
@@ -43,10 +46,10 @@ pub fn item(
     ports: &[InputPort],
     tokens: &Tokens,
 ) -> Result<Item, TextsError> {
-    let (ids, _) = tokens.encode_text(text, length.map_or(most, |length| length.min(most)))?;
+    let (ids, cut) = tokens.encode_text(text, length.map_or(most, |length| length.min(most)))?;
     let length = length.unwrap_or(ids.len());
     let inputs = row(&ids, length, tokens.pad(), ports)?;
-    Ok(Item { inputs, texts: vec![text.to_owned()], ..Item::default() })
+    Ok(Item { inputs, texts: vec![text.to_owned()], cut, ..Item::default() })
 }
 
 /// `ids` padded to `length` as (1, length), for every port by its name.

@@ -52,11 +52,11 @@ pub enum Task {
     ZeroShotImageClassification,
 }
 
-/// A data set: JSON lines or plain text; pictures; for a graph, recorded inputs.
+/// A data set: JSON lines or plain text; pictures; for a graph, recorded inputs or sound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// `file://` a .jsonl or .txt file. For pictures, a folder with one folder per class, or a .jsonl or .csv file that names them. For a graph, inputs by name in an .npz file, an .npy or .pb file for one input, or a folder with `input_0.pb` and `output_0.pb` in the order of the graph, or of such folders.
+    /// `file://` a .jsonl or .txt file. For pictures, a folder with one folder per class, a .jsonl or .csv file that names them, or an idx file (`…-idx3-ubyte`, packed or not). For a graph, inputs by name in an .npz file, an .npy, .pb or idx file for one input, or a folder with `input_0.pb` and `output_0.pb` in the order of the graph, or of such folders; or a .wav or .flac file or a folder of them.
     #[schemars(regex(pattern = r"^file://.+$"), extend("title" = "a source such as `file://data/heldout.jsonl`"))]
     pub source: String,
     /// The field of each JSON line that holds the text.
@@ -68,6 +68,20 @@ pub struct Data {
     /// The field or column that names the class. In a folder of pictures it is the folder they lie in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// `file://` the idx file of labels that belongs to an idx file of pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^file://.+$"), extend("title" = "a source such as `file://t10k-labels-idx1-ubyte.gz`"))]
+    pub labels: Option<String>,
+    /// Use only the items of this split: lines or rows whose field or column `split` says so, or the folder of this name at the top of a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// The field of each JSON line that holds the text, or the list of texts, which belongs to the one in `field`: what `recall` looks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<String>,
+    /// Cut sound into windows of this many samples, one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub samples: Option<u32>,
     /// What a class is called in words, with `{label}` for its name: for models that compare pictures with texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"\{label\}"), extend("title" = "a text with `{label}` in it"))]

@@ -1,0 +1,76 @@
+//! The pictures of an idx file: rows of u8 in one file, their labels in another.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::IdxSet;
+use super::images::{ImageItem, Images, ImagesError, MAX_ITEMS, Pixels};
+
+impl Images {
+    /// The pictures of an idx file, with the labels of another.
+    pub fn of_idx(path: &Path, labels: Option<&Path>) -> Result<Self, ImagesError> {
+        let set = Arc::new(IdxSet::read(path, labels)?);
+        let shown = || path.display().to_string();
+        if set.count() > MAX_ITEMS {
+            return Err(ImagesError::Many { path: shown() });
+        }
+        if set.picture(0).is_none() {
+            let (shape, dtype) = (format!("{:?}", set.data.shape), set.data.dtype.to_string());
+            return Err(ImagesError::Pixels { path: shown(), shape, dtype });
+        }
+        let numbers: BTreeSet<u8> = set.labels.iter().flatten().copied().collect();
+        let numbers: Vec<u8> = numbers.into_iter().collect();
+        let item = |place: usize| ImageItem {
+            name: place.to_string(),
+            pixels: Pixels::Idx(Arc::clone(&set), place),
+            label: set.labels.as_ref().and_then(|all| numbers.binary_search(&all[place]).ok()),
+            captions: Vec::new(),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            items: (0..set.count()).map(item).collect(),
+            labels: numbers.iter().map(u8::to_string).collect(),
+            empty_labels: Vec::new(),
+            excluded: Vec::new(),
+            digest: set.digest,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::images::tests::{names, tree};
+    use super::*;
+
+    #[test]
+    fn pictures_of_an_idx_file_have_the_labels_of_another() {
+        let pixels: Vec<u8> = (0..12).collect();
+        let idx = |shape: &[u8], data: &[u8]| {
+            let mut out = vec![0, 0, 8, shape.len() as u8];
+            out.extend(shape.iter().flat_map(|&size| [0, 0, 0, size]));
+            [out, data.to_vec()].concat()
+        };
+        let (all, of) = (idx(&[3, 2, 2], &pixels), idx(&[3], &[10, 9, 10]));
+        let root = tree(&[("all-idx3-ubyte", &all), ("of-idx1-ubyte", &of)]);
+        let (path, labels) = (root.join("all-idx3-ubyte"), root.join("of-idx1-ubyte"));
+        let set = Images::of_idx(&path, Some(&labels)).unwrap();
+        assert_eq!(
+            (names(&set), set.labels.as_slice()),
+            (vec!["0", "1", "2"], &["9", "10"].map(String::from)[..])
+        );
+        assert_eq!(
+            set.items.iter().map(|item| item.label).collect::<Vec<_>>(),
+            [Some(1), Some(0), Some(1)]
+        );
+        assert_eq!(set.items[1].picture().unwrap().rgb()[..3], [4; 3]);
+        assert_eq!(set.items[1].bytes().unwrap(), [4, 5, 6, 7]);
+        let alone = Images::of_idx(&path, None).unwrap();
+        assert!(alone.items.iter().all(|item| item.label.is_none()) && alone.digest != set.digest);
+        let told = Images::of_idx(&labels, None).unwrap_err().to_string();
+        assert!(told.contains("[3] of u8, and pictures are rows"), "{told}");
+        fs::remove_dir_all(root).unwrap();
+    }
+}
