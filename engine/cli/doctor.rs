@@ -10,7 +10,8 @@ use super::exit::{Exit, Failure};
 use super::runtime;
 use crate::backend::BACKENDS;
 use crate::base::Bytes;
-use crate::machine::Fingerprint;
+use crate::machine::watch::{Readings, Sources};
+use crate::machine::{Fingerprint, Situation, advice};
 use crate::record::Verdict;
 use crate::run::{Interrupt, Launch, Launcher, Limits};
 use crate::stage::{Job, Sabotage};
@@ -55,8 +56,14 @@ impl Doctor {
         for backend in BACKENDS {
             println!("backend     {}: {}", backend.version(), backend.about());
         }
-        for advice in advice(&machine) {
-            println!("advice      {advice}");
+        settings(&machine);
+        let readings = watched();
+        println!("now         {}", told(&readings));
+        for advice in advice(&machine, &Situation::read(readings)) {
+            println!("advice      {}: {}", advice.what, advice.why);
+            if let Some(command) = advice.command {
+                println!("              {command}");
+            }
         }
         let store = common::open_store(shared)?;
         if self.fetch {
@@ -74,36 +81,58 @@ impl Doctor {
     }
 }
 
-/// What a person could do for steadier numbers. Nothing is changed.
-fn advice(machine: &Fingerprint) -> Vec<String> {
-    let mut out = Vec::new();
-    if !machine.engine.optimized {
-        out.push("this build is not optimized: build with `cargo build --release`".into());
-    }
-    if machine.virtual_machine {
-        out.push("a virtual machine: neighbours may disturb timings; intervals will tell".into());
-    }
-    if let Some(governor) = &machine.cpu.governor
-        && governor != "performance"
-    {
-        out.push(format!("frequency governor `{governor}`: `performance` gives steadier timings"));
-    }
-    if let Some(load) = machine.load
-        && load > 0.5
-    {
-        out.push(format!("load average {load:.1}: other programs are running"));
-    }
-    let missing: Vec<&str> = ["avx2", "avx512f", "avx512_vnni"]
-        .into_iter()
-        .filter(|f| machine.cpu.features.iter().any(|have| have == f))
-        .filter(|f| {
-            let compiled = f.replace('_', "");
-            !machine.engine.compiled_for.iter().any(|have| have.replace('_', "") == compiled)
-        })
-        .collect();
-    if !missing.is_empty() {
-        let list = missing.join(", ");
-        out.push(format!("compiled without {list}: build here, with `-C target-cpu=native`"));
+/// Settings that change speed; nothing is changed here.
+fn settings(machine: &Fingerprint) {
+    let unknown = || "unknown".to_owned();
+    let onoff = |flag: Option<bool>| match flag {
+        Some(true) => "on",
+        Some(false) => "off",
+        None => "unknown",
+    };
+    let own = &machine.settings;
+    println!(
+        "settings    governor {}, boost {}, SMT {}, huge pages {}, address randomization {}",
+        machine.cpu.governor.clone().unwrap_or_else(unknown),
+        onoff(own.boost),
+        onoff(own.smt),
+        machine.transparent_huge_pages.clone().unwrap_or_else(unknown),
+        own.aslr.map_or_else(unknown, |level| level.to_string()),
+    );
+    println!(
+        "            microcode {}, memory nodes {}, swap {}, {}, {} weaknesses with a mitigation",
+        own.microcode.clone().unwrap_or_else(unknown),
+        own.numa_nodes.map_or_else(unknown, |nodes| nodes.to_string()),
+        machine.swap.map_or_else(unknown, |bytes| Bytes(bytes).to_string()),
+        if own.container == Some(true) { "in a container" } else { "no container seen" },
+        own.mitigations.len(),
+    );
+}
+
+/// How long the machine is watched.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// What the machine does while this program sleeps.
+fn watched() -> Readings {
+    let mut sources = Sources::open(None);
+    let before = sources.whole();
+    std::thread::sleep(WATCHED);
+    let after = sources.whole();
+    Readings::of(&[before, after], sources.cores())
+}
+
+fn told(readings: &Readings) -> String {
+    let share = |value: Option<f64>| {
+        value.map_or_else(|| "unmeasured".to_owned(), |share| format!("{:.0} %", share * 100.0))
+    };
+    let cores = f64::from(readings.cores.max(1));
+    let mut out = format!(
+        "others use {} of {} processors, steal {}",
+        share(readings.foreign.map(|used| used / cores)),
+        readings.cores,
+        share(readings.steal)
+    );
+    for hog in &readings.hogs {
+        out.push_str(&format!(", {} (pid {}) {:.2}", hog.name, hog.pid, hog.cores));
     }
     out
 }

@@ -75,7 +75,7 @@ impl Cpu {
 }
 
 /// Numbers of the processors in this process's affinity mask.
-fn affinity() -> Vec<usize> {
+pub(super) fn affinity() -> Vec<usize> {
     // SAFETY: the set is plain data, fully initialized by zeroing, and its size is passed along.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Cpu, Gpu, gpus, total_memory};
+use super::{Cpu, Gpu, Settings, gpus, total_memory};
 use crate::base::Digest;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Fingerprint {
     /// Why no GPU is listed.
     pub gpus_unseen: Option<String>,
     pub transparent_huge_pages: Option<String>,
+    /// Absent in records of earlier engines.
+    #[serde(default)]
+    pub settings: Settings,
     /// Load average over one minute when the run began: a fact about the moment, not in the digest.
     pub load: Option<f64>,
     pub engine: Build,
@@ -78,6 +81,7 @@ impl Fingerprint {
             gpus_unseen,
             transparent_huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled")
                 .and_then(|t| Some(t.split_once('[')?.1.split_once(']')?.0.to_owned())),
+            settings: Settings::read(),
             load: procfs::LoadAverage::current()
                 .ok()
                 .map(|l| (f64::from(l.one) * 100.0).round() / 100.0),
@@ -93,7 +97,10 @@ impl Fingerprint {
             "cpu": self.cpu,
             "memory": self.memory,
             "kernel": self.kernel,
+            "swap": self.swap,
             "thp": self.transparent_huge_pages,
+            "settings": self.settings,
+            "virtual_machine": self.virtual_machine,
             "gpus": self.gpus,
             "engine": self.engine,
         })

@@ -3,14 +3,25 @@
 //! Reads, never changes, settings. A reading that cannot be had is `None` with the reason kept
 //! where a reader will look for it.
 
+mod advice;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod device_time;
 mod fingerprint;
 mod gpu;
+mod gpu_watch;
 mod roofline;
+mod settings;
 mod usage;
+pub mod watch;
 
+pub use advice::{Advice, Situation, advice};
 pub use cpu::Cpu;
+#[cfg(feature = "cuda")]
+pub use device_time::{DeviceTimeError, DeviceTimer};
 pub use fingerprint::Fingerprint;
 pub use gpu::{Gpu, gpus};
+pub use gpu_watch::Driver;
 pub use roofline::{PeakRates, Unmeasured};
+pub use settings::Settings;
 pub use usage::{cpu_time, kernel_kills, peak_memory, reset_peak_memory, total_memory};

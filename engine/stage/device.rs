@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn gpu(name: &str, driver: &str) -> Gpu {
-        Gpu { name: name.into(), driver: driver.into(), memory: 1 << 30 }
+        Gpu { name: name.into(), driver: driver.into(), memory: 1 << 30, ..Gpu::default() }
     }
 
     #[test]

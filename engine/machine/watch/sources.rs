@@ -1,0 +1,223 @@
+//! The files of the kernel that counters are read from.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::counters::{counter, pressure_total, processor_ticks, throttling_groups};
+use super::gpu::GpuSource;
+use super::processes;
+use super::signal::Signal;
+use super::snapshot::Snapshot;
+use crate::machine::cpu::affinity;
+
+/// A signal that cannot be read on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unseen {
+    pub signal: Signal,
+    pub why: String,
+}
+
+/// What is read, and what cannot be.
+pub struct Sources {
+    /// Where `at` counts from.
+    begin: Instant,
+    allowed: BTreeSet<usize>,
+    ticks_per_second: f64,
+    /// Files with `nr_throttled`.
+    throttling: Vec<String>,
+    frequency: Vec<String>,
+    thermal: Vec<String>,
+    gpus: Option<Box<dyn GpuSource>>,
+    unmeasured: Vec<Unseen>,
+}
+
+impl Sources {
+    /// Finds out what can be read here. `gpus` gives samples of the GPUs that are used, or in
+    /// words why it cannot; `None` where none is used.
+    pub fn open(gpus: Option<Result<Box<dyn GpuSource>, String>>) -> Self {
+        let allowed: BTreeSet<usize> = affinity().into_iter().collect();
+        let of_each = |path: &str| -> Vec<String> {
+            let files =
+                allowed.iter().map(|cpu| format!("/sys/devices/system/cpu/cpu{cpu}/{path}"));
+            files.filter(|file| read_number(file).is_some()).collect()
+        };
+        let groups = throttling_groups(&read("/proc/self/cgroup").unwrap_or_default());
+        let throttling = groups.iter().map(|group| format!("/sys/fs/cgroup/{group}/cpu.stat"));
+        let mut out = Self {
+            begin: Instant::now(),
+            // SAFETY: asks for a constant of the system.
+            ticks_per_second: unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64,
+            throttling: throttling.filter(|file| throttled(file).is_some()).collect(),
+            frequency: of_each("cpufreq/scaling_cur_freq"),
+            thermal: of_each("thermal_throttle/core_throttle_count"),
+            gpus: None,
+            unmeasured: Vec::new(),
+            allowed,
+        };
+        out.unmeasured = out.missing();
+        match gpus {
+            Some(Ok(source)) => out.gpus = Some(source),
+            Some(Err(why)) => {
+                use Signal::{GpuClock, GpuForeign, GpuSlowdown, GpuTemperature};
+                let all = [GpuSlowdown, GpuClock, GpuTemperature, GpuForeign];
+                out.unmeasured.extend(all.map(|signal| Unseen { signal, why: why.clone() }));
+            }
+            None => {}
+        }
+        out
+    }
+
+    /// Processors that this process may use.
+    pub fn cores(&self) -> u32 {
+        self.allowed.len() as u32
+    }
+
+    /// What cannot be read here, and why.
+    pub fn unmeasured(&self) -> &[Unseen] {
+        &self.unmeasured
+    }
+
+    fn missing(&self) -> Vec<Unseen> {
+        let now = self.counters();
+        let mut out = Vec::new();
+        let mut lacks = |is_missing: bool, signal, why: &str| {
+            if is_missing {
+                out.push(Unseen { signal, why: why.to_owned() });
+            }
+        };
+        lacks(now.busy.is_none(), Signal::Foreign, "the kernel shows no processor times");
+        lacks(now.steal.is_none(), Signal::Steal, "the kernel shows no processor times");
+        lacks(now.pressure.is_none(), Signal::Pressure, "the kernel keeps no pressure accounts");
+        lacks(now.throttled.is_none(), Signal::Throttled, "no control group counts throttling");
+        lacks(
+            now.swapped_in.is_none() && now.faults.is_none(),
+            Signal::Faults,
+            "the kernel shows no faults",
+        );
+        lacks(self.frequency.is_empty(), Signal::Frequency, "the machine shows no clock");
+        lacks(self.thermal.is_empty(), Signal::Thermal, "the machine does not count throttling");
+        out
+    }
+
+    /// All counters at this instant, and who else runs.
+    pub fn whole(&mut self) -> Snapshot {
+        let mut out = self.counters();
+        out.processes = processes::look(std::process::id(), self.ticks_per_second);
+        self.sample_gpus(&mut out);
+        out
+    }
+
+    /// What only means something while a window lasts: clocks, and GPUs. `look` says whether to
+    /// look for other processes too, which costs most.
+    pub fn between(&mut self, look: bool) -> Snapshot {
+        let mut out = Snapshot {
+            at: self.now(),
+            frequency: self.frequency.iter().filter_map(|file| read_number(file)).max().map(hertz),
+            ..Snapshot::default()
+        };
+        if look {
+            out.processes = processes::look(std::process::id(), self.ticks_per_second);
+        }
+        self.sample_gpus(&mut out);
+        out
+    }
+
+    fn sample_gpus(&mut self, out: &mut Snapshot) {
+        // A look that fails is missing from its window.
+        if let Some(Ok(samples)) = self.gpus.as_mut().map(|gpus| gpus.sample()) {
+            out.gpus = samples;
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn counters(&self) -> Snapshot {
+        let stat = read("/proc/stat").unwrap_or_default();
+        let ticks = processor_ticks(&stat, &self.allowed);
+        let seconds = |ticks: u64| ticks as f64 / self.ticks_per_second;
+        let pressure = read("/proc/pressure/cpu").and_then(|text| pressure_total(&text));
+        let memory = read("/proc/vmstat").unwrap_or_default();
+        let (mine, children) = (used(libc::RUSAGE_SELF), used(libc::RUSAGE_CHILDREN));
+        let sum = |files: &[String], of: fn(&str) -> Option<u64>| {
+            (!files.is_empty()).then(|| files.iter().filter_map(|file| of(file)).sum())
+        };
+        Snapshot {
+            at: self.now(),
+            busy: ticks.map(|(busy, _)| seconds(busy)),
+            steal: ticks.map(|(_, steal)| seconds(steal)),
+            own: mine.as_ref().zip(children.as_ref()).map(|(mine, them)| cpu(mine) + cpu(them)),
+            pressure: pressure.map(|micros| micros as f64 / 1e6),
+            throttled: sum(&self.throttling, throttled),
+            swapped_in: counter(&memory, "pswpin"),
+            faults: children.as_ref().map(|usage| usage.ru_majflt as u64),
+            switches: children.as_ref().map(|usage| usage.ru_nivcsw as u64),
+            frequency: None,
+            thermal: sum(&self.thermal, read_number),
+            processes: None,
+            gpus: Vec::new(),
+        }
+    }
+}
+
+fn read(path: &str) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+fn read_number(path: &str) -> Option<u64> {
+    read(path)?.trim().parse().ok()
+}
+
+fn throttled(path: &str) -> Option<u64> {
+    counter(&read(path)?, "nr_throttled")
+}
+
+/// The kernel gives thousands of hertz.
+fn hertz(kilohertz: u64) -> f64 {
+    kilohertz as f64 * 1e3
+}
+
+fn used(who: libc::c_int) -> Option<libc::rusage> {
+    // SAFETY: `rusage` is plain data that the call fills in completely on success.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::getrusage(who, &raw mut usage) == 0).then_some(usage)
+    }
+}
+
+fn cpu(usage: &libc::rusage) -> f64 {
+    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::watch::Readings;
+
+    #[test]
+    fn this_machine_is_read_and_what_is_missing_says_why() {
+        let mut sources = Sources::open(Some(Err("no NVIDIA driver library found".into())));
+        let first = sources.whole();
+        let mut turns = 0_u64;
+        while sources.begin.elapsed().as_millis() < 60 {
+            turns = std::hint::black_box(turns + 1);
+        }
+        let (between, last) = (sources.between(true), sources.whole());
+        assert!(first.at < between.at && between.at < last.at);
+        assert!(first.busy.is_some() && first.own.is_some() && between.processes.is_some());
+        let found = Readings::of(&[first, between, last], sources.cores());
+        assert!(found.seconds > 0.03 && found.cores >= 1, "{found:?}");
+        let missing = |signal| sources.unmeasured().iter().any(|unseen| unseen.signal == signal);
+        assert_eq!(found.pressure.is_none(), missing(Signal::Pressure));
+        assert_eq!(found.throttled.is_none(), missing(Signal::Throttled));
+        assert_eq!(found.frequency.is_none(), missing(Signal::Frequency));
+        assert_eq!(found.thermal.is_none(), missing(Signal::Thermal));
+        assert!(missing(Signal::GpuForeign));
+        assert!(sources.unmeasured().iter().all(|unseen| !unseen.why.is_empty()));
+    }
+}
