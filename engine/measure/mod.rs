@@ -6,15 +6,19 @@
 //! simulations with a known truth (`simulation`) and against reference implementations (`golden`).
 
 pub mod bootstrap;
+pub mod carryover;
 pub mod compare;
 pub mod design;
 pub mod estimate;
 pub mod holm;
 pub mod metric;
+pub mod noise_floor;
 pub mod proportion;
 pub mod quantile;
+pub mod repetition;
 pub mod sample;
 pub mod search;
+pub mod sequence;
 pub mod signed_rank;
 pub mod stop;
 pub mod summary;
