@@ -44,6 +44,9 @@ pub enum Method {
     ClopperPearson,
     /// Newcombe's interval of the difference of paired proportions.
     Newcombe,
+    /// Asymptotic confidence sequence over paired log ratios of blocks, exponentiated: holds
+    /// although the run was ended by it.
+    ConfidenceSequence,
     /// The value is a property, not a measurement: no interval is needed.
     Exact,
 }
@@ -184,6 +187,17 @@ pub(super) fn rough_normal_quantile(p: f64) -> f64 {
     Normal::standard().inverse_cdf(p)
 }
 
+/// Probability of an F of at least `f` with `effects` and `noise` degrees of freedom.
+pub fn f_upper_p(f: f64, effects: f64, noise: f64) -> f64 {
+    if !(f >= 0.0 && effects > 0.0 && noise > 0.0) {
+        return f64::NAN;
+    }
+    if f.is_infinite() {
+        return 0.0;
+    }
+    split_beta(noise, effects * f, noise / 2.0, effects / 2.0)
+}
+
 /// Natural logarithm of the gamma function of a positive number.
 pub(super) fn ln_gamma(x: f64) -> f64 {
     gamma::ln_gamma(x)
@@ -249,6 +263,16 @@ mod tests {
         assert!(t_two_sided_p(1.0, 0.0).is_nan());
         assert_eq!(t_two_sided_p(f64::INFINITY, 5.0), 0.0);
         assert_eq!(t_two_sided_p(0.0, 5.0), 1.0);
+    }
+
+    #[test]
+    fn an_f_of_one_effect_is_the_square_of_a_t() {
+        for (t, df) in [(0.5, 7.0), (2.0, 12.0), (4.5, 30.0)] {
+            assert!((f_upper_p(t * t, 1.0, df) - t_two_sided_p(t, df)).abs() < 1e-13);
+        }
+        // 3.4928 is the 0.95-quantile of F(2, 20) (tables).
+        assert!((f_upper_p(3.4928, 2.0, 20.0) - 0.05).abs() < 1e-5);
+        assert!(f_upper_p(-1.0, 2.0, 20.0).is_nan() && f_upper_p(f64::INFINITY, 1.0, 9.0) == 0.0);
     }
 
     #[test]

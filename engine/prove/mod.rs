@@ -12,6 +12,7 @@ mod coverage;
 pub(crate) mod draws;
 mod economy;
 mod false_alarms;
+mod leak;
 mod machine;
 mod own_values;
 mod page;
@@ -20,8 +21,6 @@ mod repeat;
 mod session;
 mod shape;
 mod shares;
-mod leak;
-mod page;
 mod traces;
 mod warmup;
 
@@ -109,8 +108,10 @@ pub static PROOFS: &[Proof] = &[
     economy::ECONOMY,
     shares::SHARES,
     shares::ITEM_MEANS,
+    warmup::CLASSES,
+    leak::LEAKS,
+    leak::THROTTLING,
 ];
-pub static PROOFS: &[Proof] = &[warmup::CLASSES, leak::LEAKS, leak::THROTTLING];
 
 #[cfg(test)]
 mod tests {
