@@ -12,16 +12,18 @@ mod coverage;
 pub(crate) mod draws;
 mod economy;
 mod false_alarms;
+mod leak;
+mod load;
 mod machine;
 mod own_values;
 mod page;
 mod power;
+mod rate;
 mod repeat;
 mod session;
 mod shape;
 mod shares;
-mod leak;
-mod page;
+mod tokens;
 mod traces;
 mod warmup;
 
@@ -109,8 +111,15 @@ pub static PROOFS: &[Proof] = &[
     economy::ECONOMY,
     shares::SHARES,
     shares::ITEM_MEANS,
+    warmup::CLASSES,
+    leak::LEAKS,
+    leak::THROTTLING,
+    load::QUEUEING,
+    load::OMISSION,
+    load::ARRIVALS,
+    rate::RATE,
+    tokens::TOKENS,
 ];
-pub static PROOFS: &[Proof] = &[warmup::CLASSES, leak::LEAKS, leak::THROTTLING];
 
 #[cfg(test)]
 mod tests {
