@@ -141,7 +141,7 @@ fn little(observed: &Observed) -> Result<(), Invalid> {
     }
 }
 
-/// What the server looked like at each answer that counts.
+/// What the server looked like at each answer that counts, while requests still arrived.
 pub fn trace(observed: &Observed) -> Vec<Seen> {
     let scheduled: Vec<u64> = observed.requests.iter().filter_map(|t| t.scheduled).collect();
     let mut before = 0;
@@ -153,7 +153,7 @@ pub fn trace(observed: &Observed) -> Vec<Seen> {
         };
         let idle = queued > before;
         before = *done;
-        if !t.warmup {
+        if !t.warmup && scheduled.last().is_some_and(|last| done <= last) {
             let come = scheduled.partition_point(|at| at <= done);
             let waiting = come.saturating_sub(served) as f64;
             out.push(Seen { at: seconds(*done), waiting, latency, idle });

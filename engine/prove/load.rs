@@ -21,7 +21,7 @@ use crate::scenario::{
 pub static QUEUEING: Proof = Proof {
     id: "load_queueing",
     claim: "Latencies, queue waits and numbers in the server are those of queueing theory.",
-    method: "Sessions of 20 batches on a simulated server, after an uncounted first batch; Student t over the batches. The truth lies in the 95 % interval in at least 93 % of sessions.",
+    method: "Sessions of 20 batches on a simulated server, after an uncounted first batch; Student t over the batches. The truth lies in the 95 % interval in at least 93 % of sessions; with few sessions two standard errors are allowed, and p99, which needs long batches, is left out.",
     run: queueing,
 };
 
@@ -132,18 +132,22 @@ fn in_system(observed: &Observed) -> Option<Estimate> {
 
 fn queueing(effort: Effort) -> Table {
     let plans: &[(f64, usize, u64)] = match effort {
-        Effort::Quick => &[(0.5, 300, 60)],
-        Effort::Full => &[(0.3, 1000, 1000), (0.5, 1000, 1000), (0.8, 4000, 1000)],
+        Effort::Quick => &[(0.3, 600, 40)],
+        Effort::Full => &[(0.3, 5000, 300), (0.5, 8000, 300), (0.8, 20_000, 100)],
+    };
+    let quantiles: &[f64] = match effort {
+        Effort::Quick => &[0.5, 0.9],
+        Effort::Full => &[0.5, 0.9, 0.99],
     };
     let mut rows = Vec::new();
     for &(load, size, sessions) in plans {
-        let mut covered = [0_u64; 6];
+        let mut covered = vec![0_u64; quantiles.len() + 3];
         for seed in 0..sessions {
             let exponential = session(load, size, seed, false);
             let sojourns = load::latencies(&exponential);
-            let mut found: Vec<(Option<Estimate>, f64)> = [0.5, 0.9, 0.99]
-                .into_iter()
-                .map(|q| {
+            let mut found: Vec<(Option<Estimate>, f64)> = quantiles
+                .iter()
+                .map(|&q| {
                     let of = |batch: &[f64]| quantile(batch, q, 0.95).map(|found| found.point);
                     let truth = -(1.0 - q).ln() * SERVICE / (1.0 - load);
                     (over_batches(&sojourns, of), truth)
@@ -158,25 +162,27 @@ fn queueing(effort: Effort) -> Table {
                 *n += u64::from(interval.is_some_and(|i| i.low <= truth && truth <= i.high));
             }
         }
-        let names = [
-            "M/M/1: p50 of the latency",
-            "M/M/1: p90 of the latency",
-            "M/M/1: p99 of the latency",
-            "M/M/1: mean number in the server (Little)",
-            "M/M/1: mean wait in the queue",
-            "M/D/1: mean wait in the queue",
-        ];
-        for (name, covered) in names.into_iter().zip(covered) {
+        let names =
+            quantiles.iter().map(|q| format!("M/M/1: p{:.0} of the latency", q * 100.0)).chain([
+                "M/M/1: mean number in the server (Little)".to_owned(),
+                "M/M/1: mean wait in the queue".to_owned(),
+                "M/D/1: mean wait in the queue".to_owned(),
+            ]);
+        let allowed = match effort {
+            Effort::Quick => 2.0 * (0.93 * 0.07 / sessions as f64).sqrt(),
+            Effort::Full => 0.0,
+        };
+        for (name, covered) in names.zip(covered) {
             let share = covered as f64 / sessions as f64;
             rows.push(Row {
                 cells: vec![
-                    name.to_owned(),
+                    name,
                     format!("{:.0} %", load * 100.0),
                     format!("{}", size * BATCHES),
                     sessions.to_string(),
                     format!("{:.1} %", share * 100.0),
                 ],
-                verdict: Holds::of(share >= 0.93),
+                verdict: Holds::of(share >= 0.93 - allowed),
             });
         }
     }
