@@ -25,6 +25,7 @@ pub mod harrell_davis;
 pub mod holm;
 pub mod leak;
 pub mod mcnemar;
+pub mod load;
 pub mod metric;
 pub mod modes;
 pub mod newcombe;
@@ -35,7 +36,9 @@ pub mod pelt;
 pub mod proportion;
 pub mod quantile;
 pub mod repetition;
+pub mod rate;
 pub mod sample;
+pub mod saturation;
 pub mod search;
 pub mod segments;
 pub mod sequence;
@@ -47,13 +50,17 @@ pub mod summary;
 pub mod sustained;
 pub mod trend;
 pub mod truncation;
+pub mod slo;
+pub mod stop;
+pub mod summary;
+pub mod tokens;
 pub mod verdict;
 pub mod welch;
 pub mod wilcoxon;
 
 pub use estimate::{Estimate, Method};
 pub use metric::{Better, METRICS, MOST_DECIBELS, Metric, Unit, metric};
-pub use sample::{Observed, Timeline};
+pub use sample::{Admission, Observed, Sending, Timeline};
 
 #[cfg(test)]
 mod metamorphic;

@@ -138,7 +138,7 @@ fn ranks(n: usize, q: f64, tail: f64) -> (Option<usize>, Option<usize>) {
 ///
 /// Needs no special function: the incomplete beta function of statrs stops after 140 terms, which
 /// is too few for the ten thousands of tokens of one cell.
-fn binomial(n: usize, q: f64) -> (usize, Vec<f64>) {
+pub(super) fn binomial(n: usize, q: f64) -> (usize, Vec<f64>) {
     const NEGLIGIBLE: f64 = 1e-20;
     let odds = q / (1.0 - q);
     let mode = (((n + 1) as f64 * q) as usize).min(n);

@@ -4,16 +4,29 @@ use serde::{Deserialize, Serialize};
 
 /// One request's course in nanoseconds since the launch's clock started.
 ///
-/// Greedy generation on one stream emits one token at a time, so `tokens` holds one instant per
-/// generated token. The count of tokens is counted here, never taken from the spec. A request that
-/// is not about tokens has a single instant, at which all its outputs were there.
+/// `tokens` holds one instant per chunk of the answer. Our backends emit one token at a time, so a
+/// chunk is a token; `counts` says otherwise. The count of tokens is counted here, never taken from
+/// the spec. A request that is not about tokens has a single instant, at which all its outputs were
+/// there. One that failed has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timeline {
-    /// When the request was handed to the backend (closed loop: also its scheduled instant).
+    /// When it was to be sent: by an arrival schedule, or because a user's request before it was
+    /// answered. Latency counts from here. `None` where nothing but the backend decides, which is
+    /// `single_stream`: there it is `sent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<u64>,
+    /// When it really stood in the queue of the server; later than `scheduled` by the delay of
+    /// whoever sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<u64>,
+    /// When the request was handed to the backend.
     pub sent: u64,
-    /// Instants at which each new token, or the whole answer, was known to the host, ascending.
+    /// Instants at which each chunk, or the whole answer, was known to the host, ascending.
     pub tokens: Vec<u64>,
+    /// Tokens of each chunk, 0 for one that carries none; one each when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Vec<u32>>,
     /// Prompt tokens the prefill really processed, per sequence of the batch; `None` for a request
     /// that is not about tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,4 +59,35 @@ pub struct Observed {
     pub steady_memory: Option<u64>,
     /// Processor time used by the process, user and system, in nanoseconds.
     pub cpu_time: Option<u64>,
+    /// How the requests came, where a scenario puts load on the server; `None` of `single_stream`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending: Option<Sending>,
+}
+
+/// What whoever sends set out to do, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sending {
+    pub admission: Admission,
+    /// Requests that were to be sent, those that do not count included.
+    pub planned: u32,
+    /// Requests that ended in an error.
+    pub failed: u32,
+    /// Sending was ended because the server fell behind for good; so many requests were waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<u32>,
+}
+
+/// What lets a request in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// The answer to an earlier one (closed loop).
+    Closed,
+    /// The end of the query before; requests of one query share their scheduled instant.
+    Queries,
+    /// A schedule that knows nothing of the server (open loop).
+    Scheduled,
+    /// Nothing: all are there from the start.
+    AtOnce,
 }

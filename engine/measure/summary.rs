@@ -3,28 +3,42 @@
 //! Tokens are counted where they arrived. A request whose instants make no sense — none at all, or
 //! out of order — has no value; it never counts as a fast one.
 
+use super::load;
 use super::metric::{Better, Metric};
 use super::quantile::{median, sorted, type_7};
-use super::sample::{Observed, Timeline};
+use super::sample::{Admission, Observed, Timeline};
+use super::tokens;
 
 /// Values of `metric` in one launch, in the unit of [`super::METRICS`]: seconds, tokens or items
 /// per second, or bytes.
 ///
-/// One value for each counted request, in order; for `itl` one for each gap between tokens; for
-/// `load`, `first_call` and `peak_memory` one in all. Empty for what was not observed and for
-/// metrics that do not come from a launch.
+/// One value for each counted request, in order; for `itl` one for each token after the first
+/// chunk; for `load`, `first_call`, `peak_memory`, and under load `throughput` and `output_tps`, one
+/// in all. Empty for what was not observed and for metrics that do not come from a launch.
+///
+/// Under load times of answers count from the scheduled instant. Where all requests are there from
+/// the start the one value of `latency` and `e2e` is the time until the last is answered.
 pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
     let each = |value: fn(&Timeline) -> Option<f64>| counted(observed).filter_map(value).collect();
+    let at_once = observed.sending.is_some_and(|s| s.admission == Admission::AtOnce);
     match metric {
-        "ttft" => each(ttft),
-        "prefill_tps" => each(prefill_tps),
-        "decode_tps" => each(decode_tps),
-        "e2e" => each(e2e),
-        "latency" => each(latency),
+        "ttft" if at_once => Vec::new(),
+        "ttft" => each(tokens::ttft),
+        "prefill_tps" => each(tokens::prefill_tps),
+        "decode_tps" => each(tokens::decode_tps),
+        "tpot" => each(tokens::tpot),
+        "output_tps" => load::output_tps(observed).into_iter().collect(),
+        "e2e" => load::latencies(observed),
+        "latency" if is_text(observed) => Vec::new(),
+        "latency" => load::latencies(observed),
+        "throughput" if is_text(observed) => Vec::new(),
+        "throughput" if observed.sending.is_some() => {
+            load::throughput(observed).into_iter().collect()
+        }
         "throughput" => each(throughput),
         "decode" => each(|t| t.decode.map(seconds)),
         "preprocess" => each(|t| t.preprocess.map(seconds)),
-        "itl" => counted(observed).flat_map(gaps).collect(),
+        "itl" => counted(observed).flat_map(|t| tokens::itl(t).collect::<Vec<_>>()).collect(),
         "load" => vec![seconds(observed.load)],
         "first_call" => {
             Some(&observed.first_call).filter(|t| is_sane(t)).and_then(e2e).into_iter().collect()
@@ -62,59 +76,45 @@ pub fn still_warming(times: &[f64]) -> bool {
     early.len() >= 3 && first - steady > (4.0 * error).max(0.01 * steady)
 }
 
-fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
+/// Requests that count and make sense.
+pub(super) fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
     observed.requests.iter().filter(|t| !t.warmup && is_sane(t))
 }
 
-/// At least one token, none before the request was sent, none before its predecessor.
-fn is_sane(t: &Timeline) -> bool {
-    t.tokens.first().is_some_and(|first| *first >= t.sent) && t.tokens.is_sorted()
+/// At least one answer, none before the request was sent, none before its predecessor; and it was
+/// not sent before it was queued, nor queued before it was to be.
+pub(super) fn is_sane(t: &Timeline) -> bool {
+    let queued = t.queued.unwrap_or(t.sent);
+    t.tokens.first().is_some_and(|first| *first >= t.sent)
+        && t.tokens.is_sorted()
+        && t.counts.as_ref().is_none_or(|counts| counts.len() == t.tokens.len())
+        && (t.scheduled.unwrap_or(queued)..=t.sent).contains(&queued)
 }
 
-fn ttft(t: &Timeline) -> Option<f64> {
-    t.prompt_tokens?;
-    span(t.sent, *t.tokens.first()?)
+fn is_text(observed: &Observed) -> bool {
+    counted(observed).any(|t| t.prompt_tokens.is_some())
 }
 
-fn e2e(t: &Timeline) -> Option<f64> {
-    span(t.sent, *t.tokens.last()?)
+/// From the instant at which a request was to be sent, to its last answer.
+pub(super) fn e2e(t: &Timeline) -> Option<f64> {
+    span(t.scheduled.unwrap_or(t.sent), tokens::last(t)?)
 }
 
-/// From handing over the inputs to all outputs, of a request that is not about tokens.
-fn latency(t: &Timeline) -> Option<f64> {
-    if t.prompt_tokens.is_none() { e2e(t) } else { None }
-}
-
-/// Items of the batch per second.
+/// Items of the batch by the time of the request, which was the only one.
 fn throughput(t: &Timeline) -> Option<f64> {
-    rate(f64::from(t.batch), latency(t)?)
-}
-
-/// All prompt tokens of the batch per second of prefill.
-fn prefill_tps(t: &Timeline) -> Option<f64> {
-    rate(f64::from(t.batch) * f64::from(t.prompt_tokens?), ttft(t)?)
-}
-
-/// Tokens after the first of every sequence per second from the first to the last.
-fn decode_tps(t: &Timeline) -> Option<f64> {
-    let after_first = t.tokens.len().checked_sub(1)?;
-    rate(f64::from(t.batch) * after_first as f64, span(t.tokens[0], *t.tokens.last()?)?)
-}
-
-fn gaps(t: &Timeline) -> impl Iterator<Item = f64> {
-    t.tokens.windows(2).filter_map(|pair| span(pair[0], pair[1]))
+    rate(f64::from(t.batch), e2e(t)?)
 }
 
 /// Work per time; `None` where there was no work or the clock saw no time pass.
-fn rate(tokens: f64, seconds: f64) -> Option<f64> {
-    (tokens > 0.0 && seconds > 0.0).then(|| tokens / seconds)
+pub(super) fn rate(work: f64, seconds: f64) -> Option<f64> {
+    (work > 0.0 && seconds > 0.0).then(|| work / seconds)
 }
 
-fn span(from: u64, to: u64) -> Option<f64> {
+pub(super) fn span(from: u64, to: u64) -> Option<f64> {
     to.checked_sub(from).map(seconds)
 }
 
-fn seconds(nanos: u64) -> f64 {
+pub(super) fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
 
@@ -144,6 +144,7 @@ mod tests {
             peak_memory: Some(1 << 30),
             steady_memory: None,
             cpu_time: None,
+            sending: None,
         }
     }
 

@@ -13,14 +13,17 @@ pub(crate) mod draws;
 mod economy;
 mod false_alarms;
 mod leak;
+mod load;
 mod machine;
 mod own_values;
 mod page;
 mod power;
+mod rate;
 mod repeat;
 mod session;
 mod shape;
 mod shares;
+mod tokens;
 mod traces;
 mod warmup;
 
@@ -111,6 +114,11 @@ pub static PROOFS: &[Proof] = &[
     warmup::CLASSES,
     leak::LEAKS,
     leak::THROTTLING,
+    load::QUEUEING,
+    load::OMISSION,
+    load::ARRIVALS,
+    rate::RATE,
+    tokens::TOKENS,
 ];
 
 #[cfg(test)]

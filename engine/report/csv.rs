@@ -160,6 +160,7 @@ fn alone(observed: &Observed, request: &Timeline) -> Observed {
         peak_memory: observed.peak_memory,
         steady_memory: observed.steady_memory,
         cpu_time: observed.cpu_time,
+        sending: None,
     }
 }
 

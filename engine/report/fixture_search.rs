@@ -28,8 +28,7 @@ fn observed(rng: &mut Pcg64Mcg, batch: u32, slowest: f64, requests: usize) -> Ob
             prompt_tokens: None,
             batch,
             warmup,
-            decode: None,
-            preprocess: None,
+            ..Timeline::default()
         };
         sent = done + 100_000;
         timeline
@@ -44,6 +43,7 @@ fn observed(rng: &mut Pcg64Mcg, batch: u32, slowest: f64, requests: usize) -> Ob
         peak_memory: Some(60_000_000),
         steady_memory: None,
         cpu_time: None,
+        sending: None,
     }
 }
 

@@ -1,13 +1,30 @@
 //! Scenarios: the order in which requests are made, and the instants that are kept.
 //!
-//! A scenario sees a generator or a session, its inputs and a clock, and returns raw timelines; what they mean is
-//! computed elsewhere. Deliberately absent: processes, files, statistics.
+//! A scenario sees a [`Server`] and a [`Clock`], and returns raw timelines; what they mean is
+//! computed elsewhere. The servers are real backends or simulated ones, and the clock is the
+//! machine's or a virtual one, so that the very code that measures is proved against queueing
+//! theory (`prove`).
+//!
+//! A server answers one request at a time: our backends run one request per session, so requests
+//! that come together stand in one queue, first come, first served, and their wait is part of their
+//! latency. There is no pool of workers and no batching on the fly. Deliberately absent: processes,
+//! files, statistics.
 
-use std::time::Instant;
-
+mod arrivals;
+mod clock;
+mod closed;
+mod load;
+mod open;
 mod single_stream;
 
+pub use arrivals::{Arrivals, Positive, schedule};
+pub use clock::{Clock, Monotonic, Virtual};
+pub use closed::{concurrency, multi_stream, offline};
+pub use load::{Load, under_load};
+pub use open::{Arrival, OpenRules, Patience, Queue, Timetable, live, open_loop};
 pub use single_stream::{Given, Request, StreamRules, single_stream, single_stream_of_runs};
+
+use crate::measure::Timeline;
 
 /// A scenario as `engine list` shows it.
 pub struct Scenario {
@@ -15,27 +32,29 @@ pub struct Scenario {
     pub about: &'static str,
 }
 
-pub static SCENARIOS: &[Scenario] = &[Scenario {
-    id: "single_stream",
-    about: "closed loop, one request outstanding, a fresh input for each",
-}];
+pub static SCENARIOS: &[Scenario] = &[
+    Scenario {
+        id: "single_stream",
+        about: "closed loop, one request outstanding, a fresh input for each",
+    },
+    Scenario {
+        id: "multi_stream",
+        about: "closed loop, queries of several samples one after the other",
+    },
+    Scenario { id: "offline", about: "all samples at once; samples per second" },
+    Scenario {
+        id: "concurrency",
+        about: "closed loop, users who each ask again as soon as they are answered",
+    },
+    Scenario {
+        id: "server",
+        about: "open loop, a seeded schedule of arrivals; latency from the scheduled instant",
+    },
+];
 
-/// Nanoseconds since some fixed instant; never runs backwards.
-pub trait Clock {
-    fn now(&self) -> u64;
-}
-
-/// The operating system's monotonic clock, counted from its making.
-pub struct Monotonic(Instant);
-
-impl Monotonic {
-    pub fn start() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for Monotonic {
-    fn now(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
+/// What answers requests, one at a time.
+pub trait Server<E> {
+    /// Serves request `number` and returns when it was handed over and when its answers were there.
+    /// Inputs are ready before: making them is no part of serving.
+    fn serve(&mut self, number: u32) -> Result<Timeline, E>;
 }

@@ -71,7 +71,9 @@ pub fn single_stream_of_runs<E: From<BackendError>>(
         // An output that cannot be taken is no answer, however fast it came.
         session.take()?;
         let (tokens, prompt_tokens) = (vec![done], None);
-        Ok(Timeline { sent, tokens, prompt_tokens, decode, preprocess, batch, warmup })
+        let times =
+            Timeline { sent, tokens, prompt_tokens, decode, preprocess, ..Timeline::default() };
+        Ok(Timeline { batch, warmup, ..times })
     })
 }
 

@@ -460,6 +460,7 @@ impl Memory {
             peak_memory: self.load_peak.into_iter().chain(steady).max(),
             steady_memory: steady.filter(|_| self.marked),
             cpu_time: machine::cpu_time(),
+            sending: None,
         }
     }
 }

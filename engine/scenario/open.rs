@@ -1,0 +1,279 @@
+//! `server`: requests arrive on a schedule, whatever the server does.
+//!
+//! A generator puts each request into the queue at its scheduled instant; the server takes one
+//! after the other. On the machine's clock the generator is a thread of its own that does nothing
+//! but sleep, stamp and send, so that a server that works delays nobody's arrival ([`live`]). On a
+//! virtual clock the queue is a [`Timetable`], which comes to the same for one server: what arrived
+//! while it worked is found in the queue when it asks. A late request is sent late, never dropped,
+//! and its latency counts from the instant at which it was to be sent.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::{io, thread};
+
+use super::closed::Sent;
+use super::{Clock, Monotonic, Server};
+use crate::measure::saturation::{Seen, growing};
+use crate::measure::{Admission, Sending, Timeline};
+
+/// A request that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    pub scheduled: u64,
+    pub queued: u64,
+}
+
+/// Where the server takes its requests from.
+pub trait Queue {
+    /// The next request, as soon as there is one; `None` after the last.
+    fn take(&mut self) -> Option<Arrival>;
+
+    /// Instants of the schedule, in order.
+    fn schedule(&self) -> &[u64];
+}
+
+/// How long to send, and when to give up.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenRules {
+    /// Requests at the beginning that do not count, while the queue builds up.
+    pub early: u32,
+    pub patience: Patience,
+}
+
+/// When a server that falls behind is told: by what it did over the last `window`, looked at every
+/// `step` from `after` on. In nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub after: u64,
+    pub window: u64,
+    pub step: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        Self { after: 30 * SECOND, window: 60 * SECOND, step: 5 * SECOND }
+    }
+}
+
+/// Serves all requests of `queue`, or ends early when the server falls behind for good.
+///
+/// # Errors
+/// That of a request, when over one in a thousand fail.
+pub fn open_loop<E>(
+    server: &mut dyn Server<E>,
+    queue: &mut dyn Queue,
+    rules: OpenRules,
+    clock: &dyn Clock,
+) -> Result<(Vec<Timeline>, Sending), E> {
+    let planned = queue.schedule().len() as u32;
+    let mut sent = Sent::new(planned);
+    let mut watch = Watch::new(rules.patience, clock.now());
+    let (mut served, mut free) = (0, 0);
+    while let Some(Arrival { scheduled, queued }) = queue.take() {
+        let warmup = served < rules.early as usize;
+        let done = sent.serve(server, (scheduled, queued), warmup, clock)?;
+        served += 1;
+        let come = queue.schedule().partition_point(|at| *at <= done);
+        let waiting = come.saturating_sub(served);
+        let idle = queued > free;
+        free = done;
+        if watch.gives_up(done, done.saturating_sub(scheduled), waiting, idle) {
+            let (timelines, sending) = sent.end(Admission::Scheduled, Some(planned));
+            let saturated = Some(waiting as u32);
+            return Ok((timelines, Sending { saturated, ..sending }));
+        }
+    }
+    Ok(sent.end(Admission::Scheduled, Some(planned)))
+}
+
+/// Looks now and then whether the server falls behind.
+struct Watch {
+    patience: Patience,
+    next: u64,
+    seen: Vec<(u64, Seen)>,
+}
+
+impl Watch {
+    fn new(patience: Patience, begin: u64) -> Self {
+        Self { patience, next: begin.saturating_add(patience.after), seen: Vec::new() }
+    }
+
+    fn gives_up(&mut self, done: u64, latency: u64, waiting: usize, idle: bool) -> bool {
+        let seconds = |nanos: u64| nanos as f64 / 1e9;
+        let waiting = waiting as f64;
+        let seen = Seen { at: seconds(done), waiting, latency: seconds(latency), idle };
+        self.seen.push((done, seen));
+        if done < self.next {
+            return false;
+        }
+        self.next = done.saturating_add(self.patience.step);
+        let begin = done.saturating_sub(self.patience.window);
+        self.seen.retain(|(at, _)| *at >= begin);
+        let seen: Vec<Seen> = self.seen.iter().map(|(_, seen)| *seen).collect();
+        growing(&seen)
+    }
+}
+
+/// A schedule whose generator lives in the server's clock: for virtual ones.
+pub struct Timetable<'a> {
+    schedule: &'a [u64],
+    next: usize,
+    clock: &'a dyn Clock,
+    stall: Option<(u64, u64)>,
+}
+
+impl<'a> Timetable<'a> {
+    pub fn new(schedule: &'a [u64], clock: &'a dyn Clock) -> Self {
+        Self { schedule, next: 0, clock, stall: None }
+    }
+
+    /// The same with a generator that sends nothing from `begin` to `end`.
+    pub fn with_stall(self, begin: u64, end: u64) -> Self {
+        Self { stall: Some((begin, end)), ..self }
+    }
+}
+
+impl Queue for Timetable<'_> {
+    fn take(&mut self) -> Option<Arrival> {
+        let scheduled = *self.schedule.get(self.next)?;
+        self.next += 1;
+        let queued = match self.stall {
+            Some((begin, end)) if (begin..end).contains(&scheduled) => end,
+            _ => scheduled,
+        };
+        self.clock.sleep_until(queued);
+        Some(Arrival { scheduled, queued })
+    }
+
+    fn schedule(&self) -> &[u64] {
+        self.schedule
+    }
+}
+
+/// A queue that a thread fills.
+struct Live<'a> {
+    schedule: &'a [u64],
+    arrivals: Receiver<Arrival>,
+}
+
+impl Queue for Live<'_> {
+    fn take(&mut self) -> Option<Arrival> {
+        self.arrivals.recv().ok()
+    }
+
+    fn schedule(&self) -> &[u64] {
+        self.schedule
+    }
+}
+
+/// Runs `body` on a queue that a thread fills at the instants of `schedule`. When `body` ends early
+/// the thread ends with its next arrival.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn live<R>(
+    schedule: &[u64],
+    clock: Monotonic,
+    body: impl FnOnce(&mut dyn Queue) -> R,
+) -> io::Result<R> {
+    let (sender, arrivals) = channel();
+    thread::scope(|scope| {
+        thread::Builder::new().name("arrivals".to_owned()).spawn_scoped(scope, move || {
+            for &scheduled in schedule {
+                clock.sleep_until(scheduled);
+                if sender.send(Arrival { scheduled, queued: clock.now() }).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(body(&mut Live { schedule, arrivals }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Virtual;
+
+    /// As many nanoseconds as `time` says for each request.
+    struct Timed<'a, C, F> {
+        clock: &'a C,
+        time: F,
+    }
+
+    impl<F: FnMut(u32) -> u64> Server<()> for Timed<'_, Virtual, F> {
+        fn serve(&mut self, number: u32) -> Result<Timeline, ()> {
+            let sent = self.clock.now();
+            self.clock.spend((self.time)(number));
+            Ok(Timeline { sent, tokens: vec![self.clock.now()], batch: 1, ..Timeline::default() })
+        }
+    }
+
+    impl<F: FnMut(u32) -> u64> Server<()> for Timed<'_, Monotonic, F> {
+        fn serve(&mut self, number: u32) -> Result<Timeline, ()> {
+            let sent = self.clock.now();
+            self.clock.sleep_until(sent + (self.time)(number));
+            Ok(Timeline { sent, tokens: vec![self.clock.now()], batch: 1, ..Timeline::default() })
+        }
+    }
+
+    const RULES: OpenRules =
+        OpenRules { early: 1, patience: Patience { after: 30_000, window: 60_000, step: 5_000 } };
+
+    #[test]
+    fn arrivals_do_not_wait_for_answers_and_latency_begins_at_the_schedule() {
+        let clock = Virtual::default();
+        let schedule = [10, 20, 30, 100];
+        let mut queue = Timetable::new(&schedule, &clock);
+        let mut server = Timed { clock: &clock, time: |n| [25, 5, 5, 5][n as usize] };
+        let (seen, sending) = open_loop(&mut server, &mut queue, RULES, &clock).unwrap();
+        let times: Vec<_> =
+            seen.iter().map(|t| (t.scheduled.unwrap(), t.sent, t.tokens[0])).collect();
+        assert_eq!(times, [(10, 10, 35), (20, 35, 40), (30, 40, 45), (100, 100, 105)]);
+        assert_eq!(seen.iter().filter(|t| t.warmup).count(), 1);
+        assert_eq!((sending.planned, sending.saturated), (4, None));
+    }
+
+    #[test]
+    fn a_late_generator_sends_late_and_drops_nothing() {
+        let clock = Virtual::default();
+        let schedule = [10, 20, 30];
+        let mut queue = Timetable::new(&schedule, &clock).with_stall(15, 90);
+        let mut server = Timed { clock: &clock, time: |_| 1 };
+        let (seen, _) = open_loop(&mut server, &mut queue, RULES, &clock).unwrap();
+        let queued: Vec<_> = seen.iter().map(|t| t.queued.unwrap()).collect();
+        assert_eq!(queued, [10, 90, 90]);
+        assert_eq!(seen[2].tokens[0] - seen[2].scheduled.unwrap(), 62);
+    }
+
+    #[test]
+    fn a_server_that_falls_behind_is_given_up() {
+        let clock = Virtual::default();
+        let schedule: Vec<u64> = (1..=10_000).map(|i| i * 100).collect();
+        let mut queue = Timetable::new(&schedule, &clock);
+        let mut server = Timed { clock: &clock, time: |_| 150 };
+        let (seen, sending) = open_loop(&mut server, &mut queue, RULES, &clock).unwrap();
+        assert!(seen.len() < 300, "{} were served", seen.len());
+        assert!(sending.saturated.unwrap() > 50);
+        let mut queue = Timetable::new(&schedule, &clock);
+        let mut quick = Timed { clock: &clock, time: |_| 1 };
+        let (seen, sending) = open_loop(&mut quick, &mut queue, RULES, &clock).unwrap();
+        assert_eq!((seen.len(), sending.saturated), (10_000, None));
+    }
+
+    #[test]
+    fn a_real_generator_keeps_the_order_and_is_never_early() {
+        let clock = Monotonic::start();
+        let begin = clock.now() + 1_000_000;
+        let schedule: Vec<u64> = (0..20).map(|i| begin + i * 300_000).collect();
+        let mut server = Timed { clock: &clock, time: |_| 100_000 };
+        let (seen, sending) =
+            live(&schedule, clock, |queue| open_loop(&mut server, queue, RULES, &clock).unwrap())
+                .unwrap();
+        assert_eq!((seen.len(), sending.planned), (20, 20));
+        for (t, at) in seen.iter().zip(&schedule) {
+            assert_eq!(t.scheduled, Some(*at));
+            assert!(*at <= t.queued.unwrap() && t.queued.unwrap() <= t.sent);
+        }
+    }
+}
