@@ -323,14 +323,8 @@ mod tests {
             request(1, 10_000_000, false),
             request(2, 30_000_000, false),
         ];
-        let observed = Observed {
-            load: 5,
-            first_call: request(0, 1, false),
-            requests,
-            peak_memory: None,
-            steady_memory: None,
-            cpu_time: None,
-        };
+        let observed =
+            Observed { load: 5, first_call: request(0, 1, false), requests, ..Observed::default() };
         let trial = Trial::of(&observed, 2_000_000_000, "latency").unwrap();
         assert_eq!(trial.values, [0.01, 0.03]);
         assert!((trial.request - 0.021).abs() < 1e-12 && trial.wall == 2.0);

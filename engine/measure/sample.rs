@@ -44,7 +44,7 @@ pub struct Timeline {
 }
 
 /// Everything a successful launch reports besides its outcome.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observed {
     /// Nanoseconds from the start of opening the artifact until it could serve a request.

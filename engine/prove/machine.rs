@@ -168,9 +168,7 @@ pub fn observed(times: impl Iterator<Item = f64>) -> (Observed, u64) {
         load: START,
         first_call: requests.first().cloned().unwrap_or_default(),
         requests,
-        peak_memory: None,
-        steady_memory: None,
-        cpu_time: None,
+        ..Observed::default()
     };
     (observed, now)
 }

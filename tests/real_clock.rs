@@ -1,0 +1,178 @@
+//! The instrument on a real clock, against work whose ratio is known and against another tool.
+//!
+//! Ignored, because they take minutes of a quiet machine and their figures are for people:
+//! `cargo test --release --test real_clock -- --ignored --nocapture`. The figures of one run stand
+//! in `docs/VALIDATION.md`'s remarks on real clocks.
+
+use std::env;
+use std::hint::black_box;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use engine::measure::Better;
+use engine::measure::compare::{Comparison, speedup};
+use engine::measure::design::{orders, padding};
+use engine::measure::quantile::median;
+use engine::measure::stop::{Decision, Rule, decide, working_level};
+
+/// Names the number of rounds in the environment of a child.
+const ROUNDS: &str = "ENGINE_TEST_SPIN";
+
+/// Work that nothing can shorten: each round needs the one before.
+fn spin(rounds: u64) -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..rounds {
+        state = (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(1);
+    }
+    black_box(state)
+}
+
+/// Rounds that take about as long as `time`.
+fn rounds_of(time: Duration) -> u64 {
+    let (trial, begin) = (20_000_000, Instant::now());
+    spin(trial);
+    (trial as f64 * time.as_secs_f64() / begin.elapsed().as_secs_f64()) as u64
+}
+
+/// What a child does: nine spins after one to warm up; prints the time of each.
+#[test]
+fn child_spins() {
+    let Some(rounds) = env::var(ROUNDS).ok().and_then(|text| text.parse().ok()) else { return };
+    spin(rounds);
+    for _ in 0..9 {
+        let begin = Instant::now();
+        spin(rounds);
+        println!("spun {}", begin.elapsed().as_nanos());
+    }
+}
+
+/// One launch: the median time of a spin within it, and of the whole process, in seconds.
+fn launch(rounds: u64, pad: usize) -> (f64, f64) {
+    let this = env::current_exe().expect("a running program has a file");
+    let begin = Instant::now();
+    let output = Command::new(this)
+        .args(["--exact", "child_spins", "--nocapture", "--test-threads=1"])
+        .env(ROUNDS, rounds.to_string())
+        .env("PADDING", "x".repeat(pad))
+        .output()
+        .expect("this program starts");
+    let whole = begin.elapsed().as_secs_f64();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let spins: Vec<f64> = text
+        .lines()
+        .filter_map(|line| line.split_once("spun ")?.1.trim().parse::<f64>().ok())
+        .collect();
+    assert_eq!(spins.len(), 9, "{text}");
+    (median(&spins).expect("nine values") / 1e9, whole)
+}
+
+/// A session as the engine runs one: within the spins, and of whole processes.
+fn session(baseline: u64, other: u64, seed: u64) -> (Comparison, Comparison, u32) {
+    let rule = Rule { min_blocks: 10, max_blocks: 40, half_width: 0.01, max_time_ns: u64::MAX };
+    let level = working_level(0.95);
+    let (mut inner, mut whole) = (Vec::new(), Vec::new());
+    for (block, order) in orders(2, rule.max_blocks as usize, seed).into_iter().enumerate() {
+        let mut times = [(0.0, 0.0); 2];
+        for (position, variant) in order.into_iter().enumerate() {
+            let rounds = [baseline, other][variant];
+            times[variant] = launch(rounds, padding(block, position, seed));
+        }
+        inner.push((times[0].0, times[1].0));
+        whole.push((times[0].1, times[1].1));
+        let found = speedup(&inner, Better::Lower, level);
+        if let Decision::Stop(_) = decide(&rule, inner.len() as u32, 0, &[found]) {
+            break;
+        }
+    }
+    let of = |pairs| speedup(pairs, Better::Lower, level).expect("times are positive");
+    (of(&inner), of(&whole), inner.len() as u32)
+}
+
+/// `slower` rounds take 1.05 times as long: the interval of the slow-down holds 1.05 and not 1.
+#[test]
+#[ignore = "minutes of a quiet machine"]
+fn five_per_cent_more_work_is_five_per_cent_more_time() {
+    let rounds = rounds_of(Duration::from_millis(10));
+    let (mut holds, mut excludes, mut equal) = (0, 0, 0);
+    let trials = trials();
+    for trial in 0..trials {
+        let (found, _, blocks) = session(rounds, rounds * 105 / 100, trial);
+        let estimate = found.estimate;
+        let (low, high) = (1.0 / estimate.high, 1.0 / estimate.low);
+        let (same, _, _) = session(rounds, rounds, trial + 1000);
+        println!(
+            "trial {trial}: {:.4} [{low:.4}, {high:.4}] after {blocks} blocks; A/A {:.4} [{:.4}, {:.4}]",
+            1.0 / estimate.point,
+            same.estimate.point,
+            same.estimate.low,
+            same.estimate.high
+        );
+        holds += u64::from(low <= 1.05 && 1.05 <= high);
+        excludes += u64::from(low > 1.0);
+        equal += u64::from(same.estimate.low <= 1.0 && 1.0 <= same.estimate.high);
+    }
+    println!("1.05 inside in {holds}, 1 outside in {excludes}, A/A holds 1 in {equal} of {trials}");
+    let most_misses = 1 + trials / 10;
+    assert!(holds + most_misses >= trials && equal + most_misses >= trials);
+    assert_eq!(excludes, trials);
+}
+
+/// The same two commands under hyperfine, right after: both intervals of the ratio overlap.
+///
+/// Needs `hyperfine` on the path; says so where it is not.
+#[test]
+#[ignore = "minutes of a quiet machine"]
+fn hyperfine_finds_the_same_ratio_of_whole_processes() {
+    if Command::new("hyperfine").arg("--version").output().is_err() {
+        eprintln!("skipped: hyperfine is not on the path");
+        return;
+    }
+    let rounds = rounds_of(Duration::from_millis(10));
+    let (mut agree, trials) = (0, trials());
+    for trial in 0..trials {
+        let (_, ours, blocks) = session(rounds, rounds * 105 / 100, trial);
+        let (low, high) = (1.0 / ours.estimate.high, 1.0 / ours.estimate.low);
+        let theirs = hyperfine(rounds, rounds * 105 / 100, blocks);
+        println!(
+            "trial {trial}: ours {:.4} [{low:.4}, {high:.4}], theirs {:.4} [{:.4}, {:.4}], {blocks} runs",
+            1.0 / ours.estimate.point,
+            theirs.0,
+            theirs.1,
+            theirs.2
+        );
+        agree += u64::from(low <= theirs.2 && theirs.1 <= high);
+    }
+    println!("intervals overlap in {agree} of {trials}");
+    assert!(agree * 20 >= trials * 19, "{agree} of {trials}");
+}
+
+fn trials() -> u64 {
+    env::var("TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+}
+
+/// Ratio of mean times with an interval of 95 % from hyperfine's own mean and deviation (delta
+/// method), which is what its "times faster ± …" says.
+fn hyperfine(baseline: u64, other: u64, runs: u32) -> (f64, f64, f64) {
+    let this = env::current_exe().expect("a running program has a file");
+    let out = env::temp_dir().join(format!("hyperfine-{}.json", std::process::id()));
+    let command = |rounds: u64| {
+        let this = this.display();
+        format!("env {ROUNDS}={rounds} {this} --exact child_spins --nocapture --test-threads=1")
+    };
+    let status = Command::new("hyperfine")
+        .args(["-N", "--style", "none", "--warmup", "1", "--runs", &runs.to_string()])
+        .arg("--export-json")
+        .arg(&out)
+        .args([command(baseline), command(other)])
+        .status()
+        .expect("it was there before");
+    assert!(status.success());
+    let text = std::fs::read_to_string(&out).expect("hyperfine wrote it");
+    let _ = std::fs::remove_file(&out);
+    let found: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let of = |index: usize, name: &str| found["results"][index][name].as_f64().expect("a number");
+    let ratio = of(1, "mean") / of(0, "mean");
+    let part = |index| (of(index, "stddev") / of(index, "mean")).powi(2) / f64::from(runs);
+    let error = 1.96 * ratio * (part(0) + part(1)).sqrt();
+    (ratio, ratio - error, ratio + error)
+}
