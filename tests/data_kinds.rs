@@ -14,7 +14,7 @@ use engine::model::signature::Dim;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{House, PROJECT, ort_library};
 
 /// Sides of a picture, and numbers of a class: one for each row of pixels.
@@ -191,6 +191,9 @@ fn what_is_wrong_with_an_idx_pair_is_told_at_its_key() {
     assert!(text.contains("none-idx1-ubyte") && text.contains("does not exist"), "{text}");
     let text = told("source: file://list.jsonl, labels: file://few-idx1-ubyte");
     assert!(text.contains("is no idx file") && text.contains("`label`"), "{text}");
+    house.folder.write("list.csv", "image,label,split\na.png,1,calib\n");
+    let text = told("source: file://list.csv, split: heldout");
+    assert!(text.contains("no split `heldout`; found: `calib`"), "{text}");
     let text = told(&format!("{images}, split: heldout"));
     assert!(text.contains("without splits"), "{text}");
     house.folder.write("rows-idx3-ubyte.gz", packed(b"hello"));
@@ -262,16 +265,105 @@ fn a_voice_detector_is_given_windows_rate_and_state() {
     let rest = format!(
         "model: {{source: \"file://{folder}/silero_vad.onnx\"}}\n\
          data: {{speech: {{source: \"file://{folder}/test.wav\", samples: 512, take: 40, seed: 1}}}}\n\
-         variants:\n  fp32: {{}}\n  int8: {{stages: [{{quantize: {{method: dynamic}}}}]}}\n\
-         quality: {{metrics: [{{max_abs_error: {{data: speech}}}}]}}\n"
+         variants: {{fp32: {{}}}}\nquality: {{metrics: [{{cosine: {{data: speech}}}}]}}\n\
+         bench: {{data: speech, matrix: {{threads: [1]}}, {FEW}}}\n"
     );
     house.run(&spec(&house, &library, &rest)).expect(0);
     let record = house.record();
-    let errors = judged(&record, "int8", "max_abs_error");
-    assert!(errors.len() == 40 && errors.iter().any(|(own, _)| *own > 0.0), "{errors:?}");
+    assert_eq!(judged(&record, "fp32", "cosine").len(), 40);
+    let launch = &record["cells"][0]["launches"][0]["outcome"]["measured"];
+    assert_eq!(launch["requests"].as_array().unwrap().len(), 2);
     let notes = record["notes"].to_string();
     assert!(
         notes.contains("of 16000 samples per second") && notes.contains("`sr` is 16000"),
         "{notes}"
     );
+}
+
+/// A small encoder as if somebody had trained it, with a tokenizer of words, that takes eight
+/// tokens.
+fn encoder(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    engine::model::RandomModel::parse("random://bert-tiny").unwrap().generate(folder).unwrap();
+    let config = folder.join("config.json");
+    let mut known: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    known.as_object_mut().unwrap().remove("engine_random_weights");
+    fs::write(&config, known.to_string()).unwrap();
+    let names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "one", "two", "three", "four", "five"];
+    let vocab: Value =
+        names.iter().enumerate().map(|(id, name)| ((*name).to_owned(), json!(id))).collect();
+    let special = |id: usize| json!({"id": names[id], "ids": [id], "tokens": [names[id]]});
+    let token = |id: &str| json!({"SpecialToken": {"id": id, "type_id": 0}});
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "decoder": null, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": {"type": "TemplateProcessing",
+            "single": [token("[CLS]"), text, token("[SEP]")], "pair": [text],
+            "special_tokens": {"[CLS]": special(2), "[SEP]": special(3)}},
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
+    });
+    fs::write(folder.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    fs::write(folder.join("sentence_bert_config.json"), r#"{"max_seq_length": 8}"#).unwrap();
+}
+
+#[test]
+fn texts_find_what_belongs_to_them_and_those_that_are_cut_are_counted() {
+    let Some(library) = ort_library() else { return };
+    let house = House::new();
+    encoder(&house.folder.join("model"));
+    let said =
+        ["one two", "two three", "three four five", "four one", "five five one", "one three"];
+    let mut lines = String::new();
+    for (at, text) in said.iter().enumerate() {
+        // Two belong to each other instead of to themselves.
+        let other = said[match at {
+            0 => 1,
+            1 => 0,
+            at => at,
+        }];
+        lines += &format!("{}\n", json!({"text": text, "same": other, "split": "heldout"}));
+    }
+    let long = "one two three four five one two three four five";
+    lines += &format!("{}\n", json!({"text": long, "same": [long, "five"], "split": "heldout"}));
+    lines += &format!("{}\n", json!({"text": "four", "same": "four", "split": "calib"}));
+    house.folder.write("texts.jsonl", lines);
+    let of = |data: &str, at: &str| {
+        format!(
+            "model: {{source: file://model}}\n\
+             data: {{texts: {{source: file://texts.jsonl, split: heldout{data}}}}}\n\
+             variants:\n  candle: {{backend: candle}}\n  onnx: {{stages: [{{export: {{format: onnx}}}}]}}\n\
+             quality: {{metrics: [{{recall: {{data: texts, at: {at}}}}}, {{cosine: {{data: texts}}}}]}}\n"
+        )
+    };
+    house.run(&spec(&house, &library, &of(", pair: same", "[1, 5]"))).expect(0);
+    let record = house.record();
+    for variant in ["candle", "onnx"] {
+        let sums: Vec<f64> =
+            judged(&record, variant, "recall@1").iter().map(|(own, _)| *own).collect();
+        assert_eq!(sums[..6], [0.0, 0.0, 2.0, 2.0, 2.0, 2.0], "{variant}");
+        assert!(sums[6] >= 1.0, "{variant}: {sums:?}");
+        assert_eq!(judged(&record, variant, "recall@5").len(), 7);
+        assert_eq!(judged(&record, variant, "cosine").len(), 7);
+    }
+    let notes = record["notes"].to_string();
+    assert!(
+        notes.contains("data set `texts`: 1 of 7 texts is longer than 8 tokens and was cut"),
+        "{notes}"
+    );
+    assert!(notes.contains("1 of 8 texts that belong to others is longer"), "{notes}");
+
+    let told =
+        |data: &str, at: &str| house.run(&spec(&house, &library, &of(data, at))).expect(2).stderr;
+    let text = told("", "[1]");
+    assert!(
+        text.contains("needs `pair`") && text.contains("add `pair: FIELD` to `data.texts`"),
+        "{text}"
+    );
+    let text = told(", pair: same", "[10]");
+    assert!(text.contains("more than 10 different texts") && text.contains("has 7"), "{text}");
+    let text = told(", pair: other", "[1]");
+    assert!(text.contains("texts.jsonl:1` has no text field `other`"), "{text}");
+    let text = told(", pair: same, field: split", "[1]").replace('\n', " ");
+    assert!(text.contains("has 1"), "{text}");
 }

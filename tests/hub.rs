@@ -139,8 +139,10 @@ fn reply(
                 None => send("404 Not Found", "", b"Repository not found", 20),
             }
         }
-        [organization, name, "resolve", _, file] => {
+        [organization, name, "resolve", _, ref file @ ..] => {
             let files = shelf.get(&format!("{organization}/{name}"));
+            let file = file.join("/");
+            let file = file.as_str();
             let Some(bytes) = files.and_then(|files| files.get(file)) else {
                 return send("404 Not Found", "", b"Entry not found", 15);
             };
@@ -223,7 +225,9 @@ fn fetch(house: &House, repository: &str, hub: &Hub) -> Ended {
 /// Files of the hub's cache that a later run would take for whole.
 fn cached(house: &House, name: &str) -> Vec<PathBuf> {
     let found = support::files(&house.folder.join("hf-home")).into_iter();
-    found.filter(|path| path.ends_with(name)).collect()
+    // What is noted as absent is no file of the model.
+    let is_note = |path: &PathBuf| path.iter().any(|part| part == ".no_exist");
+    found.filter(|path| path.ends_with(name) && !is_note(path)).collect()
 }
 
 #[test]
@@ -323,4 +327,86 @@ fn a_file_that_arrives_damaged_is_told_and_never_taken_for_whole() {
             assert_eq!(fs::read(&found[0]).unwrap(), files[name], "{fault:?}: {name}");
         }
     }
+}
+
+/// A small encoder with the files that say how its vectors become one.
+fn small_encoder() -> BTreeMap<String, Vec<u8>> {
+    let folder = Folder::new();
+    engine::model::RandomModel::parse("random://bert-tiny")
+        .unwrap()
+        .generate(folder.path())
+        .unwrap();
+    let mut files = files_of(folder.path());
+    let modules = json!([
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]);
+    files.insert("modules.json".into(), modules.to_string().into_bytes());
+    files.insert("1_Pooling/config.json".into(), br#"{"pooling_mode_cls_token": true}"#.to_vec());
+    files
+}
+
+/// Takes a file out of every snapshot, and what is known of files that are nowhere: as if another
+/// tool had fetched the rest.
+fn forget(house: &House, name: &str) {
+    for path in support::files(&house.folder.join("hf-home")) {
+        if path.ends_with(name) || path.components().any(|part| part.as_os_str() == ".no_exist") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_task_of_a_model_is_known_once_it_is_fetched_and_its_snapshot_is_made_whole() {
+    let house = House::new();
+    let hub = Hub::open(shelf(small_encoder()), None);
+    // Nobody says that it is an encoder.
+    let spec = spec(&house, "org/story");
+    run(with_hub(&mut house.run_command(&spec), &house, &hub.address)).expect(0);
+    assert_eq!(house.record()["model"]["task"], "embedding");
+    let asked = hub.asked().len();
+    run(with_hub(&mut house.run_command(&spec), &house, &hub.address)).expect(0);
+    assert_eq!(hub.asked().len(), asked, "a whole snapshot asks nobody");
+
+    forget(&house, "modules.json");
+    run(with_hub(&mut house.run_command(&spec), &house, &hub.address)).expect(0);
+    assert_eq!(cached(&house, "modules.json").len(), 1, "{:?}", hub.asked());
+
+    forget(&house, "modules.json");
+    let address = hub.address.clone();
+    drop(hub);
+    let ended = run(with_hub(&mut house.run_command(&spec), &house, &address)).expect(3);
+    let told = &ended.stderr;
+    assert!(told.contains("without `modules.json`") && told.contains("`file://`"), "{told}");
+}
+
+#[test]
+fn a_snapshot_that_generates_text_serves_without_the_hub() {
+    let house = House::new();
+    let hub = Hub::open(shelf(small_model()), None);
+    fetch(&house, "org/story", &hub).expect(0);
+    forget(&house, "modules.json");
+    let address = hub.address.clone();
+    drop(hub);
+    let spec = spec(&house, "org/story");
+    run(with_hub(&mut house.run_command(&spec), &house, &address)).expect(0);
+    let mut offline = house.run_command(&spec);
+    run(with_hub(&mut offline, &house, &address).env("HF_HUB_OFFLINE", "1")).expect(0);
+    // Without a snapshot there is nothing to serve.
+    let house = House::new();
+    let spec = self::spec(&house, "org/story");
+    let mut offline = house.run_command(&spec);
+    let ended = run(with_hub(&mut offline, &house, &address).env("HF_HUB_OFFLINE", "1")).expect(3);
+    assert!(ended.stderr.contains("`HF_HUB_OFFLINE` is set"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_task_that_is_a_guess_is_told_as_one() {
+    let house = House::new();
+    let text = "version: 1\nname: hub\nwhy: w\nmodel: {source: \"hf://org/nowhere\"}\n\
+                variants: {a: {}}\nbench: {matrix: {dims: {sequence: [8]}}}\n";
+    let spec = house.folder.write("hub.yaml", text);
+    let mut validate = house.engine(&["validate", spec.to_str().unwrap()]);
+    let ended = run(with_hub(&mut validate, &house, "http://127.0.0.1:9")).expect(2);
+    assert!(ended.stderr.contains("its task is a guess"), "{}", ended.stderr);
 }

@@ -69,7 +69,11 @@ bench:
 
     let quality = record["quality"].as_array().unwrap();
     let judged = |variant: &str, metric: &str, data: &str| -> Vec<(f64, f64)> {
-        let is = |q: &&Value| q["variant"] == variant && q["metric"] == metric && q["data"] == data;
+        let (data, part) = data.split_once(", ").map_or((data, None), |(d, p)| (d, Some(p)));
+        let is = |q: &&Value| {
+            let own = q["variant"] == variant && q["metric"] == metric && q["data"] == data;
+            own && q["part"].as_str() == part
+        };
         let row = quality.iter().find(is).unwrap_or_else(|| panic!("{variant} {metric} {data}"));
         assert!(row["unmeasured"].is_null(), "{row}");
         let documents = row["documents"].as_array().unwrap().iter();

@@ -136,7 +136,9 @@ pub fn spec_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 const FETCHING: Duration = Duration::from_secs(4 * 3600);
 
 /// Fetches a model from the hub that planning has to look at: one that is run from tensors to
-/// tensors. Models that continue texts are fetched by a step of the run.
+/// tensors, or whose task the spec does not name. Models that are known to continue texts are
+/// fetched by a step of the run; so is, to be told there, one whose task nobody knows because it
+/// cannot be fetched.
 pub fn fetch(
     loaded: &Loaded,
     shared: &Shared,
@@ -146,8 +148,8 @@ pub fn fetch(
     let model = &loaded.spec.model;
     let source = Source::parse(&model.source, model.revision.as_deref());
     let Ok(Source::Hub { repository, revision }) = source else { return Ok(()) };
-    let known = hub::cached(&repository, revision.as_deref().unwrap_or("main")).is_some();
-    if known || !model.task.is_some_and(Task::runs_tensors) {
+    let known = hub::is_complete(&repository, revision.as_deref().unwrap_or("main"));
+    if known || !model.task.is_none_or(Task::runs_tensors) {
         return Ok(());
     }
     let (store, progress) = (open_store(shared)?, Progress::stderr(quiet));
@@ -157,7 +159,10 @@ pub fn fetch(
     let share = |share: f64| bar.set_position((share * 1000.0) as u64);
     let ended = provider.run(&Job::Fetch { repository, revision }, FETCHING, &share)?;
     progress.clear(&bar);
-    ended.map(|_| ()).map_err(|failure| Failure::broken(describe(&failure)))
+    match (ended, model.task) {
+        (Err(failure), Some(_)) => Err(Failure::broken(describe(&failure))),
+        _ => Ok(()),
+    }
 }
 
 /// Reads and checks one spec.

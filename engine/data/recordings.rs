@@ -56,7 +56,7 @@ pub struct Recordings {
     /// Samples behind the last whole windows, of all recordings together.
     pub left: usize,
     pub excluded: Vec<Excluded>,
-    /// Over names and bytes of all files that were read.
+    /// Over rates and samples of all files, and their names where there are several.
     pub digest: Digest,
 }
 
@@ -168,15 +168,16 @@ fn read(path: &Path, window: Option<usize>) -> Result<(Audio, Value), String> {
         return Err(format!("has {found} samples, fewer than the {window} of a window"));
     }
     let samples = Digest::of_bytes(bytemuck::cast_slice(&audio.samples));
-    Ok((audio, json!([found, samples])))
+    let facts = json!([audio.rate, found, samples]);
+    Ok((audio, facts))
 }
 
-/// A file by itself, or what is in a folder by name, without what is hidden.
+/// A file by itself, whose name says nothing, or what is in a folder by name, without what is
+/// hidden.
 fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, RecordingsError> {
     let shown = || path.display().to_string();
     if !path.is_dir() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        return Ok(vec![(inert(&name), path.to_owned())]);
+        return Ok(vec![(String::new(), path.to_owned())]);
     }
     let failed = |source| RecordingsError::Read { path: shown(), source };
     let mut found = BTreeSet::new();
@@ -265,6 +266,11 @@ pub(crate) mod tests {
         let text = told(Some(100));
         assert!(text.contains("none of the 2") && text.contains("fewer than the 100"), "{text}");
         let one = Recordings::read(&root.join("a.wav"), None).unwrap();
+        fs::copy(root.join("a.wav"), root.join("copy.flac")).unwrap();
+        assert_eq!(one.digest, Recordings::read(&root.join("copy.flac"), None).unwrap().digest);
+        fs::write(root.join("copy.flac"), wav(9000, &ramp(4))).unwrap();
+        assert_ne!(one.digest, Recordings::read(&root.join("copy.flac"), None).unwrap().digest);
+        fs::remove_file(root.join("copy.flac")).unwrap();
         assert_eq!((one.items.len(), one.length()), (1, 4));
         fs::write(root.join("b.wav"), wav(16000, &ramp(4))).unwrap();
         let text = told(None);

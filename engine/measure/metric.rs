@@ -72,7 +72,7 @@ const OUTPUTS: &[&str] =
 const AGREEING: &[&str] = &["text_generation", "tensor", "image_classification"];
 const NOISY: &[&str] = &["tensor", "image_classification"];
 const LABELLED: &[&str] = &["image_classification", "zero_shot_image_classification"];
-const PAIRED: &[&str] = &["zero_shot_image_classification"];
+const PAIRED: &[&str] = &["embedding", "zero_shot_image_classification"];
 const ZERO_SHOT: &[&str] = &["zero_shot_image_classification"];
 
 /// All metrics in the order in which reports show them.

@@ -1,5 +1,7 @@
 //! Quality as steps.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
 use super::StepIndex;
@@ -9,7 +11,9 @@ use crate::model::Kind;
 use crate::model::family::{IMAGE, TEXT};
 use crate::spec::Task;
 use crate::stage::{Judge, JudgeOn, Stage};
-use crate::task::{Against, JUDGED_ITEMS, MetricRequest, best_classes, needs_all_parts, requests};
+use crate::task::{
+    Against, JUDGED_ITEMS, MetricRequest, best_classes, depth, needs_all_parts, requests,
+};
 
 /// Metrics that one step judges: of one data set, and either of single parts or of all.
 type Together<'a> = (Option<&'a str>, bool);
@@ -92,15 +96,15 @@ impl Builder<'_> {
             }
             for (part, graph) in graphs {
                 let Some(inputs) = self.judged_inputs(data, graph) else { continue };
+                if !self.paired(data, &metrics) {
+                    continue;
+                }
                 self.comparable(data, &metrics);
                 self.labelled(data, &metrics);
                 let classes = graph.labels.clone();
                 let on = JudgeOn::Items { inputs, synthetic, seed, classes };
-                let (part, shown) = match part.as_str() {
-                    "" => (None, shown.to_owned()),
-                    part => (Some(part), format!("{shown}, {part}")),
-                };
-                self.judge_all(reference, part, &shown, &on, &asked, None);
+                let part = Some(part.as_str()).filter(|part| !part.is_empty());
+                self.judge_all(reference, part, shown, &on, &asked, None);
             }
         }
     }
@@ -184,9 +188,35 @@ impl Builder<'_> {
                 on: on.clone(),
                 metrics: metrics.to_vec(),
             };
-            let id = self.free_id(&format!("{name}/judge-{}", data.replace(", ", "-")));
+            let of_part = part.map(|part| format!("-{part}")).unwrap_or_default();
+            let id = self.free_id(&format!("{name}/judge-{data}{of_part}"));
             self.push(id, Stage::Judge(judge), needs, Kind::Checkpoint);
         }
+    }
+
+    /// Metrics of retrieval among texts need the text that belongs to each.
+    fn paired(&mut self, data: Option<&str>, metrics: &[(usize, MetricRequest)]) -> bool {
+        let mut asked = metrics.iter().filter_map(|(at, m)| Some((at, depth(&m.metric)?.1)));
+        let (Some((index, most)), Some(name)) = (asked.next(), data) else { return true };
+        let most = asked.map(|(_, first)| first).max().map_or(most, |other| other.max(most));
+        let pointer = format!("/quality/metrics/{index}");
+        if self.loaded.spec.data[name].pair.is_none() {
+            let what = format!(
+                "`recall` on `data.{name}` needs `pair`, the field of the text that belongs to each"
+            );
+            if let Some(problem) = self.told_once("plan/bad-data", &pointer, what) {
+                problem.hint = Some(format!("add `pair: FIELD` to `data.{name}`"));
+            }
+            return false;
+        }
+        let found = self.items.get(name).map_or(0, HashSet::len);
+        if found <= most {
+            let what = format!(
+                "`recall@{most}` needs more than {most} different texts, and `data.{name}` has {found}"
+            );
+            self.told_once("plan/bad-data", &pointer, what);
+        }
+        found > most
     }
 
     /// Metrics of classes need the class of every picture.

@@ -154,7 +154,9 @@ pub fn output_of(stage: &Stage, stored: &Stored) -> Option<Output> {
         }
         Stage::Judge(_) => {
             let value = stored.read_json(JUDGED_FILE).ok()?;
-            Some(Output::Judged(serde_json::from_value(value).ok()?))
+            let judged = serde_json::from_value(value).ok()?;
+            let notes = serde_json::from_value(stored.notes.clone()).unwrap_or_default();
+            Some(Output::Judged { judged, notes })
         }
         _ => {
             let kind = model::Kind::parse(&stored.kind)?;

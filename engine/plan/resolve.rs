@@ -30,7 +30,11 @@ pub enum Output {
         /// Of what is known about it.
         digest: Digest,
     },
-    Judged(Vec<Judged>),
+    Judged {
+        judged: Vec<Judged>,
+        /// What became of the data.
+        notes: Vec<String>,
+    },
     /// Measurements live in the run's journal.
     Measured,
 }
@@ -55,7 +59,7 @@ impl Output {
             Self::Data { digest, .. } | Self::Runtime { digest, .. } | Self::Device { digest } => {
                 Some(*digest)
             }
-            Self::Judged(_) | Self::Measured => None,
+            Self::Judged { .. } | Self::Measured => None,
         }
     }
 

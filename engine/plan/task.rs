@@ -35,8 +35,15 @@ pub fn settle(loaded: Loaded, around: &Surroundings) -> Result<Loaded, Problems>
         }
         Err(_) => None,
     };
-    let task = task.unwrap_or(Task::TextGeneration);
-    loaded.for_task(task)
+    let guessed = task.is_none() && model.source.starts_with("hf://");
+    loaded.for_task(task.unwrap_or(Task::TextGeneration)).map_err(|mut problems| {
+        let told = problems.0.first_mut().filter(|_| guessed);
+        if let Some(problem) = told {
+            let note = "the model has not been fetched, so its task is a guess: name it as `model.task`, or let `engine run` fetch it first";
+            problem.notes.push(note.to_owned());
+        }
+        problems
+    })
 }
 
 fn of_model(facts: &ModelFacts) -> Task {

@@ -15,6 +15,9 @@ pub struct Quality {
     pub metric: String,
     /// Name of the data set in the spec.
     pub data: String,
+    /// The part that was judged by itself, of a model of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// The artifact that was judged: the same that was timed.
     pub artifact: Option<Digest>,
     /// Empty when `unmeasured` says why.

@@ -151,6 +151,7 @@ fn quality() -> Vec<Quality> {
                 reference: "fp32".into(),
                 metric: metric.into(),
                 data: "heldout".into(),
+                part: None,
                 artifact: Some(digest(variant)),
                 documents: if unmeasured.is_some() { Vec::new() } else { documents },
                 unmeasured,

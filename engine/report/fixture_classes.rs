@@ -29,6 +29,7 @@ fn quality() -> Vec<Quality> {
                 reference: "fp32".into(),
                 metric: metric.into(),
                 data: "heldout".into(),
+                part: None,
                 artifact: Some(digest(variant)),
                 documents,
                 unmeasured: None,

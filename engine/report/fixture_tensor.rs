@@ -84,6 +84,7 @@ fn quality() -> Vec<Quality> {
                 reference: "fp32".into(),
                 metric: metric.into(),
                 data: "synthetic".into(),
+                part: None,
                 artifact: Some(digest(variant)),
                 documents: documents.collect(),
                 unmeasured: None,

@@ -138,6 +138,7 @@ fn poisoned(text: &str) -> Record {
         quality.variant = rename(&quality.variant);
         quality.reference = rename(&quality.reference);
         quality.data = own();
+        quality.part = Some(own());
         if quality.unmeasured.is_some() {
             quality.unmeasured = Some(own());
         }

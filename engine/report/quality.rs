@@ -44,6 +44,7 @@ fn row(record: &Record, quality: &Quality, id: &str, level: f64) -> QualityRow {
         reference: quality.reference.clone(),
         metric: id.to_owned(),
         data: quality.data.clone(),
+        part: quality.part.clone(),
         value,
         loss,
         documents: quality.documents.len(),
@@ -162,7 +163,7 @@ pub fn headline(rows: &[QualityRow], variant: &str) -> Reading<QualityChange> {
             (Reading::Known(loss), Some(metric)) => {
                 return Reading::Known(QualityChange {
                     metric: metric.id,
-                    data: row.data.clone(),
+                    data: row.place(),
                     loss: *loss,
                 });
             }

@@ -77,6 +77,7 @@ const HUB_ENVIRONMENT: &[&str] = &[
     "HF_HOME",
     "HF_TOKEN",
     "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "https_proxy",

@@ -16,6 +16,7 @@ use super::searches::Searches;
 use super::session::{Session, SessionError};
 use super::steps::Task;
 use crate::base::Digest;
+use crate::base::text::inert;
 use crate::machine::{Fingerprint, total_memory};
 use crate::plan::{Output, Plan, ResolveError, StepIndex};
 use crate::record::{Check, Record, Step, StepState};
@@ -93,6 +94,21 @@ pub(super) struct Progressed {
 }
 
 impl Progressed {
+    /// Notes what became of the data of a judgement, once for all variants.
+    fn tell(&mut self, plan: &Plan, index: StepIndex, output: Option<&Output>) {
+        let (Stage::Judge(judge), Some(Output::Judged { notes, .. })) =
+            (&plan.steps[index].stage, output)
+        else {
+            return;
+        };
+        for note in notes {
+            let note = format!("data set `{}`: {}", judge.data, inert(note));
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+
     /// Library and digest of the runtime that `variant` runs on, if it needs one.
     pub fn runtime(&self, plan: &Plan, variant: &str) -> Option<(PathBuf, Digest)> {
         let step = plan.runtime().filter(|_| plan.variants[variant].needs_runtime())?;
@@ -218,6 +234,7 @@ fn waves(
                 Ok(end) => {
                     hold_back_dependants(plan, index, &end.step, state);
                     session.record_step(end.step)?;
+                    state.tell(plan, index, end.output.as_ref());
                     state.outputs[index] = end.output;
                 }
                 Err(error) => broken = Some(error),

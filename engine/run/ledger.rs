@@ -203,7 +203,9 @@ fn quality(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
         let ended = session.steps.iter().find(|known| known.id == step.id);
         for (at, request) in judge.metrics.iter().enumerate() {
             let judged = match output {
-                Some(Output::Judged(all)) => all.get(at).filter(|j| j.metric == request.metric),
+                Some(Output::Judged { judged, .. }) => {
+                    judged.get(at).filter(|j| j.metric == request.metric)
+                }
                 _ => None,
             };
             let why = || {
@@ -218,6 +220,7 @@ fn quality(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
                 },
                 metric: request.metric.clone(),
                 data: judge.data.clone(),
+                part: judge.part.clone(),
                 artifact,
                 documents: judged.map(|j| j.documents.clone()).unwrap_or_default(),
                 unmeasured: if judged.is_some() { None } else { Some(why()) },
@@ -240,6 +243,7 @@ fn unmeasured(spec: &Spec, plan: &Plan) -> Vec<Quality> {
                 reference: plan.reference.clone().unwrap_or_default(),
                 metric: request.metric,
                 data: data.to_owned(),
+                part: None,
                 artifact: None,
                 documents: Vec::new(),
                 unmeasured: Some(why.clone()),

@@ -172,10 +172,10 @@ impl Task<'_> {
                 ("tokens", json!([format!("{documents} documents, {tokens} tokens")]))
             }
             Done::ItemsRead { items } => ("items", json!([format!("{items} items")])),
-            Done::Judged(judged) => {
+            Done::Judged { judged, notes } => {
                 let value = serde_json::to_value(&judged).expect("scores always serialize");
                 workspace.write_json(JUDGED_FILE, &value)?;
-                ("observation", json!([]))
+                ("observation", json!(notes))
             }
             other => return Ok(Made::failed(format!("the job gave something else: {other:?}"))),
         };
@@ -205,7 +205,9 @@ impl Task<'_> {
         };
         let fetched = match &load.source {
             Source::Hub { repository, revision } => {
-                hub::cached(repository, revision.as_deref().unwrap_or("main"))
+                let revision = revision.as_deref().unwrap_or("main");
+                let whole = hub::is_complete(repository, revision);
+                hub::cached(repository, revision).filter(|_| whole)
             }
             _ => None,
         };

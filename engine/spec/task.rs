@@ -85,7 +85,7 @@ impl Task {
         match self {
             Self::TextGeneration => &["perplexity", "kl", "top1_agreement"],
             Self::Tensor => &["top1_agreement", "cosine", "snr", "max_abs_error", "mean_abs_error"],
-            Self::Embedding => &["cosine", "max_abs_error", "mean_abs_error"],
+            Self::Embedding => &["cosine", "max_abs_error", "mean_abs_error", "recall"],
             Self::ImageClassification => &[
                 "top1_agreement",
                 "cosine",

@@ -144,7 +144,11 @@ pub enum Done {
     ItemsRead {
         items: usize,
     },
-    Judged(Vec<Judged>),
+    /// Scores, and what became of the data.
+    Judged {
+        judged: Vec<Judged>,
+        notes: Vec<String>,
+    },
     Benched {
         observed: Observed,
         prompts: PromptSource,
@@ -379,7 +383,7 @@ fn run_judge(
         }
         None => task::judge(own.as_mut(), None, &documents, judge, progress)?,
     };
-    Ok(Done::Judged(judged))
+    Ok(Done::Judged { judged, notes: Vec::new() })
 }
 
 fn run_continuation(

@@ -63,7 +63,8 @@ const LONGEST_WINDOW: usize = 2048;
 
 impl Judge {
     pub fn label(&self) -> String {
-        format!("judge {} on {}", self.variant, self.data)
+        let part = self.part.as_ref().map(|part| format!(", {part}")).unwrap_or_default();
+        format!("judge {} on {}{part}", self.variant, self.data)
     }
 
     /// Windows for a model with `context` positions; `None` where none are needed.

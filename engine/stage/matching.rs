@@ -58,7 +58,7 @@ pub(super) fn judge(job: &MatchingJudge, progress: &dyn Fn(f64)) -> Result<Done,
         texts: (&job.texts, job.longest, beside(&job.variant[1])),
         prompt: job.prompt.as_deref(),
     };
-    let judged =
+    let (judged, note) =
         judge_matching(side(&mut own), other.as_mut().map(side), &matter, &job.metrics, progress)?;
-    Ok(Done::Judged(judged))
+    Ok(Done::Judged { judged, notes: note.into_iter().collect() })
 }

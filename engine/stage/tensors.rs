@@ -9,7 +9,8 @@ use super::{Artifact, Setting};
 use crate::backend::{OpenOptions, Runner, Session};
 use crate::scenario::{Clock, Given, Monotonic, StreamRules, single_stream_of_runs};
 use crate::task::{
-    Beside, MetricRequest, PromptSource, Requests, TensorInputs, in_types_of, judge_tensors,
+    Beside, MetricRequest, PromptSource, Requests, TensorInputs, depth, in_types_of, judge_pairs,
+    judge_tensors,
 };
 
 /// One launch of a graph.
@@ -96,7 +97,27 @@ pub(super) fn judge(job: &TensorJudge, progress: &dyn Fn(f64)) -> Result<Done, J
         Some((artifact, backend)) => Some(open(artifact, backend, &how)?),
         None => None,
     };
-    let other = other.as_deref_mut().map(|other| other as &mut dyn Session);
-    let judged = judge_tensors(own.as_mut(), other, &items, &job.classes, &job.metrics, progress)?;
-    Ok(Done::Judged(judged))
+    let is_retrieval = |metric: &&MetricRequest| depth(&metric.metric).is_some();
+    let (retrieval, outputs): (Vec<_>, Vec<_>) = job.metrics.iter().partition(is_retrieval);
+    let of = |metrics: Vec<&MetricRequest>| metrics.into_iter().cloned().collect::<Vec<_>>();
+    let (retrieval, outputs) = (of(retrieval), of(outputs));
+    let mut notes: Vec<String> = job.inputs.cut_note(&items, "texts").into_iter().collect();
+    let (mut by_output, mut by_pair) = (Vec::new(), Vec::new());
+    if !outputs.is_empty() {
+        let other = other.as_deref_mut().map(|other| other as &mut dyn Session);
+        by_output = judge_tensors(own.as_mut(), other, &items, &job.classes, &outputs, progress)?;
+    }
+    if !retrieval.is_empty() {
+        let other = other.as_deref_mut().map(|other| other as &mut dyn Session);
+        let on = (&job.inputs, beside(&job.variant));
+        let (found, note) = judge_pairs(own.as_mut(), other, on, &items, &retrieval, progress)?;
+        by_pair = found;
+        notes.extend(note);
+    }
+    let (mut by_output, mut by_pair) = (by_output.into_iter(), by_pair.into_iter());
+    let in_order = |metric| match is_retrieval(&metric) {
+        true => by_pair.next(),
+        false => by_output.next(),
+    };
+    Ok(Done::Judged { judged: job.metrics.iter().filter_map(in_order).collect(), notes })
 }

@@ -154,6 +154,14 @@ impl TensorInputs {
         }
     }
 
+    /// How many of `items`, made of these inputs, are `texts` that lost tokens; `None` where none
+    /// did.
+    pub fn cut_note(&self, items: &[Item], texts: &str) -> Option<String> {
+        let Origin::Texts(file) = &self.origin else { return None };
+        let most = file.length.map_or(file.most, |length| length.min(file.most));
+        texts::cut_note(items, most, texts)
+    }
+
     pub(super) fn affordable(&self, batch: usize) -> Result<(), RecordedError> {
         match self.inputs.iter().find(|port| port.bytes(batch).is_none()) {
             Some(port) => Err(RecordedError::Large { input: port.name.clone() }),

@@ -29,14 +29,14 @@ pub struct Matter<'a> {
 }
 
 /// Embeddings of one side, row by row.
-struct Vectors {
+pub(super) struct Vectors {
     values: Vec<f32>,
     width: usize,
 }
 
 impl Vectors {
     /// One run for each of `inputs`.
-    fn of<'i>(
+    pub(super) fn of<'i>(
         session: &mut dyn Session,
         inputs: impl Iterator<Item = &'i Named>,
         done: &mut dyn FnMut(),
@@ -61,19 +61,20 @@ impl Vectors {
     }
 }
 
-fn embedded([images, texts]: &[Vectors; 2]) -> Result<Embedded<'_>, JudgeError> {
+pub(super) fn embedded([images, texts]: &[Vectors; 2]) -> Result<Embedded<'_>, JudgeError> {
     Ok(Embedded { items: images.rows()?, texts: texts.rows()? })
 }
 
 /// Judges one model against another under metrics that need both of its parts. `reference` is
-/// `None` when the variant is its own. `progress` is told the share that is done.
+/// `None` when the variant is its own. Also gives what became of the texts, where that has to be
+/// told. `progress` is told the share that is done.
 pub fn judge_matching(
     variant: Side<'_>,
     reference: Option<Side<'_>>,
     matter: &Matter<'_>,
     metrics: &[MetricRequest],
     progress: &dyn Fn(f64),
-) -> Result<Vec<Judged>, JudgeError> {
+) -> Result<(Vec<Judged>, Option<String>), JudgeError> {
     let (images, beside) = matter.images;
     let Origin::Pictures(file) = &images.origin else { return Err(JudgeError::NoItems) };
     let pictures = Pictures::open(file, &images.inputs, beside, Look::Bytes)
@@ -144,5 +145,5 @@ pub fn judge_matching(
         };
         judged.push(Judged { metric: request.metric.clone(), documents });
     }
-    Ok(judged)
+    Ok((judged, texts::cut_note(&texts, longest, "texts")))
 }

@@ -14,6 +14,7 @@ mod image_class;
 mod inputs;
 mod judge;
 mod judge_matching;
+mod judge_pairs;
 mod judge_tensors;
 mod origin;
 mod pictures;
@@ -43,6 +44,7 @@ pub use inputs::{
 };
 pub use judge::{Against, JudgeError, JudgeJob, Judged, MetricRequest, judge};
 pub use judge_matching::{Matter, Side, judge_matching};
+pub use judge_pairs::judge_pairs;
 pub use judge_tensors::{in_types_of, judge_rows, judge_tensors};
 pub use origin::{Origin, PictureFile, RecordedFile, TextFile, tokenizer_version};
 pub use pictures::{Looked, Pictures, PicturesError};
@@ -98,7 +100,7 @@ const OUTPUTS: &[&str] = &[TENSOR, EMBEDDING, CLASSES, ZERO_SHOT];
 /// Tasks whose items have a right class.
 const LABELLED: &[&str] = &[CLASSES, ZERO_SHOT];
 /// Tasks whose items belong in pairs.
-const PAIRED: &[&str] = &[ZERO_SHOT];
+const PAIRED: &[&str] = &[EMBEDDING, ZERO_SHOT];
 
 pub static METRICS: &[QualityMetric] = &[
     QualityMetric {

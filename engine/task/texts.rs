@@ -38,6 +38,26 @@ pub fn items(
     texts.documents.iter().map(item).collect()
 }
 
+/// Other texts of the same data set as items.
+pub fn made(
+    said: &[String],
+    file: &TextFile,
+    ports: &[InputPort],
+    model: Beside<'_>,
+) -> Result<Vec<Item>, TextsError> {
+    let tokens = Tokens::open(model.kind, model.path)?;
+    said.iter().map(|text| item(text, file.length, file.most, ports, &tokens)).collect()
+}
+
+/// How many of `items`, which are `texts`, lost tokens because they have more than `most`.
+pub fn cut_note(items: &[Item], most: usize, texts: &str) -> Option<String> {
+    let cut = items.iter().filter(|item| item.cut).count();
+    let (are, were) = if cut == 1 { ("is", "was") } else { ("are", "were") };
+    let count = items.len();
+    (cut > 0)
+        .then(|| format!("{cut} of {count} {texts} {are} longer than {most} tokens and {were} cut"))
+}
+
 /// One text as an item of `length` tokens, or of as many as it has, at most `most`.
 pub fn item(
     text: &str,
@@ -74,6 +94,16 @@ mod tests {
     use super::super::inputs::{Size, tests::input};
     use super::*;
     use crate::data::ElementType;
+
+    #[test]
+    fn texts_that_are_cut_are_counted() {
+        let items = [true, false, true].map(|cut| Item { cut, ..Item::default() });
+        let note = cut_note(&items, 256, "texts").unwrap();
+        assert_eq!(note, "2 of 3 texts are longer than 256 tokens and were cut");
+        let note = cut_note(&items[..2], 8, "texts").unwrap();
+        assert_eq!(note, "1 of 2 texts is longer than 8 tokens and was cut");
+        assert_eq!(cut_note(&items[1..2], 8, "texts"), None);
+    }
 
     #[test]
     fn a_text_is_padded_behind_and_the_mask_says_so() {

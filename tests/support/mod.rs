@@ -104,6 +104,7 @@ pub fn engine() -> Command {
         "RUST_LOG",
         "HF_HOME",
         "HF_TOKEN",
+        "HF_HUB_OFFLINE",
         "ENGINE_ORT_LIBRARY",
     ];
     for name in ours.into_iter().chain(["HF_ENDPOINT", "HTTP_PROXY", "http_proxy"]) {

@@ -134,7 +134,7 @@ pub(super) fn quality_text(row: &QualityRow) -> QualityText {
     QualityText {
         variant: row.variant.clone(),
         metric: metric_name(&row.metric),
-        data: row.data.clone(),
+        data: row.place(),
         reference: row.reference.clone(),
         value: shown(&row.value, unit),
         loss: match &row.loss {

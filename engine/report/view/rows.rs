@@ -45,6 +45,9 @@ pub struct QualityRow {
     pub reference: String,
     pub metric: String,
     pub data: String,
+    /// The part that was judged by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     pub value: Reading<Estimate>,
     /// Perplexity: ratio to the reference minus 1. Agreement and cosine: 1 minus it. Shares of right answers: that of the reference minus it. KL and errors: themselves.
     pub loss: Reading<Estimate>,
@@ -53,6 +56,16 @@ pub struct QualityRow {
     pub artifact: Option<String>,
     /// The digest differs from that of the timed artifact.
     pub other_artifact: bool,
+}
+
+impl QualityRow {
+    /// What was judged on: the data set and, where one was judged by itself, the part.
+    pub fn place(&self) -> String {
+        match &self.part {
+            Some(part) => format!("{}, {part}", self.data),
+            None => self.data.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
