@@ -14,9 +14,11 @@ mod economy;
 mod false_alarms;
 mod leak;
 mod load;
+mod guard;
+mod leak;
 mod machine;
 mod own_values;
-mod guard;
+mod page;
 mod page;
 mod power;
 mod rate;
@@ -134,6 +136,8 @@ pub static PROOFS: &[Proof] = &[warmup::CLASSES, leak::LEAKS, leak::THROTTLING];
         method: "Recorded windows of two seconds with a neighbour that keeps one or two processors busy, and windows without one.",
         run: guard::recorded,
     },
+    guard::REPLAYS,
+    guard::RECORDED,
 ];
 
 #[cfg(test)]
