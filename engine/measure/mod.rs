@@ -27,7 +27,6 @@ pub mod leak;
 pub mod mcnemar;
 pub mod load;
 pub mod metric;
-pub mod metric;
 pub mod modes;
 pub mod newcombe;
 pub mod noise_floor;

@@ -12,13 +12,11 @@ mod coverage;
 pub(crate) mod draws;
 mod economy;
 mod false_alarms;
-mod leak;
-mod load;
 mod guard;
 mod leak;
+mod load;
 mod machine;
 mod own_values;
-mod page;
 mod page;
 mod power;
 mod rate;
@@ -122,20 +120,6 @@ pub static PROOFS: &[Proof] = &[
     load::ARRIVALS,
     rate::RATE,
     tokens::TOKENS,
-];
-pub static PROOFS: &[Proof] = &[warmup::CLASSES, leak::LEAKS, leak::THROTTLING];
-    Proof {
-        id: "guard_replays",
-        claim: "The guard flags at least 95 % of injected causes and has no finding in at least 98 % of quiet replays.",
-        method: "Counters of machines with 1 to 32 processors are made up as a kernel would show them, in ticks and with noise; each replay is one launch after five quiet ones. The row without a cause is the negative control.",
-        run: guard::synthetic,
-    },
-    Proof {
-        id: "guard_recorded",
-        claim: "The guard flags a busy neighbour in counters that were recorded on a real machine, and names it.",
-        method: "Recorded windows of two seconds with a neighbour that keeps one or two processors busy, and windows without one.",
-        run: guard::recorded,
-    },
     guard::REPLAYS,
     guard::RECORDED,
 ];
