@@ -24,4 +24,6 @@ pub use gpu::{Gpu, gpus};
 pub use gpu_watch::Driver;
 pub use roofline::{PeakRates, Unmeasured};
 pub use settings::Settings;
-pub use usage::{cpu_time, kernel_kills, peak_memory, reset_peak_memory, total_memory};
+pub use usage::{
+    cpu_time, kernel_kills, peak_memory, reset_peak_memory, thread_time, total_memory,
+};

@@ -25,6 +25,17 @@ pub fn cpu_time() -> Option<u64> {
     Some(nanos(usage.ru_utime) + nanos(usage.ru_stime))
 }
 
+/// Processor seconds of the calling thread so far.
+pub fn thread_time() -> f64 {
+    // SAFETY: the call fills in plain data; its clock exists on every Linux.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
+        time
+    };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// Processes the kernel has killed for want of memory since it started; 0 where it does not tell.
 pub fn kernel_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();

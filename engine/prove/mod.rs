@@ -12,6 +12,7 @@ mod coverage;
 pub(crate) mod draws;
 mod economy;
 mod false_alarms;
+mod guard;
 mod leak;
 mod load;
 mod machine;
@@ -119,6 +120,8 @@ pub static PROOFS: &[Proof] = &[
     load::ARRIVALS,
     rate::RATE,
     tokens::TOKENS,
+    guard::REPLAYS,
+    guard::RECORDED,
 ];
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::guard::Disturbed;
+use crate::machine::watch::Readings;
 use crate::measure::Observed;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,17 @@ pub struct Cell {
     pub launches: Vec<Launch>,
     /// Why the blocks of this setting ended; shared by all variants of the setting.
     pub stop: Option<StopReason>,
+    /// Blocks that something outside disturbed; shared by all variants of the setting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbed: Vec<Disturbed>,
+}
+
+impl Cell {
+    /// Launches of blocks that count: those left out are kept for the reader, not for estimates.
+    pub fn counted(&self) -> impl Iterator<Item = &Launch> {
+        let is_out = |block| self.disturbed.iter().any(|d| d.block == block && d.left_out);
+        self.launches.iter().filter(move |launch| !is_out(launch.block))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +46,9 @@ pub struct Launch {
     /// Wall nanoseconds of the whole process.
     pub wall: u64,
     pub outcome: Outcome,
+    /// What else the machine did meanwhile; none where nobody watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Readings>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 //! written by `run`, read by `report`, and the two never meet otherwise.
 
 mod cell;
+mod guard;
 mod profile;
 mod quality;
 mod search;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict, dimension_axis};
+pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
 pub use search::{Probe, Search, SearchEnd};
@@ -51,6 +53,9 @@ pub struct Record {
     /// Searches for the largest batch; none in records of earlier engines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub searches: Vec<Search>,
+    /// How the machine was watched; none where nobody watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }

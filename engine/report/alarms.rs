@@ -1,7 +1,7 @@
 //! What stands above every table: what makes a report provisional or incomplete.
 
 use super::format;
-use super::view::{Alarm, Outcome, Study, Tone};
+use super::view::{Alarm, ConditionsSheet, Outcome, Study, Tone};
 
 /// The loudest first.
 pub fn of(study: &Study) -> Vec<Alarm> {
@@ -24,6 +24,11 @@ pub fn of(study: &Study) -> Vec<Alarm> {
             format::count(run.attempted as u64)
         );
         alarm(Tone::Bad, text);
+    }
+    if let Some(conditions) = &study.conditions {
+        for (tone, text) in disturbances(conditions) {
+            alarm(tone, text);
+        }
     }
     for facts in &study.variants {
         if let Some(trouble) = &facts.trouble {
@@ -57,6 +62,55 @@ pub fn of(study: &Study) -> Vec<Alarm> {
                 "This run was resumed {times}; blocks before and after may have met another state of the machine."
             ),
         );
+    }
+    out
+}
+
+/// Warnings in more than this share of launches stand above the tables.
+const OFTEN: f64 = 0.1;
+
+/// What the machine did that the reader must know before any number.
+fn disturbances(conditions: &ConditionsSheet) -> Vec<(Tone, String)> {
+    let mut out = Vec::new();
+    let told = |row: &super::view::DisturbedRow| {
+        let (variant, detail) = row.causes.first()?;
+        Some(format!("block {}, during {variant}: {detail}", row.block))
+    };
+    let first = |left_out: bool| {
+        conditions.disturbed.iter().filter(|row| row.left_out == left_out).find_map(told)
+    };
+    let kept = conditions.disturbed.iter().filter(|row| !row.left_out).count();
+    if let Some(first) = first(false) {
+        let s = if kept == 1 { "block counts" } else { "blocks count" };
+        let text = format!(
+            "This run is noisy: {} disturbed {s} because no more may be left out ({first}). Absolute times are not to be trusted, and ratios are less certain than they could be.",
+            format::count(kept as u64)
+        );
+        out.push((Tone::Bad, text));
+    }
+    if let Some(first) = first(true) {
+        let text = format!(
+            "{} of {} blocks were disturbed from outside and left out ({first}).",
+            format::count(conditions.left_out as u64),
+            format::count(conditions.blocks as u64)
+        );
+        out.push((Tone::Unsure, text));
+    }
+    if conditions.warned as f64 > OFTEN * conditions.watched as f64 {
+        let hog = conditions.hogs.first().map_or_else(String::new, |hog| {
+            format!(
+                " The greediest other process was {} (pid {}) with {} processors.",
+                hog.name,
+                hog.pid,
+                format::trimmed(hog.cores, 2)
+            )
+        });
+        let text = format!(
+            "The machine was not quiet during {} of {} launches; see Conditions.{hog}",
+            format::count(conditions.warned as u64),
+            format::count(conditions.watched as u64)
+        );
+        out.push((Tone::Unsure, text));
     }
     out
 }

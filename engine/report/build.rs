@@ -6,7 +6,9 @@ use super::view::{
     Definition, Finding, Headline, QualityChange, QualityRow, Reading, Report, RunFacts, Size,
     Study, Terms,
 };
-use super::{alarms, facts, failures, gates, profiles, quality, searches, settings, terms, words};
+use super::{
+    alarms, conditions, facts, failures, gates, profiles, quality, searches, settings, terms, words,
+};
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
 use crate::record::{Cell, Outcome as Ended, Record};
@@ -54,6 +56,7 @@ fn study(record: &Record) -> Study {
         cells: judged::sheets(record, &evidence, &terms, &judged),
         profiles: profiles::sheets(record, &evidence),
         searches: searches::sheets(record, terms.confidence),
+        conditions: conditions::sheet(record, &evidence),
         variants: facts::variants(record),
         steps: facts::steps(record),
         machine: facts::machine(&record.machine),

@@ -28,6 +28,7 @@ const AFTER: &[&str] = &[
     "last_token_ns",
     "load_ns",
     "peak_memory_bytes",
+    "left_out",
 ];
 
 /// The axis that a search has no one value of.
@@ -60,14 +61,15 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
     for record in report.records {
         for cell in &record.cells {
             let at = Place { variant: &cell.variant, scenario: &cell.scenario, axes: &cell.axes };
-            rows(&mut out, record, &at, &cell.launches, &axes);
+            let counts: Vec<u32> = cell.counted().map(|launch| launch.block).collect();
+            rows(&mut out, record, &at, &cell.launches, &axes, &|block| counts.contains(&block));
         }
         for search in &record.searches {
             for probe in &search.probes {
                 let mut own = search.axes.clone();
                 own.insert(BATCH.to_owned(), probe.batch.into());
                 let at = Place { variant: &search.variant, scenario: SEARCH, axes: &own };
-                rows(&mut out, record, &at, &probe.launches, &axes);
+                rows(&mut out, record, &at, &probe.launches, &axes, &|_| true);
             }
         }
     }
@@ -80,6 +82,7 @@ fn rows(
     at: &Place<'_>,
     launches: &[Launch],
     axes: &IndexSet<&str>,
+    counts: &dyn Fn(u32) -> bool,
 ) {
     let mut prefix = [&record.run.id, at.variant, at.scenario].map(escape::csv).join(",");
     for axis in axes {
@@ -89,7 +92,8 @@ fn rows(
     for launch in launches {
         let pid = launch.pid.map_or_else(String::new, |pid| pid.to_string());
         let prefix = format!("{prefix},{},{},{pid}", launch.block, launch.position);
-        launch_rows(out, &prefix, launch);
+        let mark = if counts(launch.block) { "" } else { "yes" };
+        launch_rows(out, &prefix, launch, mark);
     }
 }
 
@@ -102,20 +106,22 @@ fn axis_value(value: &Value) -> String {
 }
 
 /// One row per request; one without numbers for a launch that gave none.
-fn launch_rows(out: &mut String, prefix: &str, launch: &Launch) {
+fn launch_rows(out: &mut String, prefix: &str, launch: &Launch, left_out: &str) {
     let outcome = match &launch.outcome {
         Outcome::Measured(observed) => {
-            row(out, prefix, observed, 0, "first_call", &observed.first_call);
+            let first = &observed.first_call;
+            row(out, prefix, observed, 0, "first_call", first, left_out);
             for (i, request) in observed.requests.iter().enumerate() {
                 let phase = if request.warmup { "warmup" } else { "counted" };
-                row(out, prefix, observed, i + 1, phase, request);
+                row(out, prefix, observed, i + 1, phase, request, left_out);
             }
             return;
         }
         Outcome::Failed(failure) => format!("failed: {}", failure.verdict.label()),
         Outcome::Skipped { .. } => "skipped".to_owned(),
     };
-    let _ = writeln!(out, "{prefix},{}{}", escape::csv(&outcome), ",".repeat(AFTER.len() - 4));
+    let gaps = ",".repeat(AFTER.len() - 4);
+    let _ = writeln!(out, "{prefix},{}{gaps}{left_out}", escape::csv(&outcome));
 }
 
 fn row(
@@ -125,6 +131,7 @@ fn row(
     index: usize,
     phase: &str,
     request: &Timeline,
+    left_out: &str,
 ) {
     let alone = alone(observed, request);
     let value = |metric: &str| number(summary::block_value(&alone, metric));
@@ -134,7 +141,7 @@ fn row(
     let tokens = if about_tokens { request.tokens.len().to_string() } else { String::new() };
     let _ = writeln!(
         out,
-        "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{}",
+        "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{},{left_out}",
         value("ttft"),
         value("itl"),
         value("e2e"),

@@ -76,9 +76,9 @@ pub fn pooled(cell: &Cell, metric: &str) -> Vec<f64> {
         .collect()
 }
 
-/// The launches that were measured, with what they saw.
+/// The launches that were measured in blocks that count, with what they saw.
 pub fn observed(cell: &Cell) -> impl Iterator<Item = (&Launch, &Observed)> {
-    cell.launches.iter().filter_map(|launch| match &launch.outcome {
+    cell.counted().filter_map(|launch| match &launch.outcome {
         Outcome::Measured(observed) => Some((launch, observed)),
         Outcome::Failed(_) | Outcome::Skipped { .. } => None,
     })

@@ -5,9 +5,9 @@ use super::format;
 use super::view::FailureRow;
 use crate::record::{Cell, Outcome, Record, StopReason};
 
-/// Launches of `cell` that failed; skipped ones were never tried.
+/// Launches of `cell` that failed in blocks that count; skipped ones were never tried.
 pub fn failed_launches(cell: &Cell) -> usize {
-    cell.launches.iter().filter(|launch| matches!(launch.outcome, Outcome::Failed(_))).count()
+    cell.counted().filter(|launch| matches!(launch.outcome, Outcome::Failed(_))).count()
 }
 
 /// Why `cell` was never launched; `None` where it was.

@@ -97,6 +97,7 @@ fn cells(blocks: u32) -> Vec<Cell> {
                     } else {
                         Outcome::Measured(seen)
                     },
+                    conditions: None,
                 }
             });
             cells.push(Cell {
@@ -105,6 +106,7 @@ fn cells(blocks: u32) -> Vec<Cell> {
                 axes: axes(prompt),
                 launches: launches.collect(),
                 stop: Some(if prompt == 32 { StopReason::Target } else { StopReason::MaxBlocks }),
+                disturbed: Vec::new(),
             });
         }
     }
@@ -356,6 +358,7 @@ pub fn record() -> Record {
         cells: cells(12),
         profiles: Vec::new(),
         searches: Vec::new(),
+        guard: None,
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
 }

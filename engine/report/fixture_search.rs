@@ -56,6 +56,7 @@ fn launch(block: usize, outcome: Outcome) -> Launch {
         started,
         wall: 900_000_000,
         outcome,
+        conditions: None,
     }
 }
 

@@ -50,6 +50,7 @@ fn cells() -> Vec<Cell> {
                 started: u64::from(block) * 1_000_000_000,
                 wall: 400_000_000,
                 outcome: Outcome::Measured(observed(&mut rng, seconds, batch)),
+                conditions: None,
             });
             cells.push(Cell {
                 variant: variant.into(),
@@ -61,6 +62,7 @@ fn cells() -> Vec<Cell> {
                 ]),
                 launches: launches.collect(),
                 stop: Some(StopReason::Target),
+                disturbed: Vec::new(),
             });
         }
     }

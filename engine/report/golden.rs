@@ -143,6 +143,21 @@ fn searches_of_the_fixture_are_as_reviewed() {
 }
 
 #[test]
+fn conditions_of_the_fixture_are_as_reviewed() {
+    let records = [super::fixture_guard::record()];
+    let report = build(&records);
+    let markdown = export(&report, "markdown", &Options::default()).unwrap();
+    expect("conditions.md", &part(&markdown, "## Conditions", "## "));
+    let html = export(&report, "html", &Options::default()).unwrap();
+    expect("conditions.html", &part(&html, "<section id=\"conditions\">", "<section"));
+    let shown = terminal(&report, false, 120);
+    expect("conditions_terminal.txt", &shown);
+    for text in [&markdown, &html, &shown] {
+        assert!(text.contains("ffmpeg (pid 411)"), "the hog is named everywhere");
+    }
+}
+
+#[test]
 fn records_of_engines_without_searches_are_still_read() {
     let value = serde_json::to_value(record()).unwrap();
     assert!(value.get("searches").is_none(), "what is not there takes no room");

@@ -162,6 +162,7 @@ fn poisoned(text: &str) -> Record {
             }
         }
     }
+    disturb(&mut record, text);
     for search in &mut record.searches {
         search.variant = rename(&search.variant);
         search.axes.insert(format!("x{text}"), Value::from(text));
@@ -190,6 +191,44 @@ fn poisoned(text: &str) -> Record {
     record.spec["gates"][0]["name"] = Value::from(text);
     record.spec["gates"][0]["on"]["variant"] = Value::from(rename("q8"));
     record
+}
+
+/// Puts `text` into everything that tells of the machine's conditions.
+fn disturb(record: &mut Record, text: &str) {
+    use crate::machine::watch::{
+        Finding, GpuReadings, Hog, Level, Readings, Signal, Tenant, Unseen,
+    };
+    let own = || text.to_owned();
+    record.guard = Some(crate::record::Guard {
+        unmeasured: vec![Unseen { signal: Signal::Thermal, why: own() }],
+        max_invalid: 0.2,
+    });
+    let tenant = Tenant { pid: 7, name: Some(own()), memory: None };
+    let finding =
+        Finding { signal: Signal::Foreign, level: Level::Invalidate, value: 0.9, detail: own() };
+    for cell in &mut record.cells {
+        let cause = crate::record::Cause { variant: own(), finding: finding.clone() };
+        let disturbed = |block, left_out| crate::record::Disturbed {
+            block,
+            causes: vec![cause.clone()],
+            left_out,
+        };
+        cell.disturbed = vec![disturbed(1, true), disturbed(2, false)];
+        for launch in &mut cell.launches {
+            launch.conditions = Some(Readings {
+                seconds: 1.0,
+                cores: 2,
+                busy: Some(2.0),
+                foreign: Some(1.5),
+                hogs: vec![Hog { name: own(), pid: 5, cores: 1.4 }],
+                gpus: vec![GpuReadings {
+                    foreign: Some(vec![tenant.clone()]),
+                    ..GpuReadings::default()
+                }],
+                ..Readings::default()
+            });
+        }
+    }
 }
 
 /// Elements that must not exist, handlers, and addresses that lead out of the document.

@@ -13,6 +13,7 @@ mod advice;
 mod alarms;
 mod build;
 mod chart;
+mod conditions;
 mod csv;
 mod escape;
 mod evidence;
@@ -39,6 +40,8 @@ mod words;
 mod fixture;
 #[cfg(test)]
 mod fixture_classes;
+#[cfg(test)]
+mod fixture_guard;
 #[cfg(test)]
 mod fixture_search;
 #[cfg(test)]

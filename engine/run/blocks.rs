@@ -8,15 +8,17 @@ use std::time::Instant;
 
 use super::alone::Alone;
 use super::execute::{Conditions, Progressed, RunError};
+use super::guard::examine;
 use super::session::{Measured, Session};
 use super::steps::describe;
+use crate::machine::watch::most_left_out;
 use crate::measure::design::orders;
 use crate::measure::stop::{Decision, Rule, decide};
 use crate::plan::{Plan, Step as PlanStep};
 use crate::record::{Outcome, Step, StepState, StopReason};
 use crate::spec::{Bench as BenchSpec, Spec};
 use crate::stage::{Artifact, Bench};
-pub(super) use launching::{At, Given, able, launch};
+pub(super) use launching::{At, Given, able, gpus, launch};
 use looking::{compare, reason_of, widest, words};
 use tally::{complete, given_up, of};
 
@@ -114,7 +116,9 @@ fn repeat(
         max_time_ns: design.max_time.0,
     };
     let first = of(session, setting).map(|(_, launch)| launch.block + 1).max().unwrap_or(0);
-    let orders = orders(variants.len(), (first + rule.max_blocks) as usize, design.seed);
+    // Blocks that are left out are made again.
+    let again = most_left_out(blocks.bench.guard.max_invalid.0, rule.max_blocks);
+    let orders = orders(variants.len(), (first + rule.max_blocks + again) as usize, design.seed);
     // Time already spent on this setting in earlier stretches.
     let before: u64 = of(session, setting).map(|(_, launch)| launch.wall).sum();
     let most = u64::from(rule.max_blocks) * variants.len() as u64;
@@ -145,6 +149,7 @@ fn repeat(
             session.record_launch(Measured { setting, variant, artifact, runtime, launch })?;
             bar.inc(1);
         }
+        examine(given.guard(), session, setting, block, rule.min_blocks, conditions.progress)?;
         block += 1;
         let spent = before + u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let done = complete(session, setting, variants);

@@ -2,14 +2,16 @@
 
 use indexmap::IndexMap;
 
+use super::blocks::gpus;
 use super::execute::{Conditions, Progressed, VariantState};
+use super::guard::unseen;
 use super::searches::SEARCHED_METRIC;
 use super::session::{Session, now_text};
 use crate::base::Digest;
 use crate::base::text::inert;
 use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
-    ArtifactFacts, Cell, Device, Model, Quality, Record, Run, Runtime, Search, SearchEnd,
+    ArtifactFacts, Cell, Device, Guard, Model, Quality, Record, Run, Runtime, Search, SearchEnd,
     StopReason, VERSION, Variant,
 };
 use crate::spec::{Spec, Task};
@@ -68,6 +70,7 @@ pub fn assemble(
         cells: cells(plan, session, interrupted),
         profiles: session.profiles.clone(),
         searches: searches(spec, plan, session, state, interrupted),
+        guard: guard(spec, plan),
         notes,
     }
 }
@@ -253,6 +256,13 @@ fn unmeasured(spec: &Spec, plan: &Plan) -> Vec<Quality> {
     out
 }
 
+/// How the machine was watched, where something was measured and the spec wants it.
+fn guard(spec: &Spec, plan: &Plan) -> Option<Guard> {
+    let wanted = spec.bench.as_ref().map(|bench| &bench.guard).filter(|guard| guard.enabled)?;
+    let gpus = gpus(plan.variants.values().map(|variant| &variant.runner));
+    Some(Guard { unmeasured: unseen(&gpus), max_invalid: wanted.max_invalid.0 })
+}
+
 fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for step in &plan.steps {
@@ -264,6 +274,12 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
             None if interrupted => Some(StopReason::Interrupted),
             None => None,
         };
+        let disturbed: Vec<_> = session
+            .disturbed
+            .iter()
+            .filter(|(known, _)| known == setting)
+            .map(|(_, disturbed)| disturbed.clone())
+            .collect();
         for variant in &bench.variants {
             let mut launches: Vec<_> = session
                 .launches
@@ -278,6 +294,7 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
                 axes: setting.axes(),
                 launches,
                 stop,
+                disturbed: disturbed.clone(),
             });
         }
     }

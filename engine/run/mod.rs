@@ -9,6 +9,7 @@ mod alone;
 mod blocks;
 mod child;
 mod execute;
+mod guard;
 mod interrupt;
 mod ledger;
 mod limits;

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::base::Digest;
-use crate::record::{Launch, Probe, Profile, SearchEnd, Step, StepState, StopReason};
+use crate::record::{Disturbed, Launch, Probe, Profile, SearchEnd, Step, StepState, StopReason};
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
 
@@ -25,6 +25,11 @@ enum Entry {
     Step(Box<Step>),
     /// A finished launch of a cell.
     Launch(Box<Measured>),
+    /// A block that something outside disturbed.
+    Disturbed {
+        setting: Setting,
+        disturbed: Box<Disturbed>,
+    },
     /// The end of a setting.
     Stop {
         setting: Setting,
@@ -129,6 +134,8 @@ pub struct Session {
     pub steps: Vec<Step>,
     pub launches: Vec<Measured>,
     pub stops: Vec<(Setting, StopReason)>,
+    /// Blocks that something outside disturbed, by setting.
+    pub disturbed: Vec<(Setting, Disturbed)>,
     pub probes: Vec<Probed>,
     /// Searches that have ended, by setting and variant.
     pub searched: Vec<(Setting, String, SearchEnd)>,
@@ -218,6 +225,7 @@ impl Session {
             steps: Vec::new(),
             launches: Vec::new(),
             stops: Vec::new(),
+            disturbed: Vec::new(),
             probes: Vec::new(),
             searched: Vec::new(),
             profiles: Vec::new(),
@@ -241,6 +249,14 @@ impl Session {
                 // A duplicated tail of the journal must not count a launch twice.
                 if !self.launches.iter().any(same) {
                     self.launches.push(*new);
+                }
+            }
+            Entry::Disturbed { setting, disturbed } => {
+                let same = |(known, old): &(Setting, Disturbed)| {
+                    (known, old.block) == (&setting, disturbed.block)
+                };
+                if !self.disturbed.iter().any(same) {
+                    self.disturbed.push((setting, *disturbed));
                 }
             }
             Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
@@ -297,6 +313,17 @@ impl Session {
     pub fn record_launch(&mut self, measured: Measured) -> Result<(), SessionError> {
         self.write(&Entry::Launch(Box::new(measured.clone())))?;
         self.launches.push(measured);
+        Ok(())
+    }
+
+    pub fn record_disturbed(
+        &mut self,
+        setting: Setting,
+        disturbed: Disturbed,
+    ) -> Result<(), SessionError> {
+        let boxed = Box::new(disturbed.clone());
+        self.write(&Entry::Disturbed { setting: setting.clone(), disturbed: boxed })?;
+        self.disturbed.push((setting, disturbed));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ pub(crate) fn check(rules: &mut Rules<'_>, bench: &Bench) {
     rules.matrix(bench);
     rules.design(bench);
     rules.profile(bench);
+    rules.guard(bench);
 }
 
 impl Rules<'_> {
@@ -91,6 +92,29 @@ impl Rules<'_> {
             );
             self.report("spec/unmeasured", pointer, what).hint =
                 Some(format!("measure `{}`, or let another metric decide", id(decides)));
+        }
+    }
+
+    /// Nothing can be asked of a guard that is off, and half of the blocks must be left.
+    fn guard(&mut self, bench: &Bench) {
+        let guard = &bench.guard;
+        for key in ["canary", "max_invalid"] {
+            let pointer = below("/bench/guard", key);
+            // What is off anyway contradicts nothing.
+            let asks = key != "canary" || guard.canary;
+            if !guard.enabled && asks && self.locator.is_written(&pointer) {
+                let what =
+                    format!("{} says something of a guard that is not enabled", dotted(&pointer));
+                self.report("spec/unused", &pointer, what).hint =
+                    Some("leave it out, or enable the guard".into());
+            }
+        }
+        if guard.max_invalid.0 > 0.5 {
+            let pointer = "/bench/guard/max_invalid";
+            let what = format!("{} is {}, more than 50%", dotted(pointer), guard.max_invalid);
+            self.report("spec/out-of-range", pointer, what).hint = Some(
+                "where most blocks are disturbed the machine must change, not the rule".into(),
+            );
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use crate::machine::thread_time;
+
 /// How long a rate is looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
@@ -69,17 +71,6 @@ struct Span {
     end: Instant,
     /// Processor seconds of the thread.
     busy: f64,
-}
-
-/// Processor seconds of the calling thread so far.
-fn thread_time() -> f64 {
-    // SAFETY: the call fills in plain data; its clock exists on every Linux.
-    let time = unsafe {
-        let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
-        time
-    };
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Turns that take about `time` on one thread.

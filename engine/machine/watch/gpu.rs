@@ -52,6 +52,18 @@ pub enum Slowdown {
 }
 
 impl Slowdown {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Hardware => "hardware protection",
+            Self::HardwareThermal => "heat, by hardware",
+            Self::SoftwareThermal => "heat, by the driver",
+            Self::PowerBrake => "power brake",
+            Self::PowerCap => "power limit",
+            Self::SyncBoost => "another GPU of its group",
+            Self::Setting => "a set clock",
+        }
+    }
+
     /// Whether something outside of the work slows the GPU down.
     pub fn is_external(self) -> bool {
         matches!(

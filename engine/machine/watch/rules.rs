@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::canary::Canary;
-use super::gpu::{GpuReadings, Tenant};
+use super::gpu::Tenant;
 use super::processes::Hog;
 use super::readings::{Readings, median};
 use super::signal::Signal;
@@ -77,8 +77,26 @@ impl Usual {
 /// What is wrong with one window.
 pub fn judge(readings: &Readings, usual: &Usual) -> Vec<Finding> {
     let mut out = Vec::new();
+    visit(readings, usual, &mut |signal, value, detail| out.extend(measure(signal, value, detail)));
+    out
+}
+
+/// What is compared with the thresholds of each signal that was read, several of one signal where
+/// there are several GPUs.
+pub fn values(readings: &Readings, usual: &Usual) -> Vec<(Signal, f64)> {
+    let mut out = Vec::new();
+    visit(readings, usual, &mut |signal, value, _| out.push((signal, value)));
+    out
+}
+
+/// Told of a signal, its value, and how to say that value.
+type Visitor<'a> = dyn FnMut(Signal, f64, &dyn Fn(f64) -> String) + 'a;
+
+fn visit(readings: &Readings, usual: &Usual, tell: &mut Visitor<'_>) {
     let mut look = |signal, value: Option<f64>, detail: &dyn Fn(f64) -> String| {
-        out.extend(value.and_then(|value| measure(signal, value, detail)));
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            tell(signal, value, detail);
+        }
     };
     let foreign = foreign_share(readings);
     look(Signal::Foreign, foreign, &|share| others(readings, share));
@@ -109,38 +127,23 @@ pub fn judge(readings: &Readings, usual: &Usual) -> Vec<Finding> {
         format!("a loop that always does the same took {} more or less than usual", percent(share))
     });
     for gpu in &readings.gpus {
-        let usual = usual.gpu_clocks.iter().find(|(index, _)| *index == gpu.index);
-        out.extend(judge_gpu(gpu, usual.map(|(_, clock)| *clock)));
-    }
-    out
-}
-
-fn judge_gpu(gpu: &GpuReadings, usual: Option<f64>) -> Vec<Finding> {
-    let index = gpu.index;
-    let slowed = gpu.slowed.and_then(|share| {
-        measure(Signal::GpuSlowdown, share, &|share| {
+        let index = gpu.index;
+        look(Signal::GpuSlowdown, gpu.slowed, &|share| {
             let external = gpu.slowdowns.iter().filter(|reason| reason.is_external());
-            let words: Vec<String> =
-                external.map(|reason| format!("{reason:?}").to_lowercase()).collect();
-            format!(
-                "GPU {index} was slowed down in {} of samples: {}",
-                percent(share),
-                words.join(", ")
-            )
-        })
-    });
-    let clock = gpu.clock.zip(usual).and_then(|(own, usual)| {
-        measure(Signal::GpuClock, 1.0 - own / usual, &|share| {
+            let words: Vec<&str> = external.map(|reason| reason.words()).collect();
+            let words = words.join(", ");
+            format!("GPU {index} was slowed down in {} of samples: {words}", percent(share))
+        });
+        let usual = usual.gpu_clocks.iter().find(|(known, _)| *known == index);
+        look(Signal::GpuClock, below(gpu.clock, usual.map(|(_, clock)| *clock)), &|share| {
             format!("the clock of GPU {index} was {} below its median", percent(share))
-        })
-    });
-    let foreign = gpu.foreign.as_ref().and_then(|tenants| {
-        measure(Signal::GpuForeign, tenants.len() as f64, &|_| {
-            let names: Vec<String> = tenants.iter().map(tenant).collect();
+        });
+        let tenants = gpu.foreign.as_ref().map(|tenants| tenants.len() as f64);
+        look(Signal::GpuForeign, tenants, &|_| {
+            let names: Vec<String> = gpu.foreign.iter().flatten().map(tenant).collect();
             format!("others on GPU {index}: {}", names.join(", "))
-        })
-    });
-    slowed.into_iter().chain(clock).chain(foreign).collect()
+        });
+    }
 }
 
 /// What is wrong with a block, by the place of the launch among `launches`: what is wrong with
@@ -161,6 +164,13 @@ pub fn judge_block(launches: &[(&Readings, Usual)]) -> Vec<(usize, Finding)> {
     });
     out.extend(spread.map(|finding| (launches.len().saturating_sub(1), finding)));
     out
+}
+
+/// How many blocks may be left out so that they are at most `share` of all, when `counted` count.
+pub fn most_left_out(share: f64, counted: u32) -> u32 {
+    // A share of a half at most; `max` keeps records by other hands from dividing by 0.
+    let share = share.clamp(0.0, 0.5);
+    (share / (1.0 - share) * f64::from(counted) + 1e-9).floor() as u32
 }
 
 /// Compares a value with the thresholds of its signal.
@@ -239,7 +249,7 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::watch::gpu::Slowdown;
+    use crate::machine::watch::gpu::{GpuReadings, Slowdown};
 
     fn quiet() -> Readings {
         Readings {
@@ -335,6 +345,17 @@ mod tests {
     fn too_few_windows_have_no_median() {
         let seen = [quiet(), quiet()];
         assert_eq!(Usual::of(seen.iter(), seen.iter()), Usual::default());
+    }
+
+    #[test]
+    fn at_most_the_share_of_all_blocks_is_left_out() {
+        let most = most_left_out;
+        assert_eq!((most(0.2, 10), most(0.2, 4), most(0.2, 3)), (2, 1, 0));
+        assert_eq!((most(0.5, 10), most(0.0, 1000)), (10, 0));
+        for counted in 0..200 {
+            let out = most(0.2, counted);
+            assert!(f64::from(out) <= 0.2 * f64::from(out + counted) + 1e-9);
+        }
     }
 
     #[test]

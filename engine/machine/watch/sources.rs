@@ -199,6 +199,34 @@ mod tests {
     use super::*;
     use crate::machine::watch::Readings;
 
+    /// Prints windows as `prove/guard_recorded.json` keeps them. `GUARD_WINDOWS` says how many,
+    /// `GUARD_HOG` which name is kept.
+    #[test]
+    #[ignore = "records this machine"]
+    fn records_windows() {
+        let setting = |name: &str| std::env::var(name).unwrap_or_default();
+        let kept = setting("GUARD_HOG");
+        let mut sources = Sources::open(None);
+        for _ in 0..setting("GUARD_WINDOWS").parse().unwrap_or(1) {
+            let mut window = vec![sources.whole()];
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            window.push(sources.whole());
+            let (first, last) = (window[0].processes.clone(), window[1].processes.clone());
+            let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+            let found = processes::hogs(&[&first, &last], 2.0);
+            for snapshot in &mut window {
+                let all = snapshot.processes.iter_mut().flatten();
+                for process in all.filter(|process| process.name != kept) {
+                    process.name = "other".into();
+                }
+                if let Some(all) = &mut snapshot.processes {
+                    all.retain(|process| found.iter().any(|hog| hog.pid == process.pid));
+                }
+            }
+            println!("WINDOW {}", serde_json::to_string(&window).unwrap());
+        }
+    }
+
     #[test]
     fn this_machine_is_read_and_what_is_missing_says_why() {
         let mut sources = Sources::open(Some(Err("no NVIDIA driver library found".into())));

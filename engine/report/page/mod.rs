@@ -4,6 +4,7 @@
 
 mod around;
 mod cells;
+mod conditions;
 mod methods;
 mod profiles;
 mod searches;
@@ -17,6 +18,7 @@ use super::view::{Fact, QualityRow, Report, RunFacts, Study};
 use super::words;
 use around::{CheckText, FailureText, StepText, VariantText};
 use cells::SettingText;
+use conditions::ConditionsText;
 use methods::Method;
 use profiles::ProfileText;
 use searches::SearchesText;
@@ -63,6 +65,8 @@ pub struct Sheet {
     pub profiles: Vec<ProfileText>,
     /// `None` where no batch was searched for.
     pub searches: Option<SearchesText>,
+    /// `None` where nobody watched.
+    pub conditions: Option<ConditionsText>,
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -160,6 +164,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         settings: cells::settings(study),
         profiles: profiles::profiles(study),
         searches: searches::searches(study),
+        conditions: conditions::conditions(study),
         variants: around::variants(study),
         failures: study
             .failures

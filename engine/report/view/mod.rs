@@ -3,6 +3,7 @@
 //! The exporters only dress these values. Names are kept as they came; each exporter makes them
 //! inert for its own format.
 
+mod conditions;
 mod finding;
 mod profile;
 mod rows;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::measure::{Better, Unit};
 use crate::record::Record;
 
+pub use conditions::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
 pub use finding::{Finding, Outcome, Reading, Tone};
 pub use profile::{Advice, Bound, Limit, LoadRow, PhaseSheet, ProfileSheet};
 pub use rows::{
@@ -63,6 +65,8 @@ pub struct Study {
     pub profiles: Vec<ProfileSheet>,
     /// The largest batches that keep a bound, variant by variant.
     pub searches: Vec<SearchSheet>,
+    /// What else the machine did; `None` where nobody watched.
+    pub conditions: Option<ConditionsSheet>,
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,

@@ -1,11 +1,11 @@
 //! One launch of a variant: what it is given, the job it gets, and the process that does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Blocks;
-use crate::backend::Runner;
+use crate::backend::{Device, Runner};
 use crate::base::Digest;
 use crate::measure::design::padding;
 use crate::plan::Output;
@@ -13,6 +13,7 @@ use crate::record::{Failure, Launch, Outcome, Verdict};
 use crate::run::Limits;
 use crate::run::child::{Launch as ChildLaunch, LaunchError};
 use crate::run::execute::{Conditions, Progressed, RunError};
+use crate::run::guard::Guard;
 use crate::run::placing::runner;
 use crate::run::session::Session;
 use crate::stage::{Artifact, Done, Job, Stage, TensorBench};
@@ -25,18 +26,28 @@ pub struct Given {
     runtimes: BTreeMap<String, (PathBuf, Digest)>,
     /// What runs each variant.
     runners: BTreeMap<String, Runner>,
+    /// Watches the machine meanwhile, where the spec wants it.
+    guard: Option<Guard>,
 }
 
 impl Given {
     pub fn of(blocks: &Blocks<'_>, conditions: &Conditions<'_>, state: &Progressed) -> Self {
         let (plan, outputs, store) = (blocks.plan, &state.outputs, conditions.store);
         let runs = |name: &String| (name.clone(), runner(plan, outputs, store, name));
+        let runners: BTreeMap<String, Runner> = plan.variants.keys().map(runs).collect();
         Self {
             tokens: tokens_folder(blocks, state),
             runtimes: runtimes(blocks, state),
-            runners: plan.variants.keys().map(runs).collect(),
+            guard: Guard::open(&blocks.bench.guard, &gpus(runners.values())),
+            runners,
         }
     }
+
+    /// What watches the machine, if anything does.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
+    }
+
     /// True when prompts are to be read and none could be tokenized.
     pub fn has_no_tokens(&self) -> bool {
         self.tokens.is_none()
@@ -51,6 +62,15 @@ impl Given {
     pub fn keeps_engines(&self, name: &str) -> bool {
         self.runners[name].placement.keeps_engines()
     }
+}
+
+/// Numbers of the GPUs that something runs on.
+pub fn gpus<'a>(runners: impl Iterator<Item = &'a Runner>) -> Vec<u32> {
+    let numbers = runners.filter_map(|runner| match runner.placement.device {
+        Device::Cuda(number) => Some(number),
+        Device::Cpu | Device::Mock(_) => None,
+    });
+    numbers.collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
 /// Variants with an artifact and without a failure, in the order of the spec.
@@ -131,7 +151,9 @@ pub fn launch(
     let failed = |detail: String| {
         Outcome::Failed(Failure { verdict: Verdict::Error, detail, log_tail: String::new() })
     };
-    let (pid, wall, outcome) = match conditions.launcher.launch(&child, &|_| {}) {
+    let work = || conditions.launcher.launch(&child, &|_| {});
+    let (ended, readings) = Guard::around(given.guard(), at.block, work);
+    let (pid, wall, outcome) = match ended {
         Err(LaunchError::Interrupted) => return Err(RunError::Interrupted),
         // A machine that cannot start a process for a moment does not end hours of measuring.
         Err(start @ LaunchError::Start { .. }) => (None, Duration::ZERO, failed(start.to_string())),
@@ -155,5 +177,6 @@ pub fn launch(
         started: nanos(started),
         wall: nanos(wall),
         outcome,
+        conditions: readings,
     })
 }

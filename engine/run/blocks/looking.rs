@@ -1,7 +1,7 @@
 //! The look after a block: the comparisons that decide when to stop, and why it stopped.
 
 use super::Blocks;
-use super::tally::{given_up, of};
+use super::tally::{counted, given_up};
 use crate::measure::compare::{Comparison, speedup};
 use crate::measure::stop::{Reason, look_level};
 use crate::measure::{metric, summary};
@@ -21,7 +21,7 @@ pub fn compare(
     let Some(metric) = metric(&id) else { return Vec::new() };
     let setting = &blocks.stage.setting;
     let values = |variant: &str| -> Vec<(u32, f64)> {
-        of(session, setting)
+        counted(session, setting)
             .filter(|(name, _)| *name == variant)
             .filter_map(|(_, launch)| match &launch.outcome {
                 Outcome::Measured(observed) => {

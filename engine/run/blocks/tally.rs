@@ -9,10 +9,10 @@ use crate::stage::{Artifact, Setting};
 /// A variant is given up under a setting after this many failed launches in a row.
 const PATIENCE: usize = 2;
 
-/// Blocks in which every variant that has not been given up was launched.
+/// Blocks that count and in which every variant that has not been given up was launched.
 pub fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> u32 {
     let mut seen: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
-    for (name, launch) in of(session, setting) {
+    for (name, launch) in counted(session, setting) {
         seen.entry(launch.block).or_default().insert(name);
     }
     let alive: Vec<&str> = variants
@@ -33,6 +33,18 @@ pub fn of<'a>(
         .iter()
         .filter(move |known| known.setting == *setting)
         .map(|known| (known.variant.as_str(), &known.launch))
+}
+
+/// Those of them whose blocks count.
+pub fn counted<'a>(
+    session: &'a Session,
+    setting: &'a Setting,
+) -> impl Iterator<Item = (&'a str, &'a Launch)> {
+    let is_out = move |block: u32| {
+        let mut own = session.disturbed.iter().filter(|(known, _)| known == setting);
+        own.any(|(_, disturbed)| disturbed.left_out && disturbed.block == block)
+    };
+    of(session, setting).filter(move |(_, launch)| !is_out(launch.block))
 }
 
 /// True when the last launches of a variant have all failed.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::design::Design;
+use super::guard::Guard;
 use super::matrix::Matrix;
 use super::op_profile::OpProfile;
 use crate::base::{Bytes, Nanos};
@@ -25,6 +26,8 @@ pub struct Bench {
     pub design: Design,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub guard: Guard,
     /// Shows where the time goes: time by operator and by layer, against what the machine can do, from launches of their own after everything is timed. Left out: no profile.
     #[serde(default)]
     pub profile: Option<OpProfile>,
