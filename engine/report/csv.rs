@@ -36,6 +36,9 @@ const BATCH: &str = "batch";
 /// Scenario of the probes of a search, whose blocks number its launches.
 const SEARCH: &str = "batch_search";
 
+/// The second arm of the baseline; no variant can be called so.
+const AGAIN: &str = "the baseline again";
+
 /// What stands in front of the launches of a cell or a probe.
 struct Place<'a> {
     variant: &'a str,
@@ -61,6 +64,10 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
         for cell in &record.cells {
             let at = Place { variant: &cell.variant, scenario: &cell.scenario, axes: &cell.axes };
             rows(&mut out, record, &at, &cell.launches, &axes);
+        }
+        for conduct in &record.conduct {
+            let at = Place { variant: AGAIN, scenario: &conduct.scenario, axes: &conduct.axes };
+            rows(&mut out, record, &at, &conduct.again, &axes);
         }
         for search in &record.searches {
             for probe in &search.probes {

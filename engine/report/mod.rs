@@ -13,11 +13,13 @@ mod advice;
 mod alarms;
 mod build;
 mod chart;
+mod conduct;
 mod csv;
 mod escape;
 mod evidence;
 mod facts;
 mod failures;
+mod floors;
 mod format;
 mod gates;
 mod html;
@@ -39,6 +41,8 @@ mod words;
 mod fixture;
 #[cfg(test)]
 mod fixture_classes;
+#[cfg(test)]
+mod fixture_conduct;
 #[cfg(test)]
 mod fixture_search;
 #[cfg(test)]

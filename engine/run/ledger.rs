@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::blocks::{Blocks, able, launches_again, shows_noise};
 use super::execute::{Conditions, Progressed, VariantState};
 use super::searches::SEARCHED_METRIC;
 use super::session::{Session, now_text};
@@ -9,7 +10,7 @@ use crate::base::Digest;
 use crate::base::text::inert;
 use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
-    ArtifactFacts, Cell, Device, Model, Quality, Record, Run, Runtime, Search, SearchEnd,
+    ArtifactFacts, Cell, Conduct, Device, Model, Quality, Record, Run, Runtime, Search, SearchEnd,
     StopReason, VERSION, Variant,
 };
 use crate::spec::{Spec, Task};
@@ -66,6 +67,7 @@ pub fn assemble(
         steps: steps(plan, session),
         quality: quality(spec, plan, session, state),
         cells: cells(plan, session, interrupted),
+        conduct: conduct(spec, plan, session, state),
         profiles: session.profiles.clone(),
         searches: searches(spec, plan, session, state, interrupted),
         notes,
@@ -278,6 +280,34 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// One entry per setting of the plan, in the order of cells.
+fn conduct(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> Vec<Conduct> {
+    let Some(bench) = &spec.bench else { return Vec::new() };
+    let of = |step: &crate::plan::Step| {
+        let Stage::Bench(stage) = &step.stage else { return None };
+        let blocks = Blocks { spec, bench, stage, plan, step };
+        let again = launches_again(session, &stage.setting);
+        let able = able(&blocks, state);
+        let not_again = match shows_noise(&blocks, able.len()) {
+            Err(why) => Some(why),
+            Ok(()) if !again.is_empty() => None,
+            Ok(()) if able.iter().any(|(name, _)| *name == plan.baseline) => {
+                Some("the run was stopped before".into())
+            }
+            Ok(()) => Some("the baseline cannot be run".into()),
+        };
+        Some(Conduct {
+            scenario: "single_stream".into(),
+            axes: stage.setting.axes(),
+            repetition: session.repetition(&stage.setting).copied(),
+            baseline: plan.baseline.clone(),
+            again,
+            not_again,
+        })
+    };
+    plan.steps.iter().filter_map(of).collect()
 }
 
 /// One entry per variant and search of the plan.

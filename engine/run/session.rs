@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::base::Digest;
+use crate::measure::repetition::Repetition;
 use crate::record::{Launch, Probe, Profile, SearchEnd, Step, StepState, StopReason};
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
@@ -25,6 +26,11 @@ enum Entry {
     Step(Box<Step>),
     /// A finished launch of a cell.
     Launch(Box<Measured>),
+    /// How many requests the launches of a setting make after its pilot.
+    Settled {
+        setting: Setting,
+        repetition: Repetition,
+    },
     /// The end of a setting.
     Stop {
         setting: Setting,
@@ -128,6 +134,7 @@ pub struct Session {
     pub begun: Begun,
     pub steps: Vec<Step>,
     pub launches: Vec<Measured>,
+    pub repetitions: Vec<(Setting, Repetition)>,
     pub stops: Vec<(Setting, StopReason)>,
     pub probes: Vec<Probed>,
     /// Searches that have ended, by setting and variant.
@@ -217,6 +224,7 @@ impl Session {
             begun,
             steps: Vec::new(),
             launches: Vec::new(),
+            repetitions: Vec::new(),
             stops: Vec::new(),
             probes: Vec::new(),
             searched: Vec::new(),
@@ -243,6 +251,7 @@ impl Session {
                     self.launches.push(*new);
                 }
             }
+            Entry::Settled { setting, repetition } => self.repetitions.push((setting, repetition)),
             Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
             Entry::Probe(new) => {
                 let same = |old: &Probed| {
@@ -298,6 +307,21 @@ impl Session {
         self.write(&Entry::Launch(Box::new(measured.clone())))?;
         self.launches.push(measured);
         Ok(())
+    }
+
+    pub fn record_repetition(
+        &mut self,
+        setting: Setting,
+        repetition: Repetition,
+    ) -> Result<(), SessionError> {
+        self.write(&Entry::Settled { setting: setting.clone(), repetition })?;
+        self.repetitions.push((setting, repetition));
+        Ok(())
+    }
+
+    /// How many requests the launches of a setting make, once that is settled.
+    pub fn repetition(&self, setting: &Setting) -> Option<&Repetition> {
+        self.repetitions.iter().find(|(known, _)| known == setting).map(|(_, found)| found)
     }
 
     pub fn record_stop(
