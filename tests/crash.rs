@@ -14,6 +14,8 @@ use support::{Background, Ended, House, byte_llama, files, read_json, run, stori
 
 const BLOCKS: u64 = 3;
 const VARIANTS: u64 = 2;
+/// As a run records the second launch of the baseline.
+const AGAIN: &str = "the baseline again";
 
 fn spec(house: &House, min_time: &str) -> PathBuf {
     let model = house.folder.join("model");
@@ -79,12 +81,15 @@ fn journaled(house: &House, run: &str) -> BTreeMap<Place, u64> {
 }
 
 fn recorded(record: &Value) -> BTreeMap<Place, u64> {
-    let cells = record["cells"].as_array().unwrap().clone().into_iter();
-    launches(cells.flat_map(|cell| {
-        let variant = cell["variant"].as_str().unwrap().to_owned();
-        let launches = cell["launches"].as_array().unwrap().clone();
-        launches.into_iter().map(move |launch| (variant.clone(), launch))
-    }))
+    let listed = |name: &str| record[name].as_array().unwrap().clone().into_iter();
+    let of = |variant: &str, found: &Value| -> Vec<(String, Value)> {
+        let launches = found.as_array().cloned().unwrap_or_default().into_iter();
+        launches.map(|launch| (variant.to_owned(), launch)).collect()
+    };
+    let cells =
+        listed("cells").flat_map(|cell| of(cell["variant"].as_str().unwrap(), &cell["launches"]));
+    let again = listed("conduct").flat_map(|conduct| of(AGAIN, &conduct["again"]));
+    launches(cells.chain(again))
 }
 
 /// Kills the engine with SIGKILL some time after the journals of the store have `lines` lines.
@@ -113,6 +118,8 @@ fn assert_whole(record: &Value, interruptions: u64, told: &str) {
             *blocks.entry(launch["block"].as_u64().unwrap()).or_default() += 1;
         }
     }
+    let again = record["conduct"][0]["again"].as_array().map_or(0, Vec::len) as u64;
+    assert!(again + interruptions >= BLOCKS, "{again} launches of the second arm: {told}");
     let whole = blocks.values().filter(|&&launches| launches == VARIANTS).count() as u64;
     let torn: u64 = blocks.values().filter(|&&launches| launches != VARIANTS).sum();
     assert_eq!(whole, BLOCKS, "{told}");

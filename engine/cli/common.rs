@@ -27,10 +27,10 @@ pub struct Changes {
     /// Change a value, such as `--set bench.design.blocks.max=15`; may be given several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub set: Vec<String>,
-    /// Stop at intervals of ±5 %: 6 to 15 blocks, at most two minutes per setting.
+    /// Stop at intervals of ±5 %: 10 to 15 blocks, at most two minutes per setting.
     #[arg(long, conflicts_with = "strict")]
     pub quick: bool,
-    /// Stop at intervals of ±1 %: 20 to 60 blocks.
+    /// Stop at intervals of ±1 %: 20 to 60 blocks, the baseline twice in each.
     #[arg(long)]
     pub strict: bool,
     #[command(flatten)]
@@ -90,7 +90,7 @@ impl Changes {
         let mut extra = match (self.quick && has_bench, self.strict && has_bench) {
             (true, _) => vec![
                 ("bench.design.stop.half_width".to_owned(), json!("5%")),
-                ("bench.design.blocks.min".to_owned(), json!(6)),
+                ("bench.design.blocks.min".to_owned(), json!(10)),
                 ("bench.design.blocks.max".to_owned(), json!(15)),
                 ("bench.design.max_time".to_owned(), json!("2m")),
             ],
@@ -98,6 +98,7 @@ impl Changes {
                 ("bench.design.stop.half_width".to_owned(), json!("1%")),
                 ("bench.design.blocks.min".to_owned(), json!(20)),
                 ("bench.design.blocks.max".to_owned(), json!(60)),
+                ("bench.design.noise_floor".to_owned(), json!("every_block")),
             ],
             _ => Vec::new(),
         };
@@ -270,6 +271,10 @@ pub fn keep_only(loaded: &mut Loaded, only: &[String]) -> Result<(), Failure> {
         if profile.cells.is_empty() {
             bench.profile = None;
         }
+    }
+    // One variant alone has no verdict to wait for.
+    if let Some(bench) = loaded.spec.bench.as_mut().filter(|_| loaded.spec.variants.len() < 2) {
+        bench.design.stop.early_decision = false;
     }
     loaded.resolved = serde_json::to_value(&loaded.spec).map_err(std::io::Error::from)?;
     Ok(())

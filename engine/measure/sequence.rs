@@ -13,6 +13,9 @@ use super::verdict::{Thresholds, Verdict, judge};
 /// Blocks before the first decision: the sequence is asymptotic, and holds from about here on.
 pub const LEAST: u32 = 10;
 
+/// Blocks around which it is narrowest, where it ends a run.
+pub const PLANNED: u32 = 20;
+
 /// Half-width on the scale of the values after `n` of them with standard deviation `sd`.
 ///
 /// `sd·√(2(nρ²+1)/(n²ρ²)·ln(√(nρ²+1)/α))` with `ρ² = (−2·ln α + ln(−2·ln α) + 1)/planned`, which is

@@ -123,6 +123,10 @@ pub enum StopReason {
     Budget,
     /// The predicted number of blocks lies beyond what is allowed.
     Unreachable,
+    /// Every comparison was decided, by intervals that hold at any number of blocks.
+    Decision,
+    /// Too many blocks met a disturbance from outside.
+    Invalid,
     /// Nothing was left to measure: every variant but one at most had failed.
     NothingLeft,
     Interrupted,

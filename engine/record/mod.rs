@@ -6,6 +6,7 @@
 //! written by `run`, read by `report`, and the two never meet otherwise.
 
 mod cell;
+mod conduct;
 mod guard;
 mod profile;
 mod quality;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict, dimension_axis};
+pub use conduct::Conduct;
 pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
@@ -47,6 +49,9 @@ pub struct Record {
     pub steps: Vec<Step>,
     pub quality: Vec<Quality>,
     pub cells: Vec<Cell>,
+    /// How the settings of the cells were measured; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conduct: Vec<Conduct>,
     /// Where the time goes, by variant and setting; none in records of earlier engines.
     #[serde(default)]
     pub profiles: Vec<Profile>,

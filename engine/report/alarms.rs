@@ -3,6 +3,9 @@
 use super::format;
 use super::view::{Alarm, ConditionsSheet, Outcome, Study, Tone};
 
+/// A difference of the baseline from itself is told loudly when chance makes it as rarely as this.
+const SURPRISING: f64 = 0.01;
+
 /// The loudest first.
 pub fn of(study: &Study) -> Vec<Alarm> {
     let mut out = Vec::new();
@@ -29,6 +32,18 @@ pub fn of(study: &Study) -> Vec<Alarm> {
         for (tone, text) in disturbances(conditions) {
             alarm(tone, text);
         }
+    }
+    for row in &study.floors {
+        let Some(found) = row.found.known().filter(|found| found.p_value < SURPRISING) else {
+            continue;
+        };
+        let place = study.settings.get(row.setting).map_or("", |setting| setting.short.as_str());
+        let text = format!(
+            "The baseline differs from itself by more than chance: {} {} at {place}. Something besides the variants moves the numbers.",
+            format::times(&found.estimate),
+            format::times_bounds(&found.estimate)
+        );
+        alarm(Tone::Unsure, text);
     }
     for facts in &study.variants {
         if let Some(trouble) = &facts.trouble {

@@ -1,6 +1,8 @@
 //! From records to a report: assembles what the other files of this room compute.
 
+use super::conduct;
 use super::evidence::{self, Evidence};
+use super::floors::Floors;
 use super::judged::{self, Judged};
 use super::view::{
     Definition, Finding, Headline, QualityChange, QualityRow, Reading, Report, RunFacts, Size,
@@ -42,11 +44,12 @@ pub fn build(records: &[Record]) -> Report<'_> {
 fn study(record: &Record) -> Study {
     let terms = terms::terms(record);
     let evidence = Evidence::of(record);
-    let judged = Judged::of(record, &evidence, &terms);
-    let settings = settings::all(&evidence);
+    let floors = Floors::of(record, &evidence, &terms);
+    let judged = Judged::of(record, &evidence, &terms, &floors);
+    let settings = settings::all(record, &evidence, &terms);
     let quality = quality::rows(record, terms.confidence);
-    let headline = headline(record, &evidence, &terms, &judged, &quality);
-    let gates = gates::rows(record, &evidence, &terms, &judged, &quality);
+    let headline = headline(record, &evidence, &terms, &judged, &floors, &quality);
+    let gates = gates::rows(record, &evidence, &terms, &judged, &floors, &quality);
     let failures = failures::rows(record, &evidence);
     let mut study = Study {
         run: run_facts(record),
@@ -66,6 +69,7 @@ fn study(record: &Record) -> Study {
         spec: record.spec.clone(),
         settings,
         headline,
+        floors: floors.rows(),
         gates,
         quality,
         failures,
@@ -101,6 +105,7 @@ fn headline(
     evidence: &Evidence<'_>,
     terms: &Terms,
     judged: &Judged,
+    floors: &Floors,
     quality: &[QualityRow],
 ) -> Vec<Headline> {
     let mut out = Vec::new();
@@ -121,6 +126,15 @@ fn headline(
             remarks.extend(unreached.clone());
             remarks.extend(warming(cell));
             remarks.extend(speedup.known().and_then(|found| {
+                conduct::low_replication(record, evidence, setting, found.blocks)
+            }));
+            let hidden = speedup.known().and_then(|found| {
+                let floor = floors.at(setting)?;
+                let claims = judged::plain(&found.estimate, terms) != finding;
+                (claims && floors.hides(setting, found.estimate.point)).then_some(floor)
+            });
+            remarks.extend(hidden.map(words::hidden));
+            remarks.extend(speedup.known().filter(|_| hidden.is_none()).and_then(|found| {
                 words::shortfall(finding, found, failures::failed_launches(cell), terms)
             }));
             let primary = metric(terms.primary).expect("terms name a known metric");

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Options, Report, ReportError, escape};
 use crate::measure::{Observed, Timeline, summary};
-use crate::record::{Launch, Outcome, Record};
+use crate::record::{Cell, Launch, Outcome, Record};
 
 const BEFORE: &[&str] = &["run", "variant", "scenario"];
 const AFTER: &[&str] = &[
@@ -37,6 +37,9 @@ const BATCH: &str = "batch";
 /// Scenario of the probes of a search, whose blocks number its launches.
 const SEARCH: &str = "batch_search";
 
+/// The second arm of the baseline; no variant can be called so.
+const AGAIN: &str = "the baseline again";
+
 /// What stands in front of the launches of a cell or a probe.
 struct Place<'a> {
     variant: &'a str,
@@ -63,6 +66,15 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
             let at = Place { variant: &cell.variant, scenario: &cell.scenario, axes: &cell.axes };
             let counts: Vec<u32> = cell.counted().map(|launch| launch.block).collect();
             rows(&mut out, record, &at, &cell.launches, &axes, &|block| counts.contains(&block));
+        }
+        for conduct in &record.conduct {
+            let at = Place { variant: AGAIN, scenario: &conduct.scenario, axes: &conduct.axes };
+            let same =
+                |cell: &&Cell| (&cell.scenario, &cell.axes) == (&conduct.scenario, &conduct.axes);
+            let cells = record.cells.iter().filter(same);
+            let counts: Vec<u32> =
+                cells.flat_map(Cell::counted).map(|launch| launch.block).collect();
+            rows(&mut out, record, &at, &conduct.again, &axes, &|block| counts.contains(&block));
         }
         for search in &record.searches {
             for probe in &search.probes {

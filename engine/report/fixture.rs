@@ -5,6 +5,7 @@ use rand::RngExt as _;
 use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
 
+use super::fixture_conduct::conduct;
 use crate::base::Digest;
 use crate::machine::{PeakRates, Unmeasured};
 use crate::measure::{Observed, Timeline};
@@ -355,6 +356,7 @@ pub fn record() -> Record {
         variants: variants(),
         steps: steps(),
         quality: quality(),
+        conduct: conduct(&cells(12)),
         cells: cells(12),
         profiles: Vec::new(),
         searches: Vec::new(),

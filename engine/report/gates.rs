@@ -2,6 +2,7 @@
 
 use super::evidence::Evidence;
 use super::failures;
+use super::floors::Floors;
 use super::judged::{Judged, inverted, own_value};
 use super::terms::{self, Condition, Gate};
 use super::view::{GateRow, GateSight, Outcome, QualityRow, Reading, Terms};
@@ -17,9 +18,10 @@ pub fn rows(
     evidence: &Evidence<'_>,
     terms: &Terms,
     judged: &Judged,
+    floors: &Floors,
     quality: &[QualityRow],
 ) -> Vec<GateRow> {
-    let judge = |gate: Gate| row(record, evidence, terms, judged, quality, &gate);
+    let judge = |gate: Gate| row(record, evidence, terms, judged, floors, quality, &gate);
     terms::gates(&record.spec).into_iter().map(judge).collect()
 }
 
@@ -28,6 +30,7 @@ fn row(
     evidence: &Evidence<'_>,
     terms: &Terms,
     judged: &Judged,
+    floors: &Floors,
     quality: &[QualityRow],
     gate: &Gate,
 ) -> GateRow {
@@ -40,7 +43,7 @@ fn row(
         Some(metric) if metric.source == Source::Artifact => {
             vec![on_artifact(record, terms, gate, metric)]
         }
-        Some(metric) => on_cells(record, evidence, terms, judged, gate, metric),
+        Some(metric) => on_cells(record, evidence, terms, judged, floors, gate, metric),
     };
     let (outcome, reason) = summed_up(&seen);
     GateRow {
@@ -60,6 +63,7 @@ fn gap(setting: Option<usize>, why: String) -> GateSight {
         found: Reading::Unmeasured(why),
         outcome: Outcome::NotMeasured,
         capped: false,
+        hidden: false,
     }
 }
 
@@ -83,8 +87,13 @@ fn summed_up(seen: &[GateSight]) -> (Outcome, String) {
             format!("{}{}", why.unwrap_or_else(|| "unmeasured".into()), of(gaps)),
         ),
         (0, 0, doubts @ 1..) => {
-            let capped = seen.iter().any(|sight| sight.capped);
-            let why = if capped { "launches failed" } else { "the interval crosses the bound" };
+            let why = if seen.iter().any(|sight| sight.capped) {
+                "launches failed"
+            } else if seen.iter().any(|sight| sight.hidden) {
+                "the effect lies within the noise floor"
+            } else {
+                "the interval crosses the bound"
+            };
             (Outcome::Undecided, format!("{why}{}", of(doubts)))
         }
         _ => (Outcome::Passed, "the whole interval keeps the bound".into()),
@@ -96,6 +105,7 @@ fn on_cells(
     evidence: &Evidence<'_>,
     terms: &Terms,
     judged: &Judged,
+    floors: &Floors,
     gate: &Gate,
     metric: &'static Metric,
 ) -> Vec<GateSight> {
@@ -116,6 +126,17 @@ fn on_cells(
             ratio(evidence, terms, judged, gate, metric, setting)
         };
         let mut sight = held_to(gate, metric, Some(setting), found);
+        // Within the floor the ratio may as well be 1: what would hold for 1 too stands, and no more.
+        let of_primary =
+            metric.id == terms.primary && !matches!(gate.condition, Condition::Value { .. });
+        if let Reading::Known(found) = &sight.found
+            && of_primary
+            && floors.hides(setting, found.point)
+            && held_to(gate, metric, None, Reading::Known(exact(1.0))).outcome != sight.outcome
+        {
+            sight.hidden = sight.outcome != Outcome::Undecided;
+            sight.outcome = Outcome::Undecided;
+        }
         // The blocks that a failing side survived may be the easy ones: they cannot pass a gate.
         let other = evidence
             .cell(&terms.baseline, setting)
@@ -247,7 +268,7 @@ fn sight(setting: Option<usize>, found: Reading<Estimate>, bound: &Bound) -> Gat
             GateVerdict::Failed => Outcome::Failed,
         },
     };
-    GateSight { setting, found, outcome, capped: false }
+    GateSight { setting, found, outcome, capped: false, hidden: false }
 }
 
 /// Bound on variant divided by baseline, or on the value itself. A loss of `max` is a ratio of at

@@ -200,13 +200,13 @@ fn renders_in_bounded_space(settings: u32, most: usize) {
 
 #[test]
 fn a_thousand_cells_render_in_bounded_space() {
-    renders_in_bounded_space(250, 5 << 10);
+    renders_in_bounded_space(250, 6 << 10);
 }
 
 #[test]
 #[ignore = "nightly: takes a quarter of a minute without optimization"]
 fn ten_thousand_cells_render_in_bounded_space() {
-    renders_in_bounded_space(2500, 5 << 10);
+    renders_in_bounded_space(2500, 6 << 10);
 }
 
 #[test]

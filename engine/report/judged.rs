@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::evidence::{Evidence, block_values, observed, pooled};
 use super::failures;
+use super::floors::Floors;
 use super::view::{CellSheet, Finding, MetricSheet, QuantileSheet, Reading, Terms};
 use crate::measure::compare::{self, Comparison};
 use crate::measure::estimate::{exact, mean_t};
 use crate::measure::holm::holm_levels;
 use crate::measure::metric::Source;
 use crate::measure::quantile::quantile;
+use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
 use crate::measure::{Estimate, Method, Metric, metric, summary};
-use crate::record::{Cell, Record};
+use crate::record::{Cell, Record, StopReason};
 
 /// Metrics that have one sample per request or per token, so that quantiles mean something.
 const SAMPLED: &[&str] = &["ttft", "itl", "e2e", "latency"];
@@ -26,7 +28,7 @@ const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
 pub struct Judged(HashMap<(String, usize), (Reading<Comparison>, Finding)>);
 
 impl Judged {
-    pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Self {
+    pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms, floors: &Floors) -> Self {
         let primary = metric(terms.primary).expect("terms name a known metric");
         let confidence = working_level(terms.confidence);
         let mut family = Vec::new();
@@ -58,8 +60,13 @@ impl Judged {
             vec![confidence; p_values.len()]
         };
         for ((at, pairs, _), level) in family.into_iter().zip(levels) {
-            let Some(speedup) = compare::speedup(&pairs, primary.better, level) else { continue };
-            let finding = finding(&speedup.estimate, terms);
+            let speedup = match sequential(record, evidence, &at, terms) {
+                Some(level) => sequence::speedup(&pairs, primary.better, level, PLANNED),
+                None => compare::speedup(&pairs, primary.better, level),
+            };
+            let Some(speedup) = speedup else { continue };
+            let finding = plain(&speedup.estimate, terms);
+            let finding = floors.capped(finding, at.1, speedup.estimate.point);
             // The blocks that a failing side survived may be the easy ones, whichever side it is.
             let fails = |name: &str| {
                 evidence.cell(name, at.1).is_some_and(|c| failures::failed_launches(c) > 0)
@@ -113,7 +120,23 @@ fn no_pairs(record: &Record, cell: &Cell, pairs: usize) -> String {
     }
 }
 
-fn finding(estimate: &Estimate, terms: &Terms) -> Finding {
+/// The level of the interval where the run was ended as soon as its verdicts were decided: that at
+/// which they were, shared by all comparisons as it was then.
+fn sequential(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    (variant, setting): &(String, usize),
+    terms: &Terms,
+) -> Option<f64> {
+    let stop = evidence.cell(variant, *setting)?.stop;
+    let others = record.variants.len().saturating_sub(1);
+    let family = if terms.holm { others * evidence.settings.len() } else { 1 };
+    (stop == Some(StopReason::Decision))
+        .then(|| 1.0 - (1.0 - terms.confidence) / family.max(1) as f64)
+}
+
+/// What an interval says by itself.
+pub fn plain(estimate: &Estimate, terms: &Terms) -> Finding {
     let thresholds = Thresholds {
         improved_from: terms.improved_from,
         equivalence: terms.equivalence,

@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
-use super::build;
 use super::fixture::record;
+use super::fixture_conduct::again;
 use super::view::{Finding, Outcome, Reading};
+use super::{build, terminal};
+use crate::measure::Method;
 use crate::measure::verdict::Verdict;
 use crate::record::{Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
 
@@ -83,6 +85,137 @@ fn a_gate_on_the_primary_metric_is_decided_on_the_interval_of_the_verdict() {
     let (shown, gate) = intervals("ttft");
     assert_eq!((gate.low, gate.high), (shown.high.recip(), shown.low.recip()));
     assert!(gate.low < gate.point && gate.point < gate.high && gate.level == shown.level);
+}
+
+/// The baseline's second arm under the first setting takes `factor` times as long.
+fn with_arms_apart(factor: f64) -> Record {
+    let mut record = record();
+    record.conduct[0].again = again(&record.cells[0].launches, 0.001);
+    for launch in &mut record.conduct[0].again {
+        let Ended::Measured(seen) = &mut launch.outcome else { continue };
+        for request in &mut seen.requests {
+            let first = request.tokens[0];
+            let later = |at: u64| first + ((at - first) as f64 * factor) as u64;
+            request.tokens.iter_mut().for_each(|at| *at = later(*at));
+        }
+    }
+    record
+}
+
+#[test]
+fn an_effect_within_the_noise_floor_is_never_claimed() {
+    let judged = |factor: f64| {
+        let mut record = with_arms_apart(factor);
+        record.spec["gates"] = json!([
+            {"name": "faster", "on": {"variant": "q8"}, "metric": "decode_tps", "ratio": {"min": 1.2}},
+            {"name": "no loss", "on": {"variant": "q8"}, "metric": "decode_tps", "loss": {"max": "5%"}},
+        ]);
+        let records = [record];
+        let report = build(&records);
+        let study = &report.studies[0];
+        let q8: Vec<_> = study.headline.iter().filter(|row| row.variant == "q8").collect();
+        let told = q8.iter().filter(|row| {
+            row.remarks.iter().any(|remark| remark.starts_with("within the noise floor"))
+        });
+        let gates: Vec<Outcome> = study.gates.iter().map(|gate| gate.outcome).collect();
+        let reason = study.gates[0].reason.clone();
+        (q8.iter().map(|row| row.finding).collect::<Vec<_>>(), told.count(), gates, reason)
+    };
+    let improved = Finding::Judged(Verdict::Improved);
+    let (quiet, told, gates, _) = judged(1.0);
+    assert_eq!((quiet, told), (vec![improved; 2], 0));
+    assert_eq!(gates, [Outcome::Passed; 2]);
+    // Arms of one program that differ by a factor of 2 hide a speed-up of 1.62, under the
+    // setting that has none of its own too; that nothing is lost would hold for equal speed as well.
+    let (noisy, told, gates, reason) = judged(2.0);
+    assert_eq!((noisy, told), (vec![Finding::Judged(Verdict::Inconclusive); 2], 2));
+    assert_eq!(gates, [Outcome::Undecided, Outcome::Passed]);
+    assert!(reason.starts_with("the effect lies within the noise floor"), "{reason}");
+}
+
+#[test]
+fn every_report_tells_its_noise_floor_or_why_there_is_none() {
+    let told = |record: Record| {
+        let records = [record];
+        let report = build(&records);
+        terminal(&report, false, 2000)
+    };
+    let seen = told(record());
+    assert!(seen.contains("Noise floor at prompt 32: fp32 against itself "), "{seen}");
+    assert!(seen.contains("taken for all settings"), "{seen}");
+    let mut off = record();
+    for conduct in &mut off.conduct {
+        (conduct.again, conduct.not_again) = (Vec::new(), Some("nobody wanted it".into()));
+    }
+    assert!(told(off).contains("Noise floor unmeasured: nobody wanted it."));
+    let mut old = record();
+    old.conduct.clear();
+    assert!(told(old).contains("Noise floor unmeasured: the engine that made this record"));
+}
+
+#[test]
+fn arms_of_one_program_that_differ_for_certain_raise_an_alarm() {
+    let alarmed = |factor: f64| {
+        let records = [with_arms_apart(factor)];
+        let report = build(&records);
+        report.studies[0].alarms.iter().any(|a| a.text.contains("differs from itself"))
+    };
+    assert!(alarmed(1.05) && !alarmed(1.0));
+}
+
+#[test]
+fn a_setting_tells_how_it_was_measured() {
+    let records = [record()];
+    let report = build(&records);
+    let notes = |setting: usize| report.studies[0].settings[setting].notes.join("\n");
+    assert!(notes(0).contains("4 requests a launch after the first 5 blocks: one request of"));
+    assert!(notes(1).contains("more would pay, and `requests.max` forbids it"));
+    assert!(notes(0).contains("own values are known to fp32 ±"), "{}", notes(0));
+    assert!(!notes(0).contains("launches feel"), "{}", notes(0));
+    let few = &report.studies[0].headline.iter().rfind(|row| row.variant == "q4").unwrap().remarks;
+    assert!(
+        few.iter().any(|remark| remark.starts_with("low replication: 9 blocks of ")),
+        "{few:?}"
+    );
+}
+
+#[test]
+fn launches_that_feel_their_predecessor_are_remarked_upon() {
+    let mut record = record();
+    record.conduct.clear();
+    let mut order: Vec<(usize, u32, u32)> = Vec::new();
+    for (at, cell) in record.cells[..3].iter().enumerate() {
+        order.extend(cell.launches.iter().map(|launch| (at, launch.block, launch.position)));
+    }
+    order.sort_by_key(|(_, block, position)| (*block, *position));
+    for pair in order.windows(2) {
+        let [(before, ..), (at, block, _)] = pair else { continue };
+        let launch = &mut record.cells[*at].launches[*block as usize];
+        let Ended::Measured(seen) = &mut launch.outcome else { continue };
+        for request in seen.requests.iter_mut().filter(|_| *before == 2) {
+            let first = request.tokens[0];
+            request.tokens.iter_mut().for_each(|at| *at = first + (*at - first) * 2);
+        }
+    }
+    let records = [record];
+    let report = build(&records);
+    let notes = report.studies[0].settings[0].notes.join("; ");
+    assert!(notes.contains("launches feel which variant ran before them (F "), "{notes}");
+}
+
+#[test]
+fn a_setting_that_was_ended_by_its_verdicts_shows_the_interval_that_allows_it() {
+    let interval = |stop: StopReason| {
+        let mut record = record();
+        record.cells.iter_mut().for_each(|cell| cell.stop = Some(stop));
+        let records = [record];
+        let report = build(&records);
+        let q8 = report.studies[0].headline.iter().find(|row| row.variant == "q8").unwrap();
+        q8.speedup.known().unwrap().estimate
+    };
+    let (plain, wide) = (interval(StopReason::Target), interval(StopReason::Decision));
+    assert_eq!(wide.method, Method::ConfidenceSequence);
+    assert!(wide.low < plain.low && plain.high < wide.high && wide.point == plain.point);
 }
 
 #[test]

@@ -14,11 +14,13 @@ mod alarms;
 mod build;
 mod chart;
 mod conditions;
+mod conduct;
 mod csv;
 mod escape;
 mod evidence;
 mod facts;
 mod failures;
+mod floors;
 mod format;
 mod gates;
 mod html;
@@ -40,6 +42,8 @@ mod words;
 mod fixture;
 #[cfg(test)]
 mod fixture_classes;
+#[cfg(test)]
+mod fixture_conduct;
 #[cfg(test)]
 mod fixture_guard;
 #[cfg(test)]

@@ -5,18 +5,20 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::conduct;
 use super::evidence::Evidence;
-use super::view::Setting;
-use crate::record::{Cell, StopReason};
+use super::view::{Setting, Terms};
+use crate::record::{Cell, Record, StopReason};
 
-pub fn all(evidence: &Evidence<'_>) -> Vec<Setting> {
+pub fn all(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Vec<Setting> {
     let varying = varying(&evidence.settings);
-    let name = |cell: &&Cell| Setting {
+    let name = |(i, cell): (usize, &&Cell)| Setting {
         short: short(cell, &varying),
         long: long(cell),
         stop: cell.stop.map(|reason| stopped(reason).to_owned()),
+        notes: conduct::notes(record, evidence, terms, i),
     };
-    evidence.settings.iter().map(name).collect()
+    evidence.settings.iter().enumerate().map(name).collect()
 }
 
 /// Axes that have more than one value over the settings.
@@ -68,6 +70,8 @@ fn stopped(reason: StopReason) -> &'static str {
         StopReason::MaxBlocks => "stopped at the most blocks allowed",
         StopReason::Budget => "stopped because the time allowed ran out",
         StopReason::Unreachable => "stopped early: the asked precision is out of reach",
+        StopReason::Decision => "stopped as soon as every verdict was decided",
+        StopReason::Invalid => "invalid: too many blocks were disturbed from outside",
         StopReason::NothingLeft => "stopped because nothing was left to compare",
         StopReason::Interrupted => "interrupted",
     }

@@ -35,6 +35,9 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
     table(out, sheet, colour, width);
     out.push('\n');
     wrapped(out, &sheet.legend, Tone::Plain, "", colour, width);
+    for floor in &sheet.floors {
+        wrapped(out, floor, Tone::Plain, "", colour, width);
+    }
     let remarks =
         sheet.headline.iter().flat_map(|row| row.remarks.iter().map(move |remark| (row, remark)));
     let mut told = Vec::new();

@@ -252,6 +252,12 @@ pub fn shortfall(
     }
 }
 
+/// Why a difference is not claimed although its interval would.
+pub fn hidden(floor: f64) -> String {
+    let floor = format::percent_rough(floor - 1.0);
+    format!("within the noise floor: the baseline differs from itself by up to {floor}")
+}
+
 /// What it would take to settle an inconclusive comparison.
 fn forecast(found: &Comparison, terms: &Terms) -> String {
     let asked = format::percent(terms.half_width);

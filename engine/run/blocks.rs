@@ -1,7 +1,9 @@
 //! The quiet part: blocks of launches under one setting until the numbers are good enough.
 
+mod arms;
 mod launching;
 mod looking;
+mod piloting;
 mod tally;
 
 use std::time::Instant;
@@ -17,9 +19,12 @@ use crate::measure::stop::{Decision, Rule, decide};
 use crate::plan::{Plan, Step as PlanStep};
 use crate::record::{Outcome, Step, StepState, StopReason};
 use crate::spec::{Bench as BenchSpec, Spec};
-use crate::stage::{Artifact, Bench};
+use crate::stage::{Artifact, Bench, Setting, Stage};
+pub(super) use arms::{AGAIN, launches_again, shows_noise};
+use arms::{Arm, arms};
 pub(super) use launching::{At, Given, able, gpus, launch};
-use looking::{compare, reason_of, widest, words};
+use looking::{compare, decided, reason_of, widest, words};
+use piloting::{settle, settled, told};
 use tally::{complete, given_up, of};
 
 pub struct Blocks<'a> {
@@ -43,12 +48,13 @@ pub fn measure(
     let setting = &blocks.stage.setting;
     let variants = able(blocks, state);
     for known in session.launches.iter().filter(|known| known.setting == *setting) {
-        let current = variants.iter().find(|(name, _)| *name == known.variant);
-        let runtime = state.runtime(blocks.plan, &known.variant).map(|(_, digest)| digest);
+        let name = if known.variant == AGAIN { &blocks.plan.baseline } else { &known.variant };
+        let current = variants.iter().find(|(able, _)| able == name);
+        let runtime = state.runtime(blocks.plan, name).map(|(_, digest)| digest);
         if current.is_some_and(|(_, artifact)| {
             artifact.digest != known.artifact || runtime != known.runtime
         }) {
-            return Err(RunError::Changed { variant: known.variant.clone() });
+            return Err(RunError::Changed { variant: name.clone() });
         }
     }
     if session.stops.iter().any(|(stopped, _)| stopped == setting) {
@@ -113,16 +119,17 @@ fn repeat(
         min_blocks: design.blocks.min,
         max_blocks: design.blocks.max,
         half_width: design.stop.half_width.0,
-        max_time_ns: design.max_time.0,
+        max_time_ns: allowed(blocks, session),
     };
+    let arms = arms(blocks, variants);
     let first = of(session, setting).map(|(_, launch)| launch.block + 1).max().unwrap_or(0);
     // Blocks that are left out are made again.
     let again = most_left_out(blocks.bench.guard.max_invalid.0, rule.max_blocks);
-    let orders = orders(variants.len(), (first + rule.max_blocks + again) as usize, design.seed);
+    let orders = orders(arms.len(), (first + rule.max_blocks + again) as usize, design.seed);
     // Time already spent on this setting in earlier stretches.
     let before: u64 = of(session, setting).map(|(_, launch)| launch.wall).sum();
-    let most = u64::from(rule.max_blocks) * variants.len() as u64;
-    let done = u64::from(complete(session, setting, variants)) * variants.len() as u64;
+    let most = u64::from(rule.max_blocks) * arms.len() as u64;
+    let done = u64::from(complete(session, setting, variants)) * arms.len() as u64;
     let bar = conditions.progress.launches(&format!("bench {setting}"), most, done);
     let mut block = first;
     let reason = loop {
@@ -132,18 +139,23 @@ fn repeat(
         if complete(session, setting, variants) >= rule.max_blocks {
             break StopReason::MaxBlocks;
         }
+        if rule.max_time_ns == 0 {
+            break StopReason::Budget;
+        }
+        let stage = settled(blocks.stage, session.repetition(setting));
+        let blocks = &Blocks { stage: &stage, ..*blocks };
         for (position, &index) in orders[block as usize].iter().enumerate() {
-            let (name, artifact) = &variants[index];
-            if given_up(session, setting, name) {
+            let Arm { recorded, variant: name, artifact } = &arms[index];
+            if given_up(session, setting, recorded) {
                 continue;
             }
             let at = At { block: block as usize, position, seed: design.seed };
             let launch = launch(blocks, name, artifact, given, at, session, conditions)?;
             if let Outcome::Failed(failure) = &launch.outcome {
                 let text = describe(failure);
-                conditions.progress.line(&format!("✗ {name} under {setting}  {text}"));
+                conditions.progress.line(&format!("✗ {recorded} under {setting}  {text}"));
             }
-            let (variant, artifact) = (name.clone(), artifact.digest);
+            let (variant, artifact) = (recorded.clone(), artifact.digest);
             let runtime = given.runtime(name);
             let setting = setting.clone();
             session.record_launch(Measured { setting, variant, artifact, runtime, launch })?;
@@ -151,12 +163,19 @@ fn repeat(
         }
         examine(given.guard(), session, setting, block, rule.min_blocks, conditions.progress)?;
         block += 1;
+        if let Some(found) = settle(blocks, session, variants) {
+            conditions.progress.line(&format!("  {setting}: {}", told(&found)));
+            session.record_repetition(setting.clone(), found)?;
+        }
         let spent = before + u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let done = complete(session, setting, variants);
         let comparisons = compare(blocks, session, variants);
         bar.set_message(widest(&comparisons));
         tracing::debug!(%setting, block, ?comparisons, "block ended");
         let enough = done >= rule.min_blocks || spent >= rule.max_time_ns;
+        if design.stop.early_decision && decided(blocks, session, variants) {
+            break StopReason::Decision;
+        }
         if comparisons.is_empty() && enough {
             break StopReason::NothingLeft;
         }
@@ -168,6 +187,23 @@ fn repeat(
     };
     conditions.progress.clear(&bar);
     Ok(reason)
+}
+
+/// Nanoseconds that a setting may take: `max_time`, and no more than its even share of what is left
+/// of `budget`.
+fn allowed(blocks: &Blocks<'_>, session: &Session) -> u64 {
+    let design = &blocks.bench.design;
+    let Some(budget) = design.budget else { return design.max_time.0 };
+    let own = &blocks.stage.setting;
+    let elsewhere = session.launches.iter().filter(|known| known.setting != *own);
+    let spent: u64 = elsewhere.map(|known| known.launch.wall).sum();
+    let is_open = |setting: &Setting| !session.stops.iter().any(|(known, _)| known == setting);
+    let left = blocks.plan.steps.iter().filter(|step| match &step.stage {
+        Stage::Bench(bench) => is_open(&bench.setting),
+        _ => false,
+    });
+    let share = budget.0.saturating_sub(spent) / left.count().max(1) as u64;
+    design.max_time.0.min(share)
 }
 
 fn ended(blocks: &Blocks<'_>, begin: Instant, failed: Option<String>) -> Step {

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::blocks::gpus;
+use super::blocks::{Blocks, able, gpus, launches_again, shows_noise};
 use super::execute::{Conditions, Progressed, VariantState};
 use super::guard::unseen;
 use super::searches::SEARCHED_METRIC;
@@ -11,8 +11,8 @@ use crate::base::Digest;
 use crate::base::text::inert;
 use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
-    ArtifactFacts, Cell, Device, Guard, Model, Quality, Record, Run, Runtime, Search, SearchEnd,
-    StopReason, VERSION, Variant,
+    ArtifactFacts, Cell, Conduct, Device, Guard, Model, Quality, Record, Run, Runtime, Search,
+    SearchEnd, StopReason, VERSION, Variant,
 };
 use crate::spec::{Spec, Task};
 use crate::stage::{Bench, Judge, JudgeOn, OpenDevice, Stage};
@@ -68,6 +68,7 @@ pub fn assemble(
         steps: steps(plan, session),
         quality: quality(spec, plan, session, state),
         cells: cells(plan, session, interrupted),
+        conduct: conduct(spec, plan, session, state),
         profiles: session.profiles.clone(),
         searches: searches(spec, plan, session, state, interrupted),
         guard: guard(spec, plan),
@@ -299,6 +300,34 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// One entry per setting of the plan, in the order of cells.
+fn conduct(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> Vec<Conduct> {
+    let Some(bench) = &spec.bench else { return Vec::new() };
+    let of = |step: &crate::plan::Step| {
+        let Stage::Bench(stage) = &step.stage else { return None };
+        let blocks = Blocks { spec, bench, stage, plan, step };
+        let again = launches_again(session, &stage.setting);
+        let able = able(&blocks, state);
+        let not_again = match shows_noise(&blocks, able.len()) {
+            Err(why) => Some(why),
+            Ok(()) if !again.is_empty() => None,
+            Ok(()) if able.iter().any(|(name, _)| *name == plan.baseline) => {
+                Some("the run was stopped before".into())
+            }
+            Ok(()) => Some("the baseline cannot be run".into()),
+        };
+        Some(Conduct {
+            scenario: "single_stream".into(),
+            axes: stage.setting.axes(),
+            repetition: session.repetition(&stage.setting).copied(),
+            baseline: plan.baseline.clone(),
+            again,
+            not_again,
+        })
+    };
+    plan.steps.iter().filter_map(of).collect()
 }
 
 /// One entry per variant and search of the plan.

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::base::Digest;
+use crate::measure::repetition::Repetition;
 use crate::record::{Disturbed, Launch, Probe, Profile, SearchEnd, Step, StepState, StopReason};
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
@@ -29,6 +30,11 @@ enum Entry {
     Disturbed {
         setting: Setting,
         disturbed: Box<Disturbed>,
+    },
+    /// How many requests the launches of a setting make after its pilot.
+    Settled {
+        setting: Setting,
+        repetition: Repetition,
     },
     /// The end of a setting.
     Stop {
@@ -133,6 +139,7 @@ pub struct Session {
     pub begun: Begun,
     pub steps: Vec<Step>,
     pub launches: Vec<Measured>,
+    pub repetitions: Vec<(Setting, Repetition)>,
     pub stops: Vec<(Setting, StopReason)>,
     /// Blocks that something outside disturbed, by setting.
     pub disturbed: Vec<(Setting, Disturbed)>,
@@ -224,6 +231,7 @@ impl Session {
             begun,
             steps: Vec::new(),
             launches: Vec::new(),
+            repetitions: Vec::new(),
             stops: Vec::new(),
             disturbed: Vec::new(),
             probes: Vec::new(),
@@ -259,6 +267,7 @@ impl Session {
                     self.disturbed.push((setting, *disturbed));
                 }
             }
+            Entry::Settled { setting, repetition } => self.repetitions.push((setting, repetition)),
             Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
             Entry::Probe(new) => {
                 let same = |old: &Probed| {
@@ -325,6 +334,21 @@ impl Session {
         self.write(&Entry::Disturbed { setting: setting.clone(), disturbed: boxed })?;
         self.disturbed.push((setting, disturbed));
         Ok(())
+    }
+
+    pub fn record_repetition(
+        &mut self,
+        setting: Setting,
+        repetition: Repetition,
+    ) -> Result<(), SessionError> {
+        self.write(&Entry::Settled { setting: setting.clone(), repetition })?;
+        self.repetitions.push((setting, repetition));
+        Ok(())
+    }
+
+    /// How many requests the launches of a setting make, once that is settled.
+    pub fn repetition(&self, setting: &Setting) -> Option<&Repetition> {
+        self.repetitions.iter().find(|(known, _)| known == setting).map(|(_, found)| found)
     }
 
     pub fn record_stop(

@@ -8,7 +8,7 @@ use super::locate::{Locator, below, dotted};
 use super::scalar::shortened;
 use super::types::{MetricName, OneKey, Spec, Task, Variant};
 use super::words::{allowed_note, did_you_mean};
-use super::{MAX_PROBLEMS, cells, gates, quality, task};
+use super::{MAX_PROBLEMS, cells, design, gates, quality, task};
 use crate::base::suggest::closest;
 use crate::base::{Problem, Problems};
 
@@ -25,6 +25,7 @@ pub fn check(spec: &Spec, locator: &Locator) -> Problems {
     rules.comparison();
     if let Some(bench) = &spec.bench {
         cells::check(&mut rules, bench);
+        design::check(&mut rules, bench);
     }
     quality::check(&mut rules);
     gates::check(&mut rules);

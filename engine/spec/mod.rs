@@ -13,6 +13,7 @@
 mod batch;
 mod cells;
 mod check;
+mod design;
 mod device;
 mod explain;
 mod gates;

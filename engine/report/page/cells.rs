@@ -12,6 +12,7 @@ use crate::report::{format, words};
 pub struct SettingText {
     pub long: String,
     pub stop: String,
+    pub notes: Vec<String>,
     pub columns: Vec<Column>,
     pub rows: Vec<CellText>,
     pub latencies: Vec<LatencyText>,
@@ -57,6 +58,7 @@ pub(super) fn settings(study: &Study) -> Vec<SettingText> {
     let empty = |setting: &Setting| SettingText {
         long: setting.long.clone(),
         stop: setting.stop.clone().unwrap_or_default(),
+        notes: setting.notes.clone(),
         columns: columns(&study.terms),
         rows: Vec::new(),
         latencies: Vec::new(),

@@ -5,6 +5,7 @@
 mod around;
 mod cells;
 mod conditions;
+mod floors;
 mod methods;
 mod profiles;
 mod searches;
@@ -56,6 +57,8 @@ pub struct Sheet {
     pub baseline: String,
     /// What the numbers of the verdict table are, brackets included.
     pub legend: String,
+    /// What noise alone looks like.
+    pub floors: Vec<String>,
     pub headline: Vec<HeadlineText>,
     pub gates: Vec<GateText>,
     pub quality: Vec<QualityText>,
@@ -152,6 +155,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         quality_short: quality_short(study),
         baseline: terms.baseline.clone(),
         legend: methods::legend(study),
+        floors: floors::floors(study),
         headline: study
             .headline
             .iter()

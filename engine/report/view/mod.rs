@@ -5,6 +5,7 @@
 
 mod conditions;
 mod finding;
+mod floor;
 mod profile;
 mod rows;
 mod search;
@@ -17,6 +18,7 @@ use crate::record::Record;
 
 pub use conditions::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
 pub use finding::{Finding, Outcome, Reading, Tone};
+pub use floor::FloorRow;
 pub use profile::{Advice, Bound, Limit, LoadRow, PhaseSheet, ProfileSheet};
 pub use rows::{
     CellSheet, CheckRow, FailureRow, GateRow, GateSight, Headline, MetricSheet, QualityChange,
@@ -58,6 +60,8 @@ pub struct Study {
     pub settings: Vec<Setting>,
     /// Variant by variant, setting by setting.
     pub headline: Vec<Headline>,
+    /// The baseline against itself, setting by setting.
+    pub floors: Vec<FloorRow>,
     pub gates: Vec<GateRow>,
     pub quality: Vec<QualityRow>,
     pub cells: Vec<CellSheet>,
@@ -146,6 +150,8 @@ pub struct Setting {
     /// Every axis, such as `single_stream, batch 1, prompt 128, new 32, threads 2`.
     pub long: String,
     pub stop: Option<String>,
+    /// How it was measured: repetition, own intervals, carry-over.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]

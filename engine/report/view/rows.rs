@@ -91,6 +91,8 @@ pub struct GateSight {
     pub outcome: Outcome,
     /// It would have passed on the blocks that were measured, but launches failed.
     pub capped: bool,
+    /// It would have been decided, but the effect lies within the noise floor.
+    pub hidden: bool,
 }
 
 /// Everything measured for one variant under one setting.

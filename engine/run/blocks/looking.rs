@@ -3,22 +3,68 @@
 use super::Blocks;
 use super::tally::{counted, given_up};
 use crate::measure::compare::{Comparison, speedup};
+use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::{Reason, look_level};
-use crate::measure::{metric, summary};
+use crate::measure::verdict::Thresholds;
+use crate::measure::{Better, metric, summary};
 use crate::record::{Outcome, StopReason};
 use crate::run::session::Session;
 use crate::spec::{Correction, MetricName};
 use crate::stage::Artifact;
 
-/// What decides when to stop: the speed-up of every variant over the baseline from the blocks
-/// that have both, or the lone variant's own value. Empty when no comparison can come any more.
+/// What there is to compare after a block.
+struct Family {
+    /// Block values of baseline and variant from the blocks that have both, for each variant that
+    /// still runs; for a lone variant its own values over 1.
+    pairs: Vec<Vec<(f64, f64)>>,
+    better: Better,
+    /// Comparisons that share the error allowed.
+    size: usize,
+}
+
+/// What decides when to stop: the speed-up of every variant over the baseline, or the lone
+/// variant's own value. Empty when no comparison can come any more.
 pub fn compare(
     blocks: &Blocks<'_>,
     session: &Session,
     variants: &[(String, Artifact)],
 ) -> Vec<Option<Comparison>> {
+    let Some(family) = family(blocks, session, variants) else { return Vec::new() };
+    // The report widens its intervals for the number of comparisons, so that the target must be met
+    // by the widest of them.
+    let level = look_level(blocks.spec.compare.confidence.0, family.size);
+    family.pairs.iter().map(|pairs| speedup(pairs, family.better, level)).collect()
+}
+
+/// Whether every comparison is decided by intervals that may be looked at after every block.
+pub fn decided(blocks: &Blocks<'_>, session: &Session, variants: &[(String, Artifact)]) -> bool {
+    let Some(family) = family(blocks, session, variants) else { return false };
+    let compare = &blocks.spec.compare;
+    let thresholds = Thresholds {
+        improved_from: compare.improved_from,
+        equivalence: compare.equivalence.0,
+        regression: compare.equivalence.0,
+    };
+    let level = shared(compare.confidence.0, family.size);
+    let settles = |pairs: &Vec<(f64, f64)>| {
+        sequence::speedup(pairs, family.better, level, PLANNED)
+            .is_some_and(|found| sequence::decides(&found, &thresholds))
+    };
+    variants.len() > 1 && !family.pairs.is_empty() && family.pairs.iter().all(settles)
+}
+
+/// The level of each of `comparisons` that share the error which `level` leaves (Bonferroni).
+fn shared(level: f64, comparisons: usize) -> f64 {
+    1.0 - (1.0 - level) / comparisons.max(1) as f64
+}
+
+fn family(
+    blocks: &Blocks<'_>,
+    session: &Session,
+    variants: &[(String, Artifact)],
+) -> Option<Family> {
     let id = metric_id(blocks.bench.deciding(blocks.spec.model.task));
-    let Some(metric) = metric(&id) else { return Vec::new() };
+    let better = metric(&id)?.better;
     let setting = &blocks.stage.setting;
     let values = |variant: &str| -> Vec<(u32, f64)> {
         counted(session, setting)
@@ -35,39 +81,32 @@ pub fn compare(
     let baseline = &blocks.plan.baseline;
     let others: Vec<&String> =
         variants.iter().map(|(name, _)| name).filter(|name| *name != baseline).collect();
-    let confidence = blocks.spec.compare.confidence.0;
     if let [(name, _)] = variants
         && blocks.stage.variants.len() == 1
         && alive(name)
     {
-        let own: Vec<(f64, f64)> = values(name).into_iter().map(|(_, v)| (1.0, v)).collect();
-        return vec![speedup(&own, metric.better, look_level(confidence, 1))];
+        let own = values(name).into_iter().map(|(_, v)| (1.0, v)).collect();
+        return Some(Family { pairs: vec![own], better, size: 1 });
     }
     if !alive(baseline) || !variants.iter().any(|(name, _)| name == baseline) {
-        return Vec::new();
+        return None;
     }
-    let family = match blocks.spec.compare.correction {
+    let size = match blocks.spec.compare.correction {
         Correction::Holm => others.len() * blocks.plan.settings.len(),
         Correction::None => 1,
     };
-    let level = look_level(confidence, family);
     let base = values(baseline);
-    others
-        .into_iter()
-        .filter(|name| alive(name))
-        .map(|name| {
-            let own = values(name);
-            let pairs: Vec<(f64, f64)> = base
-                .iter()
-                .filter_map(|(block, base)| Some((*base, own.iter().find(|(b, _)| b == block)?.1)))
-                .collect();
-            speedup(&pairs, metric.better, level)
-        })
-        .collect()
+    let paired = |name: &String| {
+        let own = values(name);
+        let own = |block: &u32| own.iter().find(|(b, _)| b == block).map(|(_, value)| *value);
+        base.iter().filter_map(|(block, base)| Some((*base, own(block)?))).collect()
+    };
+    let pairs = others.into_iter().filter(|name| alive(name)).map(paired).collect();
+    Some(Family { pairs, better, size })
 }
 
 /// The id under which a metric of the spec is stored.
-fn metric_id(name: MetricName) -> String {
+pub fn metric_id(name: MetricName) -> String {
     let value = serde_json::to_value(name).expect("a unit variant serializes to its name");
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -99,6 +138,8 @@ pub fn words(reason: StopReason) -> &'static str {
         StopReason::MaxBlocks => "largest number of blocks",
         StopReason::Budget => "time allowed is used up",
         StopReason::Unreachable => "target out of reach",
+        StopReason::Decision => "every question is answered",
+        StopReason::Invalid => "too many blocks were disturbed",
         StopReason::NothingLeft => "nothing left to measure",
         StopReason::Interrupted => "interrupted",
     }

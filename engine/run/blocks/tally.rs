@@ -9,8 +9,13 @@ use crate::stage::{Artifact, Setting};
 /// A variant is given up under a setting after this many failed launches in a row.
 const PATIENCE: usize = 2;
 
-/// Blocks that count and in which every variant that has not been given up was launched.
+/// How many blocks are [`whole`].
 pub fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> u32 {
+    whole(session, setting, variants).len() as u32
+}
+
+/// Blocks that count and in which every variant that has not been given up was launched, in order.
+pub fn whole(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> Vec<u32> {
     let mut seen: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
     for (name, launch) in counted(session, setting) {
         seen.entry(launch.block).or_default().insert(name);
@@ -20,7 +25,8 @@ pub fn complete(session: &Session, setting: &Setting, variants: &[(String, Artif
         .map(|(name, _)| name.as_str())
         .filter(|name| !given_up(session, setting, name))
         .collect();
-    seen.values().filter(|names| alive.iter().all(|name| names.contains(name))).count() as u32
+    let all = |names: &BTreeSet<&str>| alive.iter().all(|name| names.contains(name));
+    seen.into_iter().filter(|(_, names)| all(names)).map(|(block, _)| block).collect()
 }
 
 /// Launches of one setting with their variants, as they ended.

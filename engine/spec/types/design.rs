@@ -17,6 +17,12 @@ pub struct Design {
     pub stop: Stop,
     /// Longest time for one setting of the matrix. The block under way is finished.
     pub max_time: Nanos,
+    /// Longest time for all settings of the matrix together; each gets an even share of what is left, so that what one leaves over the later ones may use. No such limit when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Nanos")]
+    pub budget: Option<Nanos>,
+    /// Launches the baseline once more in each block, to see what noise alone looks like: an effect within that is never called better or worse. `auto`: under the first setting. `every_block`: under every setting. `off`: never.
+    pub noise_floor: NoiseFloor,
     /// Requests of one launch after the first call.
     pub requests: Requests,
     /// Seeds the order of variants, the choice of prompts and synthetic tokens.
@@ -30,6 +36,8 @@ impl Default for Design {
             blocks: Blocks::default(),
             stop: Stop::default(),
             max_time: Nanos::seconds(600),
+            budget: None,
+            noise_floor: NoiseFloor::Auto,
             requests: Requests::default(),
             seed: 42,
         }
@@ -41,6 +49,15 @@ impl Default for Design {
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     Interleaved,
+}
+
+/// Where the baseline is launched twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseFloor {
+    Auto,
+    EveryBlock,
+    Off,
 }
 
 /// How many blocks at least and at most.
@@ -71,11 +88,13 @@ pub struct Stop {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "MetricName")]
     pub metric: Option<MetricName>,
+    /// Also ends a setting, from ten blocks on, as soon as every verdict is decided by an interval that holds at any number of blocks. That interval, which is wider, is then the one that is shown.
+    pub early_decision: bool,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { half_width: Percent(0.02), metric: None }
+        Self { half_width: Percent(0.02), metric: None, early_decision: false }
     }
 }
 
@@ -83,6 +102,8 @@ impl Default for Stop {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requests {
+    /// `auto`: the first blocks are a pilot, and the launches after it make as many requests as buy the narrowest interval for the time, from `min` to `max`. `fixed`: `min`, `max` and `min_time` alone say how many.
+    pub count: RequestCount,
     /// Requests before those that count.
     #[schemars(range(max = 1000))]
     pub warmup: u32,
@@ -98,6 +119,14 @@ pub struct Requests {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { warmup: 1, min: 3, max: 20, min_time: Nanos(500_000_000) }
+        Self { count: RequestCount::Auto, warmup: 1, min: 3, max: 20, min_time: Nanos(500_000_000) }
     }
+}
+
+/// Who says how many requests a launch makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestCount {
+    Auto,
+    Fixed,
 }

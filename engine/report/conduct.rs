@@ -1,0 +1,173 @@
+//! How a setting was measured, in words: repetition, own intervals, and what launches did to each
+//! other.
+
+use std::collections::HashMap;
+
+use super::evidence::{Evidence, block_values};
+use super::format;
+use super::judged::own_value;
+use super::view::{Reading, Terms};
+use crate::measure::carryover::{self, Row, carry_over};
+use crate::measure::repetition::{Repetition, SettledBy};
+use crate::measure::{metric, summary};
+use crate::record::{Cell, Conduct, Launch, Outcome, Record};
+
+/// What is recorded about the conduct of the setting that `cell` belongs to.
+pub fn of<'a>(record: &'a Record, cell: &Cell) -> Option<&'a Conduct> {
+    record
+        .conduct
+        .iter()
+        .find(|conduct| conduct.scenario == cell.scenario && conduct.axes == cell.axes)
+}
+
+/// What a reader should know about how `setting` was measured.
+pub fn notes(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    setting: usize,
+) -> Vec<String> {
+    let conduct = of(record, evidence.settings[setting]);
+    let repetition = conduct.and_then(|conduct| conduct.repetition.as_ref()).map(repetition);
+    let mut out: Vec<String> = repetition.into_iter().collect();
+    out.extend(widths(record, evidence, terms, setting));
+    out.extend(carried_over(record, evidence, terms, setting));
+    out
+}
+
+fn repetition(found: &Repetition) -> String {
+    let count = format::count(u64::from(found.requests));
+    let s = if found.requests == 1 { "" } else { "s" };
+    let pilot = if found.pilot == 1 { "block".into() } else { format!("{} blocks", found.pilot) };
+    let why = match (found.settled_by, &found.weights) {
+        (SettledBy::Unclear, _) | (_, None) => {
+            return format!(
+                "{count} request{s} a launch at least: the first {pilot} did not tell how many pay"
+            );
+        }
+        (by, Some(weights)) => {
+            let seconds = |seconds| format::exact(seconds, crate::measure::Unit::Seconds);
+            let spread = |sd: f64| format::percent_rough(sd.exp() - 1.0);
+            let held = match by {
+                SettledBy::Least => "; fewer would pay, and `requests.min` forbids it",
+                SettledBy::Most => "; more would pay, and `requests.max` forbids it",
+                SettledBy::Time => "; more would pay, and take too long for one launch",
+                SettledBy::Weights | SettledBy::Unclear => "",
+            };
+            format!(
+                "one request of every variant takes {}, launching them {} besides; ratios spread by {} between requests and by {} between launches{held}",
+                seconds(weights.request),
+                seconds(weights.launch),
+                spread(weights.sd_requests),
+                spread(weights.sd_launches),
+            )
+        }
+    };
+    format!("{count} request{s} a launch after the first {pilot}: {why}")
+}
+
+/// Half-widths of the variants' own values, which do not stop a run.
+fn widths(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    setting: usize,
+) -> Option<String> {
+    let primary = metric(terms.primary)?;
+    let width = |variant: &String| {
+        let cell = evidence.cell(variant, setting)?;
+        match own_value(record, cell, primary, terms.confidence) {
+            Reading::Known(own) if own.low > 0.0 && own.high > own.low => {
+                let half = (own.high / own.low).sqrt() - 1.0;
+                Some(format!("{variant} ±{}", format::percent_rough(half)))
+            }
+            _ => None,
+        }
+    };
+    let told: Vec<String> = record.variants.keys().filter_map(width).take(MOST_WIDTHS).collect();
+    let asked = format::percent(terms.half_width);
+    (!told.is_empty()).then(|| {
+        format!("own values are known to {} (±{asked} was asked of the speed-ups)", told.join(", "))
+    })
+}
+
+/// Variants whose widths are told; the table has them all.
+const MOST_WIDTHS: usize = 12;
+
+/// A remark where launches feel which variant ran before them.
+fn carried_over(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    setting: usize,
+) -> Option<String> {
+    let found = carry_over(&rows(record, evidence, terms, setting))?;
+    (found.p_value < carryover::NOTICED).then(|| {
+        format!(
+            "launches feel which variant ran before them (F {} on {} and {} degrees of freedom, p {}): longer launches would dilute that",
+            format::significant(found.f, 3),
+            found.effects,
+            found.noise,
+            format::significant(found.p_value, 2)
+        )
+    })
+}
+
+/// Launches of the setting in the order of time, each with its predecessor.
+fn rows(record: &Record, evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Vec<Row> {
+    let mut launches: Vec<(usize, &Launch)> = Vec::new();
+    let mut programs: HashMap<&str, usize> = HashMap::new();
+    for variant in record.variants.keys() {
+        let Some(cell) = evidence.cell(variant, setting) else { continue };
+        let number = programs.len();
+        programs.insert(variant, number);
+        launches.extend(cell.launches.iter().map(|launch| (number, launch)));
+    }
+    if let (Some(conduct), Some(baseline)) =
+        (of(record, evidence.settings[setting]), programs.get(terms.baseline.as_str()))
+    {
+        launches.extend(conduct.again.iter().map(|launch| (*baseline, launch)));
+    }
+    launches.sort_by_key(|(_, launch)| (launch.block, launch.position));
+    let mut out = Vec::new();
+    let mut before: Option<(usize, u32)> = None;
+    for (variant, launch) in launches {
+        let after = before.filter(|(_, block)| launch.block <= block + 1).map(|(number, _)| number);
+        before = Some((variant, launch.block));
+        let Outcome::Measured(seen) = &launch.outcome else { continue };
+        let value = summary::block_value(seen, terms.primary).filter(|value| *value > 0.0);
+        if let Some(value) = value {
+            let (block, position) = (launch.block, launch.position);
+            out.push(Row { block, position, variant, after, log: value.ln() });
+        }
+    }
+    out
+}
+
+/// Blocks under which a comparison is said to rest on few.
+const FEW: u32 = 10;
+
+/// Seconds from which a block is dear enough to excuse that.
+const DEAR: f64 = 60.0;
+
+/// Says so where a comparison over `blocks` rests on fewer than ten.
+pub fn low_replication(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    setting: usize,
+    blocks: u32,
+) -> Option<String> {
+    if blocks >= FEW {
+        return None;
+    }
+    let cells = record.variants.keys().filter_map(|variant| evidence.cell(variant, setting));
+    let (mut wall, mut most) = (0_u64, 0);
+    for cell in cells {
+        wall += cell.launches.iter().map(|launch| launch.wall).sum::<u64>();
+        most = most.max(block_values(cell, "load").len());
+    }
+    let each = wall as f64 / 1e9 / most.max(1) as f64;
+    let s = if blocks == 1 { "" } else { "s" };
+    let advice = if each >= DEAR { "" } else { " (more are cheap here)" };
+    Some(format!("low replication: {blocks} block{s} of {}{advice}", format::span(each)))
+}

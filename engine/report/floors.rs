@@ -1,0 +1,96 @@
+//! The noise floor of a run: the baseline against itself, and what it hides.
+
+use std::collections::BTreeMap;
+
+use super::conduct;
+use super::evidence::{Evidence, block_values};
+use super::view::{Finding, FloorRow, Reading, Terms};
+use crate::measure::compare::{self, Comparison};
+use crate::measure::metric::Source;
+use crate::measure::stop::working_level;
+use crate::measure::{metric, noise_floor, summary};
+use crate::record::{Launch, Outcome, Record};
+
+/// The floor of every setting.
+pub struct Floors(Vec<Reading<Comparison>>);
+
+impl Floors {
+    pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Self {
+        let settings = 0..evidence.settings.len();
+        Self(settings.map(|setting| seen(record, evidence, terms, setting)).collect())
+    }
+
+    /// The factor within which effects under `setting` show nothing: its own floor, else the
+    /// largest of those that were seen. `None` where none was.
+    pub fn at(&self, setting: usize) -> Option<f64> {
+        let floor = |reading: &Reading<Comparison>| {
+            reading.known().map(|found| noise_floor::floor(&found.estimate))
+        };
+        let own = self.0.get(setting).and_then(floor);
+        own.or_else(|| self.0.iter().filter_map(floor).reduce(f64::max))
+    }
+
+    /// A finding that claims a difference needs an effect beyond the floor.
+    pub fn capped(&self, finding: Finding, setting: usize, speedup: f64) -> Finding {
+        match (finding, self.at(setting)) {
+            (Finding::Judged(verdict), Some(floor)) => {
+                Finding::Judged(noise_floor::capped(verdict, floor, speedup))
+            }
+            _ => finding,
+        }
+    }
+
+    /// Whether an effect, as a ratio either way round, lies within the floor.
+    pub fn hides(&self, setting: usize, ratio: f64) -> bool {
+        self.at(setting).is_some_and(|floor| noise_floor::hides(floor, ratio))
+    }
+
+    pub fn rows(&self) -> Vec<FloorRow> {
+        let row = |(setting, found): (usize, &Reading<Comparison>)| FloorRow {
+            setting,
+            found: found.clone(),
+        };
+        self.0.iter().enumerate().map(row).collect()
+    }
+}
+
+/// The comparison of the baseline's two arms under one setting.
+fn seen(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    setting: usize,
+) -> Reading<Comparison> {
+    let gap = |why: &str| Reading::Unmeasured(why.to_owned());
+    let primary = metric(terms.primary).expect("terms name a known metric");
+    if primary.source == Source::Artifact {
+        return gap("the metric that decides has no noise");
+    }
+    let Some(conduct) = conduct::of(record, evidence.settings[setting]) else {
+        return gap("the engine that made this record launched the baseline once");
+    };
+    if conduct.baseline != terms.baseline {
+        return gap("another variant was the baseline when this was measured");
+    }
+    if let Some(why) = &conduct.not_again {
+        return gap(why);
+    }
+    let Some(cell) = evidence.cell(&terms.baseline, setting) else {
+        return gap("the baseline has no numbers");
+    };
+    let (first, again) = (block_values(cell, primary.id), values(&conduct.again, primary.id));
+    let pairs: Vec<(f64, f64)> =
+        first.iter().filter_map(|(block, value)| Some((*value, *again.get(block)?))).collect();
+    compare::speedup(&pairs, primary.better, working_level(terms.confidence)).map_or_else(
+        || Reading::Unmeasured(format!("only {} blocks with both arms", pairs.len())),
+        Reading::Known,
+    )
+}
+
+fn values(launches: &[Launch], metric: &str) -> BTreeMap<u32, f64> {
+    let value = |launch: &Launch| match &launch.outcome {
+        Outcome::Measured(seen) => Some((launch.block, summary::block_value(seen, metric)?)),
+        Outcome::Failed(_) | Outcome::Skipped { .. } => None,
+    };
+    launches.iter().filter_map(value).filter(|(_, value)| value.is_finite()).collect()
+}
