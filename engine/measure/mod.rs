@@ -3,7 +3,7 @@
 //! Unit of replication is the block: one fresh process per variant, in random order. Comparisons
 //! are paired inside blocks on the log scale. Nothing here reads a clock, starts a process or
 //! knows a model: every function is pure, so that the whole layer can be validated against
-//! simulations with a known truth (`simulation`) and against reference implementations (`golden`).
+//! simulations with a known truth (`prove`) and against reference implementations (`golden`).
 
 pub mod autocorrelation;
 pub mod benjamini_hochberg;
@@ -24,8 +24,8 @@ pub mod golden;
 pub mod harrell_davis;
 pub mod holm;
 pub mod leak;
-pub mod mcnemar;
 pub mod load;
+pub mod mcnemar;
 pub mod metric;
 pub mod modes;
 pub mod newcombe;
@@ -35,8 +35,8 @@ pub mod outliers;
 pub mod pelt;
 pub mod proportion;
 pub mod quantile;
-pub mod repetition;
 pub mod rate;
+pub mod repetition;
 pub mod sample;
 pub mod saturation;
 pub mod search;
@@ -44,25 +44,23 @@ pub mod segments;
 pub mod sequence;
 pub mod sign_flip;
 pub mod signed_rank;
+pub mod slo;
 pub mod steady;
 pub mod stop;
 pub mod summary;
 pub mod sustained;
+pub mod tokens;
 pub mod trend;
 pub mod truncation;
-pub mod slo;
-pub mod stop;
-pub mod summary;
-pub mod tokens;
 pub mod verdict;
+pub mod warmup;
 pub mod welch;
 pub mod wilcoxon;
 
 pub use estimate::{Estimate, Method};
 pub use metric::{Better, METRICS, MOST_DECIBELS, Metric, Unit, metric};
 pub use sample::{Admission, Observed, Sending, Timeline};
+pub use warmup::WarmupEnd;
 
 #[cfg(test)]
 mod metamorphic;
-#[cfg(test)]
-mod simulation;

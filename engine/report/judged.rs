@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::evidence::{Evidence, block_values, observed, pooled};
-use super::failures;
 use super::view::{CellSheet, Finding, MetricSheet, QuantileSheet, Reading, Terms};
+use super::{failures, steadiness};
 use crate::measure::compare::{self, Comparison};
 use crate::measure::estimate::{exact, mean_t};
 use crate::measure::holm::holm_levels;
@@ -15,7 +15,7 @@ use crate::measure::metric::Source;
 use crate::measure::quantile::quantile;
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
-use crate::measure::{Estimate, Method, Metric, metric, summary};
+use crate::measure::{Estimate, Method, Metric, metric};
 use crate::record::{Cell, Record};
 
 /// Metrics that have one sample per request or per token, so that quantiles mean something.
@@ -65,10 +65,15 @@ impl Judged {
                 evidence.cell(name, at.1).is_some_and(|c| failures::failed_launches(c) > 0)
             };
             let failed = fails(&at.0) || fails(&terms.baseline);
-            out.insert(
-                at,
-                (Reading::Known(speedup), if failed { capped(finding) } else { finding }),
-            );
+            let cells = [&at.0, &terms.baseline].map(|name| evidence.cell(name, at.1));
+            let moves = steadiness::widened(&speedup.estimate, &cells)
+                .is_some_and(|wider| self::finding(&wider, terms) != finding);
+            let finding = match (failed, moves) {
+                (_, true) => Finding::Judged(Verdict::Inconclusive),
+                (true, false) => capped(finding),
+                (false, false) => finding,
+            };
+            out.insert(at, (Reading::Known(speedup), finding));
         }
         Self(out)
     }
@@ -138,12 +143,6 @@ pub fn pairs(
     evidence.pairs(variant, &terms.baseline, setting, metric.id)
 }
 
-/// Launches whose requests were still getting faster when counting began.
-pub fn warming(cell: &Cell) -> usize {
-    let still = |seen| summary::still_warming(&summary::values(seen, "e2e"));
-    observed(cell).filter(|(_, seen)| still(seen)).count()
-}
-
 /// Variant divided by baseline for a speed-up of a metric where lower is better, and back.
 pub fn inverted(e: &Estimate) -> Estimate {
     Estimate { point: e.point.recip(), low: e.high.recip(), high: e.low.recip(), ..*e }
@@ -195,7 +194,7 @@ pub fn sheets(
                 finding: judged.get(variant, setting).map_or(Finding::Unmeasured, |j| j.1),
                 launches: cell.launches.len(),
                 measured: observed(cell).count(),
-                warming: warming(cell),
+                steadiness: steadiness::of(cell),
                 metrics: metrics
                     .map(|metric| {
                         metric_sheet(record, evidence, terms, judged, cell, setting, metric)

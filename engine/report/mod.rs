@@ -30,6 +30,7 @@ mod quality;
 mod render;
 mod searches;
 mod settings;
+mod steadiness;
 mod terminal;
 mod terms;
 mod view;

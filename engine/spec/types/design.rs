@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bench::MetricName;
+use super::warmup::Warmup;
 use crate::base::{Nanos, Percent};
 
 /// Order, repetition and the end of measuring.
@@ -83,9 +84,8 @@ impl Default for Stop {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requests {
-    /// Requests before those that count.
-    #[schemars(range(max = 1000))]
-    pub warmup: u32,
+    /// Requests before those that count: `detect` for as many as it takes until times no longer change, or a number.
+    pub warmup: Warmup,
     /// Requests that count, at least.
     #[schemars(range(min = 1, max = 10_000))]
     pub min: u32,
@@ -98,6 +98,6 @@ pub struct Requests {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { warmup: 1, min: 3, max: 20, min_time: Nanos(500_000_000) }
+        Self { warmup: Warmup::Detect, min: 3, max: 20, min_time: Nanos(500_000_000) }
     }
 }
