@@ -75,7 +75,7 @@ fn eight_saboteurs_get_their_verdicts_and_sixteen_healthy_cells_their_numbers() 
         tokens: None,
         runtime: None,
         setting: Setting::tokens(1, 4, 3, 1),
-        rules: StreamRules { warmup: 0, min: 2, max: 2, min_time: 0 },
+        rules: StreamRules { warmup: 0, detect: None, min: 2, max: 2, min_time: 0 },
         seed: 7,
     };
     let program = env!("CARGO_BIN_EXE_engine").into();

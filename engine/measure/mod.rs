@@ -3,7 +3,7 @@
 //! Unit of replication is the block: one fresh process per variant, in random order. Comparisons
 //! are paired inside blocks on the log scale. Nothing here reads a clock, starts a process or
 //! knows a model: every function is pure, so that the whole layer can be validated against
-//! simulations with a known truth (`simulation`) and against reference implementations (`golden`).
+//! simulations with a known truth (`prove`) and against reference implementations (`golden`).
 
 pub mod autocorrelation;
 pub mod benjamini_hochberg;
@@ -53,14 +53,14 @@ pub mod tokens;
 pub mod trend;
 pub mod truncation;
 pub mod verdict;
+pub mod warmup;
 pub mod welch;
 pub mod wilcoxon;
 
 pub use estimate::{Estimate, Method};
 pub use metric::{Better, METRICS, MOST_DECIBELS, Metric, Unit, metric};
 pub use sample::{Admission, Observed, Sending, Timeline};
+pub use warmup::WarmupEnd;
 
 #[cfg(test)]
 mod metamorphic;
-#[cfg(test)]
-mod simulation;

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::steady::Remembered;
+use super::warmup::WarmupEnd;
+
 /// One request's course in nanoseconds since the launch's clock started.
 ///
 /// `tokens` holds one instant per chunk of the answer. Our backends emit one token at a time, so a
@@ -62,6 +65,14 @@ pub struct Observed {
     /// How the requests came, where a scenario puts load on the server; `None` of `single_stream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending: Option<Sending>,
+    /// Why the requests that are flagged as warm-up were as many; none in records of earlier
+    /// engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_end: Option<WarmupEnd>,
+    /// How the times went, found when it is first asked for; follows from the requests and is never
+    /// stored.
+    #[serde(skip)]
+    pub course: Remembered,
 }
 
 /// What whoever sends set out to do, and what became of it.

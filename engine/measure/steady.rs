@@ -1,9 +1,10 @@
 //! Whether a launch reached a steady state, and from which request on: looked at afterwards, over
 //! all of its requests.
 
-use super::pelt;
+use std::sync::OnceLock;
+
 use super::quantile::median;
-use super::segments;
+use super::{Observed, pelt, segments, summary};
 
 /// How the times of a launch's requests went, in the order in which they were made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +31,48 @@ pub struct Course {
     /// Highest level divided by lowest, at least 1: by how much the value of such a launch depends
     /// on when it is taken.
     pub movement: f64,
+}
+
+/// A [`Course`] that is computed once. It adds nothing to what it belongs to: two of them are
+/// always equal, and a copy, whose requests may be changed, starts without one.
+#[derive(Debug, Default)]
+pub struct Remembered(OnceLock<Course>);
+
+impl Clone for Remembered {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Remembered {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// How a launch went: [`classify`] on the end-to-end times of all its requests after the first
+/// call, warm-up included. `start` counts requests of the record. [`Class::Unverified`] under load,
+/// where a time tells as much about the requests before it as about the process.
+pub fn course(observed: &Observed) -> Course {
+    *observed.course.0.get_or_init(|| {
+        if observed.sending.is_some() {
+            return classify(&[]);
+        }
+        let timed = observed.requests.iter().enumerate();
+        let timed = timed.filter_map(|(i, request)| Some((i, summary::whole_time(request)?)));
+        let (places, times): (Vec<usize>, Vec<f64>) = timed.unzip();
+        let course = classify(&times);
+        Course { start: places.get(course.start).copied().unwrap_or(0), ..course }
+    })
+}
+
+/// The first request that counts: after what was flagged as warm-up when it was made, and after
+/// what turns out to be warm-up afterwards.
+pub fn counted_from(observed: &Observed) -> usize {
+    match course(observed) {
+        Course { class: Class::WarmUp, start, .. } => start,
+        _ => 0,
+    }
 }
 
 /// Requests below which nothing is said.

@@ -7,7 +7,7 @@ use super::load;
 use super::metric::{Better, Metric};
 use super::quantile::{median, sorted, type_7};
 use super::sample::{Admission, Observed, Timeline};
-use super::tokens;
+use super::{steady, tokens};
 
 /// Values of `metric` in one launch, in the unit of [`super::METRICS`]: seconds, tokens or items
 /// per second, or bytes.
@@ -40,9 +40,7 @@ pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
         "preprocess" => each(|t| t.preprocess.map(seconds)),
         "itl" => counted(observed).flat_map(|t| tokens::itl(t).collect::<Vec<_>>()).collect(),
         "load" => vec![seconds(observed.load)],
-        "first_call" => {
-            Some(&observed.first_call).filter(|t| is_sane(t)).and_then(e2e).into_iter().collect()
-        }
+        "first_call" => whole_time(&observed.first_call).into_iter().collect(),
         "peak_memory" => observed.peak_memory.map(|bytes| bytes as f64).into_iter().collect(),
         _ => Vec::new(),
     }
@@ -60,25 +58,15 @@ pub fn quick_value(observed: &Observed, metric: &Metric) -> Option<f64> {
     Some(type_7(&sorted(&values(observed, metric.id))?, quarter))
 }
 
-/// Whether counted requests still became faster: the first third of the `times`, in order, is
-/// slower than the rest by over 1 % and by over four standard errors of their difference.
-///
-/// Both are medians. The standard error is that of a difference of two means, from the median
-/// absolute deviation of the rest, which a few slow requests do not inflate. Independent noise
-/// passes for warming in under one launch of twenty (`simulation`). False with fewer than nine
-/// times, which cannot tell.
-pub fn still_warming(times: &[f64]) -> bool {
-    let (early, rest) = times.split_at(times.len() / 3);
-    let (Some(first), Some(steady)) = (median(early), median(rest)) else { return false };
-    let distances: Vec<f64> = rest.iter().map(|t| (t - steady).abs()).collect();
-    let Some(deviation) = median(&distances) else { return false };
-    let error = 1.4826 * deviation * (1.0 / early.len() as f64 + 1.0 / rest.len() as f64).sqrt();
-    early.len() >= 3 && first - steady > (4.0 * error).max(0.01 * steady)
+/// End-to-end seconds of a request; `None` where its instants make no sense.
+pub fn whole_time(request: &Timeline) -> Option<f64> {
+    Some(request).filter(|t| is_sane(t)).and_then(e2e)
 }
 
 /// Requests that count and make sense.
 pub(super) fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
-    observed.requests.iter().filter(|t| !t.warmup && is_sane(t))
+    let from = steady::counted_from(observed);
+    observed.requests.iter().skip(from).filter(|t| !t.warmup && is_sane(t))
 }
 
 /// At least one answer, none before the request was sent, none before its predecessor; and it was
@@ -144,7 +132,7 @@ mod tests {
             peak_memory: Some(1 << 30),
             steady_memory: None,
             cpu_time: None,
-            sending: None,
+            ..Observed::default()
         }
     }
 
@@ -218,18 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn a_falling_start_is_warming_and_steady_noise_is_not() {
-        let noise = |i: usize| 1.0 + 0.01 * ((i * 7 % 5) as f64 - 2.0);
-        let steady: Vec<f64> = (0..30).map(noise).collect();
-        let falling: Vec<f64> =
-            (0..30).map(|i| noise(i) + 0.5 * (-(i as f64) / 5.0).exp()).collect();
-        assert!(!still_warming(&steady));
-        assert!(still_warming(&falling));
-        assert!(!still_warming(&falling[..8]), "too few to tell");
-        let slight = [1.005, 1.005, 1.005, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
-        assert!(!still_warming(&slight), "half a per cent does not matter");
-        let wild = [1.05, 1.05, 1.05, 0.8, 1.2, 0.8, 1.2, 0.8, 1.2];
-        assert!(!still_warming(&wild), "within the noise of the rest");
-        assert!(!still_warming(&[f64::NAN; 30]));
+    fn warm_up_that_was_not_noticed_in_time_is_left_out_afterwards() {
+        let last = |i: u64| if i < 7 { 1100 + 2 * i } else { 1050 + i % 3 };
+        let mut requests: Vec<Timeline> = (0..25).map(|i| request(1000, &[last(i)])).collect();
+        requests[0].warmup = true;
+        let o = launch(requests);
+        let found = values(&o, "e2e");
+        assert_eq!(found.len(), 18, "seven of twenty-five were slow");
+        assert!(found.iter().all(|seconds| *seconds < 0.06));
+        assert!(close(&values(&o, "first_call"), &[0.5]));
     }
 }

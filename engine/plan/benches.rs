@@ -3,9 +3,10 @@
 use super::expand::{Builder, Surroundings};
 use super::{StepIndex, VariantPlan};
 use crate::measure::search::Bound;
+use crate::measure::warmup::allowed;
 use crate::model::Kind;
 use crate::scenario::StreamRules;
-use crate::spec::{Bench as BenchSpec, OpProfile, Task, Threads};
+use crate::spec::{Bench as BenchSpec, OpProfile, Task, Threads, Warmup};
 use crate::stage::{Bench, ProfileStage, Roofline, Search, Setting, Stage, Work};
 use crate::task::TensorInputs;
 
@@ -63,8 +64,14 @@ impl Builder<'_> {
             None => None,
         };
         let requests = &bench.design.requests;
+        let launches = u64::from(bench.design.blocks.min) * self.built.len() as u64;
+        let (warmup, detect) = match requests.warmup {
+            Warmup::Count(count) => (count, None),
+            Warmup::Detect => (1, Some(allowed(bench.design.max_time.0, launches))),
+        };
         let rules = StreamRules {
-            warmup: requests.warmup,
+            warmup,
+            detect,
             min: requests.min,
             max: requests.max,
             min_time: requests.min_time.0,

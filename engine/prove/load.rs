@@ -72,15 +72,7 @@ pub(super) fn exponential<'a>(mean: f64, seed: u64) -> Box<dyn FnMut() -> f64 + 
 
 /// What a launch reports of these requests.
 pub(super) fn observed((requests, sending): (Vec<Timeline>, Sending)) -> Observed {
-    Observed {
-        load: 0,
-        first_call: Timeline::default(),
-        requests,
-        peak_memory: None,
-        steady_memory: None,
-        cpu_time: None,
-        sending: Some(sending),
-    }
+    Observed { requests, sending: Some(sending), ..Observed::default() }
 }
 
 /// Nobody is given up.

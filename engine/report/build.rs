@@ -1,7 +1,7 @@
 //! From records to a report: assembles what the other files of this room compute.
 
 use super::conduct;
-use super::evidence::{self, Evidence};
+use super::evidence::Evidence;
 use super::floors::Floors;
 use super::judged::{self, Judged};
 use super::view::{
@@ -9,11 +9,12 @@ use super::view::{
     Study, Terms,
 };
 use super::{
-    alarms, conditions, facts, failures, gates, profiles, quality, searches, settings, terms, words,
+    alarms, conditions, facts, failures, gates, profiles, quality, searches, settings, steadiness,
+    terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
-use crate::record::{Cell, Outcome as Ended, Record};
+use crate::record::{Outcome as Ended, Record};
 
 /// Judges `records` and gathers everything a reader may ask about them. Pure: the same records
 /// give the same report, always.
@@ -124,7 +125,7 @@ fn headline(
                 || unreached.clone().unwrap_or_else(|| "no reading in a common block".into());
             let mut remarks: Vec<String> = failures::remark(cell).into_iter().collect();
             remarks.extend(unreached.clone());
-            remarks.extend(warming(cell));
+            remarks.extend(steadiness::of(cell).remark());
             remarks.extend(speedup.known().and_then(|found| {
                 conduct::low_replication(record, evidence, setting, found.blocks)
             }));
@@ -157,18 +158,6 @@ fn headline(
         }
     }
     out
-}
-
-/// Launches that must agree before a verdict mentions it: noise alone can look like warming up.
-const LEAST_WARMING: usize = 3;
-
-/// Says so when most launches had not reached their steady state when counting began; the details
-/// of the cell count fewer.
-fn warming(cell: &Cell) -> Option<String> {
-    let (launches, still) = (evidence::observed(cell).count(), judged::warming(cell));
-    (still >= LEAST_WARMING && still * 2 > launches).then(|| {
-        format!("still warming up in {still} of {launches} launches: ask for more warm-up requests")
-    })
 }
 
 fn never_launched(

@@ -6,7 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::{Options, Report, ReportError, escape};
-use crate::measure::{Observed, Timeline, summary};
+use crate::measure::{Observed, Timeline, steady, summary};
 use crate::record::{Cell, Launch, Outcome, Record};
 
 const BEFORE: &[&str] = &["run", "variant", "scenario"];
@@ -123,8 +123,10 @@ fn launch_rows(out: &mut String, prefix: &str, launch: &Launch, left_out: &str) 
         Outcome::Measured(observed) => {
             let first = &observed.first_call;
             row(out, prefix, observed, 0, "first_call", first, left_out);
+            let from = steady::counted_from(observed);
             for (i, request) in observed.requests.iter().enumerate() {
-                let phase = if request.warmup { "warmup" } else { "counted" };
+                let early = request.warmup || i < from;
+                let phase = if early { "warmup" } else { "counted" };
                 row(out, prefix, observed, i + 1, phase, request, left_out);
             }
             return;
@@ -179,7 +181,7 @@ fn alone(observed: &Observed, request: &Timeline) -> Observed {
         peak_memory: observed.peak_memory,
         steady_memory: observed.steady_memory,
         cpu_time: observed.cpu_time,
-        sending: None,
+        ..Observed::default()
     }
 }
 

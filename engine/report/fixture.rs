@@ -62,7 +62,7 @@ fn observed(rng: &mut Pcg64Mcg, truth: &Truth, prompt: u32, drift: f64) -> Obser
         peak_memory: Some(peak),
         steady_memory: Some(peak - 2_000_000),
         cpu_time: Some(sent * 2),
-        sending: None,
+        ..Observed::default()
     }
 }
 

@@ -43,7 +43,7 @@ fn observed(rng: &mut Pcg64Mcg, batch: u32, slowest: f64, requests: usize) -> Ob
         peak_memory: Some(60_000_000),
         steady_memory: None,
         cpu_time: None,
-        sending: None,
+        ..Observed::default()
     }
 }
 

@@ -34,7 +34,7 @@ fn observed(rng: &mut Pcg64Mcg, seconds: f64, batch: u32) -> Observed {
         peak_memory: Some(60_000_000 + (1e10 * seconds) as u64),
         steady_memory: None,
         cpu_time: None,
-        sending: None,
+        ..Observed::default()
     }
 }
 

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::evidence::{Evidence, block_values, observed, pooled};
-use super::failures;
 use super::floors::Floors;
 use super::view::{CellSheet, Finding, MetricSheet, QuantileSheet, Reading, Terms};
+use super::{failures, steadiness};
 use crate::measure::compare::{self, Comparison};
 use crate::measure::estimate::{exact, mean_t};
 use crate::measure::holm::holm_levels;
@@ -17,7 +17,7 @@ use crate::measure::quantile::quantile;
 use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
-use crate::measure::{Estimate, Method, Metric, metric, summary};
+use crate::measure::{Estimate, Method, Metric, metric};
 use crate::record::{Cell, Record, StopReason};
 
 /// Metrics that have one sample per request or per token, so that quantiles mean something.
@@ -65,17 +65,22 @@ impl Judged {
                 None => compare::speedup(&pairs, primary.better, level),
             };
             let Some(speedup) = speedup else { continue };
-            let finding = plain(&speedup.estimate, terms);
-            let finding = floors.capped(finding, at.1, speedup.estimate.point);
+            let claim = plain(&speedup.estimate, terms);
+            let finding = floors.capped(claim, at.1, speedup.estimate.point);
             // The blocks that a failing side survived may be the easy ones, whichever side it is.
             let fails = |name: &str| {
                 evidence.cell(name, at.1).is_some_and(|c| failures::failed_launches(c) > 0)
             };
             let failed = fails(&at.0) || fails(&terms.baseline);
-            out.insert(
-                at,
-                (Reading::Known(speedup), if failed { capped(finding) } else { finding }),
-            );
+            let cells = [&at.0, &terms.baseline].map(|name| evidence.cell(name, at.1));
+            let moves = steadiness::widened(&speedup.estimate, &cells)
+                .is_some_and(|wider| plain(&wider, terms) != claim);
+            let finding = match (failed, moves) {
+                (_, true) => Finding::Judged(Verdict::Inconclusive),
+                (true, false) => capped(finding),
+                (false, false) => finding,
+            };
+            out.insert(at, (Reading::Known(speedup), finding));
         }
         Self(out)
     }
@@ -161,12 +166,6 @@ pub fn pairs(
     evidence.pairs(variant, &terms.baseline, setting, metric.id)
 }
 
-/// Launches whose requests were still getting faster when counting began.
-pub fn warming(cell: &Cell) -> usize {
-    let still = |seen| summary::still_warming(&summary::values(seen, "e2e"));
-    observed(cell).filter(|(_, seen)| still(seen)).count()
-}
-
 /// Variant divided by baseline for a speed-up of a metric where lower is better, and back.
 pub fn inverted(e: &Estimate) -> Estimate {
     Estimate { point: e.point.recip(), low: e.high.recip(), high: e.low.recip(), ..*e }
@@ -218,7 +217,7 @@ pub fn sheets(
                 finding: judged.get(variant, setting).map_or(Finding::Unmeasured, |j| j.1),
                 launches: cell.launches.len(),
                 measured: observed(cell).count(),
-                warming: warming(cell),
+                steadiness: steadiness::of(cell),
                 metrics: metrics
                     .map(|metric| {
                         metric_sheet(record, evidence, terms, judged, cell, setting, metric)

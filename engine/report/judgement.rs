@@ -274,29 +274,61 @@ fn an_absurd_forecast_is_replaced_by_the_noise_behind_it() {
     assert!(remarks("90%").starts_with("as narrow as asked (±90\u{a0}%)"));
 }
 
-#[test]
-fn only_a_majority_of_warming_launches_is_told_beside_the_verdict() {
-    let with = |warming: usize| {
-        let mut record = record();
-        record.cells.truncate(3);
-        for (i, launch) in record.cells[1].launches.iter_mut().enumerate() {
-            let Ended::Measured(seen) = &mut launch.outcome else { continue };
-            let steady = seen.requests[1].clone();
-            seen.requests = vec![steady; 12];
-            for (request, last) in seen.requests.iter_mut().zip([40, 20, 10, 5]) {
-                let tokens = request.tokens.len() - 1;
-                request.tokens[tokens] += if i < warming { last * 1_000_000 } else { 0 };
-            }
+/// The record with the requests of the first `changed` launches of `q8` replaced by thirty, the
+/// decoding of request `i` taking `factor(i)` times as long as that of the record.
+fn with_courses(changed: usize, factor: fn(usize) -> f64) -> Record {
+    let mut record = record();
+    record.cells.truncate(3);
+    for (i, launch) in record.cells[1].launches.iter_mut().enumerate() {
+        let Ended::Measured(seen) = &mut launch.outcome else { continue };
+        let steady = seen.requests[1].clone();
+        seen.requests = vec![steady; 30];
+        for (number, request) in seen.requests.iter_mut().enumerate().filter(|_| i < changed) {
+            let first = request.tokens[0];
+            let longer = |at: u64| first + ((at - first) as f64 * factor(number)) as u64;
+            request.tokens.iter_mut().for_each(|at| *at = longer(*at));
         }
-        let records = [record];
-        let report = build(&records);
-        let study = &report.studies[0];
-        assert_eq!(study.cells[1].warming, warming);
-        let q8 = study.headline.iter().find(|row| row.variant == "q8").unwrap();
-        q8.remarks.iter().any(|remark| remark.starts_with("still warming up"))
-    };
-    assert!(!with(2) && !with(6));
-    assert!(with(7));
+    }
+    record
+}
+
+fn q8(record: Record) -> (Finding, String, usize) {
+    let records = [record];
+    let report = build(&records);
+    let study = &report.studies[0];
+    let row = study.headline.iter().find(|row| row.variant == "q8").unwrap();
+    (row.finding, row.remarks.join("; "), study.cells[1].steadiness.cut_later)
+}
+
+#[test]
+fn warm_up_that_was_noticed_late_is_left_out_and_counted_in_the_details() {
+    let (steady, ..) = q8(with_courses(0, |_| 1.0));
+    let (finding, remarks, cut) = q8(with_courses(12, |i| if i < 8 { 1.9 } else { 1.0 }));
+    assert_eq!((finding, cut), (steady, 12), "{remarks}");
+    assert_eq!(finding, Finding::Judged(Verdict::Improved), "not by eight slow requests of thirty");
+}
+
+#[test]
+fn a_verdict_that_depends_on_when_one_looks_is_inconclusive() {
+    let late = |i| if i < 24 { 1.0 } else { 1.9 };
+    let (finding, remarks, _) = q8(with_courses(12, late));
+    assert_eq!(finding, Finding::Judged(Verdict::Inconclusive));
+    assert!(remarks.contains("no steady state in 12 of 12 launches, which move by 8"), "{remarks}");
+    assert!(remarks.contains("a request over everything"), "{remarks}");
+    // Two of twelve are few, and a tenth is too little to matter for a speed-up of 1.6.
+    assert_eq!(q8(with_courses(2, late)).0, Finding::Judged(Verdict::Improved));
+    let little = |i| if i < 24 { 1.0 } else { 1.1 };
+    let (finding, remarks, _) = q8(with_courses(12, little));
+    assert_eq!(finding, Finding::Judged(Verdict::Improved));
+    assert!(remarks.contains("no steady state"), "{remarks}");
+}
+
+#[test]
+fn slowing_down_is_said() {
+    let hot = |i| if i < 12 { 1.0 } else { 1.3 };
+    let (_, remarks, _) = q8(with_courses(12, hot));
+    assert!(remarks.contains("slows down by") && remarks.contains("12 of 12"), "{remarks}");
+    assert!(!q8(with_courses(5, hot)).1.contains("slows down"));
 }
 
 #[test]

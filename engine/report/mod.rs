@@ -33,6 +33,7 @@ mod quality;
 mod render;
 mod searches;
 mod settings;
+mod steadiness;
 mod terminal;
 mod terms;
 mod view;

@@ -183,7 +183,8 @@ impl Searches<'_> {
                 }
             }
             let warmup = search.bench.rules.warmup;
-            let rules = StreamRules { warmup, min: missing, max: missing, min_time: 0 };
+            let rules =
+                StreamRules { warmup, detect: None, min: missing, max: missing, min_time: 0 };
             let stage = Bench { setting: search.setting(batch), rules, ..search.bench.clone() };
             let blocks = self.blocks(&stage, subject.step);
             let block = launched + probe.launches.len();

@@ -16,6 +16,7 @@ mod closed;
 mod load;
 mod open;
 mod single_stream;
+mod warmup;
 
 pub use arrivals::{Arrivals, Positive, schedule};
 pub use clock::{Clock, Monotonic, Virtual};

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Clock;
+use super::warmup::warm_up;
 use crate::backend::{BackendError, Generator, Session};
 use crate::data::Tensor;
-use crate::measure::Timeline;
+use crate::measure::{Timeline, WarmupEnd};
 
 /// The work of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,11 @@ pub struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamRules {
+    /// Requests before those that count, at least.
     pub warmup: u32,
+    /// Nanoseconds that finding the steady state may take; `None` where `warmup` says it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detect: Option<u64>,
     pub min: u32,
     pub max: u32,
     /// Nanoseconds the counted requests must have taken before fewer than `max` are enough.
@@ -31,17 +36,17 @@ pub struct StreamRules {
 /// not end a request, so that the work of all variants is equal.
 ///
 /// `prompt` gives the tokens of the next request, row by row. Returns the first call's timeline
-/// and those of the later requests in order.
+/// and those of the later requests in order, and why the warm-up ended.
 pub fn single_stream(
     generator: &mut dyn Generator,
     prompt: &mut dyn FnMut() -> Vec<u32>,
     request: Request,
     rules: StreamRules,
     clock: &dyn Clock,
-) -> Result<(Timeline, Vec<Timeline>), BackendError> {
-    stream(rules, clock, &mut |warmup| {
+) -> Result<(Timeline, Vec<Timeline>, WarmupEnd), BackendError> {
+    stream(rules, clock, &mut || {
         let tokens = prompt();
-        complete(generator, &tokens, request, clock, warmup)
+        complete(generator, &tokens, request, clock)
     })
 }
 
@@ -61,8 +66,8 @@ pub fn single_stream_of_runs<E: From<BackendError>>(
     batch: u32,
     rules: StreamRules,
     clock: &dyn Clock,
-) -> Result<(Timeline, Vec<Timeline>), E> {
-    stream(rules, clock, &mut |warmup| {
+) -> Result<(Timeline, Vec<Timeline>, WarmupEnd), E> {
+    stream(rules, clock, &mut || {
         let Given { inputs, decode, preprocess } = next()?;
         session.give(&inputs)?;
         let sent = clock.now();
@@ -73,31 +78,27 @@ pub fn single_stream_of_runs<E: From<BackendError>>(
         let (tokens, prompt_tokens) = (vec![done], None);
         let times =
             Timeline { sent, tokens, prompt_tokens, decode, preprocess, ..Timeline::default() };
-        Ok(Timeline { batch, warmup, ..times })
+        Ok(Timeline { batch, ..times })
     })
 }
 
-/// First call, warm-up and counted requests, each made by `run`, which is told whether it is
-/// warm-up.
+/// First call, warm-up and counted requests, each made by `run`.
 fn stream<E>(
     rules: StreamRules,
     clock: &dyn Clock,
-    run: &mut dyn FnMut(bool) -> Result<Timeline, E>,
-) -> Result<(Timeline, Vec<Timeline>), E> {
-    let first_call = run(false)?;
-    let mut requests = Vec::new();
-    for _ in 0..rules.warmup {
-        requests.push(run(true)?);
-    }
-    let begin = clock.now();
-    let mut counted = 0;
-    while counted < rules.max
-        && (counted < rules.min || clock.now().saturating_sub(begin) < rules.min_time)
+    run: &mut dyn FnMut() -> Result<Timeline, E>,
+) -> Result<(Timeline, Vec<Timeline>, WarmupEnd), E> {
+    let first_call = run()?;
+    let (mut requests, end) = warm_up(rules, clock, run)?;
+    let early = requests.iter().filter(|request| request.warmup).count();
+    let begin = requests.get(early).map_or_else(|| clock.now(), |request| request.sent);
+    let counted = |requests: &[Timeline]| (requests.len() - early) as u32;
+    while counted(&requests) < rules.max
+        && (counted(&requests) < rules.min || clock.now().saturating_sub(begin) < rules.min_time)
     {
-        requests.push(run(false)?);
-        counted += 1;
+        requests.push(run()?);
     }
-    Ok((first_call, requests))
+    Ok((first_call, requests, end))
 }
 
 fn complete(
@@ -105,7 +106,6 @@ fn complete(
     prompt: &[u32],
     request: Request,
     clock: &dyn Clock,
-    warmup: bool,
 ) -> Result<Timeline, BackendError> {
     let mut tokens = Vec::with_capacity(request.new_tokens);
     let sent = clock.now();
@@ -126,7 +126,6 @@ fn complete(
         tokens,
         prompt_tokens: Some((prompt.len() / request.batch.max(1)) as u32),
         batch: request.batch as u32,
-        warmup,
         ..Timeline::default()
     })
 }
@@ -184,8 +183,8 @@ mod tests {
         let clock = Ticks(Cell::new(1000));
         let mut fake = Fake { clock: &clock, decoded: 0 };
         let request = Request { batch: 2, prompt_tokens: 3, new_tokens: 4 };
-        let rules = StreamRules { warmup: 1, min: 2, max: 5, min_time: 0 };
-        let (first, rest) =
+        let rules = StreamRules { warmup: 1, detect: None, min: 2, max: 5, min_time: 0 };
+        let (first, rest, _) =
             single_stream(&mut fake, &mut || vec![0; 6], request, rules, &clock).unwrap();
         assert_eq!(first.sent, 1000);
         assert_eq!(first.tokens, [1060, 1067, 1074, 1081]);
@@ -217,7 +216,7 @@ mod tests {
         }
         let clock = Ticks(Cell::new(0));
         let request = Request { batch: 1, prompt_tokens: 1, new_tokens: 2 };
-        let rules = StreamRules { warmup: 0, min: 1, max: 1, min_time: 0 };
+        let rules = StreamRules { warmup: 0, detect: None, min: 1, max: 1, min_time: 0 };
         let result = single_stream(&mut Broken, &mut || vec![0], request, rules, &clock);
         assert!(matches!(result, Err(BackendError::NotANumber)));
     }
@@ -227,8 +226,9 @@ mod tests {
         let clock = Ticks(Cell::new(0));
         let mut fake = Fake { clock: &clock, decoded: 0 };
         let request = Request { batch: 1, prompt_tokens: 1, new_tokens: 1 };
-        let rules = StreamRules { warmup: 0, min: 1, max: 100, min_time: 45 };
-        let (_, rest) = single_stream(&mut fake, &mut || vec![0], request, rules, &clock).unwrap();
+        let rules = StreamRules { warmup: 0, detect: None, min: 1, max: 100, min_time: 45 };
+        let (_, rest, _) =
+            single_stream(&mut fake, &mut || vec![0], request, rules, &clock).unwrap();
         assert_eq!(rest.len(), 5);
     }
 
@@ -268,8 +268,8 @@ mod tests {
             let inputs = vec![("x".to_owned(), Tensor::of_f32(vec![1], &[made as f32]))];
             Ok::<_, BackendError>(Given { inputs, decode: Some(600), ..Given::default() })
         };
-        let rules = StreamRules { warmup: 1, min: 2, max: 2, min_time: 0 };
-        let (first, rest) =
+        let rules = StreamRules { warmup: 1, detect: None, min: 2, max: 2, min_time: 0 };
+        let (first, rest, _) =
             single_stream_of_runs(&mut session, &mut next, 8, rules, &clock).unwrap();
         assert_eq!((first.sent, first.tokens.as_slice()), (1400, &[1405][..]));
         assert_eq!((first.batch, first.prompt_tokens), (8, None));

@@ -14,7 +14,7 @@ use crate::backend::{
 use crate::base::{Digest, chain};
 use crate::data::{TOKENS_FILE, TextChoice, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
-use crate::measure::{Observed, Timeline};
+use crate::measure::{Observed, Timeline, WarmupEnd};
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
 use crate::record::Phase;
@@ -438,9 +438,9 @@ fn run_bench(
     };
     let source = prompts.source();
     let mut next = || prompts.next_batch(request.batch);
-    let (first_call, requests) =
+    let (first_call, requests, end) =
         single_stream(generator.as_mut(), &mut next, request, rules, &clock)?;
-    let observed = memory.observed(load, first_call, requests);
+    let observed = memory.observed(load, first_call, requests, end);
     Ok(Done::Benched { observed, prompts: source })
 }
 
@@ -455,7 +455,13 @@ impl Memory {
         Self { load_peak: machine::peak_memory(), marked: machine::reset_peak_memory() }
     }
 
-    pub fn observed(self, load: u64, first_call: Timeline, requests: Vec<Timeline>) -> Observed {
+    pub fn observed(
+        self,
+        load: u64,
+        first_call: Timeline,
+        requests: Vec<Timeline>,
+        end: WarmupEnd,
+    ) -> Observed {
         let steady = machine::peak_memory();
         Observed {
             load,
@@ -464,7 +470,8 @@ impl Memory {
             peak_memory: self.load_peak.into_iter().chain(steady).max(),
             steady_memory: steady.filter(|_| self.marked),
             cpu_time: machine::cpu_time(),
-            sending: None,
+            warmup_end: Some(end),
+            ..Observed::default()
         }
     }
 }

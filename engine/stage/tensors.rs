@@ -78,9 +78,9 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
         let inputs = in_types_of(&signature, drawn.inputs);
         Ok::<_, JobError>(Given { inputs, decode: drawn.decode, preprocess: drawn.preprocess })
     };
-    let (first_call, rest) =
+    let (first_call, rest, end) =
         single_stream_of_runs(session.as_mut(), &mut next, batch, job.rules, &clock)?;
-    let observed = memory.observed(load, first_call, rest);
+    let observed = memory.observed(load, first_call, rest, end);
     let prompts = match job.inputs.origin.is_synthetic() {
         false => PromptSource::Recorded,
         true => PromptSource::Synthetic,

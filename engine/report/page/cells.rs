@@ -93,11 +93,7 @@ fn cell_text(cell: &CellSheet, terms: &Terms) -> CellText {
         variant: cell.variant.clone(),
         chip: verdict(cell.finding),
         launches: format!("{} of {}", cell.measured, cell.launches),
-        remark: if cell.warming > 0 {
-            format!("still warming up in {}", cell.warming)
-        } else {
-            String::new()
-        },
+        remark: cell.steadiness.detail(),
         values: cell.metrics.iter().map(value_text).collect(),
         detectable: mde.map_or_else(String::new, words::detectable),
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Finding, Outcome, Reading, Tone};
 use crate::measure::Estimate;
 use crate::measure::compare::Comparison;
+use crate::report::steadiness::Steadiness;
 
 /// A row of the verdict table.
 #[derive(Debug, Clone, Serialize)]
@@ -103,8 +104,8 @@ pub struct CellSheet {
     pub finding: Finding,
     pub launches: usize,
     pub measured: usize,
-    /// Launches that had not reached their steady state when counting began.
-    pub warming: usize,
+    /// Launches by whether they reached a steady state.
+    pub steadiness: Steadiness,
     pub metrics: Vec<MetricSheet>,
 }
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bench::MetricName;
+use super::warmup::Warmup;
 use crate::base::{Nanos, Percent};
 
 /// Order, repetition and the end of measuring.
@@ -104,9 +105,8 @@ impl Default for Stop {
 pub struct Requests {
     /// `auto`: the first blocks are a pilot, and the launches after it make as many requests as buy the narrowest interval for the time, from `min` to `max`. `fixed`: `min`, `max` and `min_time` alone say how many.
     pub count: RequestCount,
-    /// Requests before those that count.
-    #[schemars(range(max = 1000))]
-    pub warmup: u32,
+    /// Requests before those that count: `detect` for as many as it takes until times no longer change, or a number.
+    pub warmup: Warmup,
     /// Requests that count, at least.
     #[schemars(range(min = 1, max = 10_000))]
     pub min: u32,
@@ -119,7 +119,13 @@ pub struct Requests {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { count: RequestCount::Auto, warmup: 1, min: 3, max: 20, min_time: Nanos(500_000_000) }
+        Self {
+            count: RequestCount::Auto,
+            warmup: Warmup::Detect,
+            min: 3,
+            max: 20,
+            min_time: Nanos(500_000_000),
+        }
     }
 }
 

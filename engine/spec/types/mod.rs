@@ -16,6 +16,7 @@ mod op_profile;
 mod quality;
 mod report;
 mod variant;
+mod warmup;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -33,6 +34,7 @@ pub use op_profile::*;
 pub use quality::*;
 pub use report::*;
 pub use variant::*;
+pub use warmup::*;
 
 /// One question about one model: what to load, how to optimize it, what to measure, and how to judge it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
