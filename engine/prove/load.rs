@@ -80,6 +80,8 @@ pub(super) fn observed((requests, sending): (Vec<Timeline>, Sending)) -> Observe
         steady_memory: None,
         cpu_time: None,
         sending: Some(sending),
+        resident: None,
+        energy: None,
     }
 }
 

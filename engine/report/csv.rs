@@ -180,6 +180,8 @@ fn alone(observed: &Observed, request: &Timeline) -> Observed {
         steady_memory: observed.steady_memory,
         cpu_time: observed.cpu_time,
         sending: None,
+        resident: None,
+        energy: None,
     }
 }
 

@@ -63,6 +63,8 @@ fn observed(rng: &mut Pcg64Mcg, truth: &Truth, prompt: u32, drift: f64) -> Obser
         steady_memory: Some(peak - 2_000_000),
         cpu_time: Some(sent * 2),
         sending: None,
+        resident: None,
+        energy: None,
     }
 }
 
@@ -351,6 +353,7 @@ pub fn record() -> Record {
             parameters: Some(4_182_144),
             dtype: Some("F32".into()),
             context_length: Some(256),
+            cache_per_token: None,
             random_weights: false,
         },
         variants: variants(),
@@ -362,6 +365,7 @@ pub fn record() -> Record {
         searches: Vec::new(),
         guard: None,
         references: Vec::new(),
+        idle: None,
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
 }

@@ -44,6 +44,8 @@ fn observed(rng: &mut Pcg64Mcg, batch: u32, slowest: f64, requests: usize) -> Ob
         steady_memory: None,
         cpu_time: None,
         sending: None,
+        resident: None,
+        energy: None,
     }
 }
 

@@ -35,6 +35,8 @@ fn observed(rng: &mut Pcg64Mcg, seconds: f64, batch: u32) -> Observed {
         steady_memory: None,
         cpu_time: None,
         sending: None,
+        resident: None,
+        energy: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod batch;
 mod cells;
 mod check;
 mod design;
+mod cost;
 mod device;
 mod explain;
 mod gates;

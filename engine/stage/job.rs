@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::matching::{self, MatchingJudge};
+use super::meter::Meter;
 use super::profile::{Subject, profile};
 use super::tensors::{self, TensorBench, TensorJudge};
 use super::{Artifact, Pin, Sabotage, Setting, hub, items, wheel};
@@ -14,7 +15,7 @@ use crate::backend::{
 use crate::base::{Digest, chain};
 use crate::data::{TOKENS_FILE, TextChoice, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
-use crate::measure::{Observed, Timeline};
+use crate::measure::{Energy, Observed, Resident, Timeline};
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
 use crate::record::Phase;
@@ -431,16 +432,21 @@ fn run_bench(
     let load = clock.now() - begin;
 
     let memory = Memory::after_load();
+    let mut meter = Meter::start();
     let length = request.prompt_tokens;
     let mut prompts = match texts {
         Some(texts) => Prompts::from_texts(texts, length, seed)?,
         None => Prompts::synthetic(generator.vocab(), length, seed),
     };
     let source = prompts.source();
-    let mut next = || prompts.next_batch(request.batch);
+    let mut next = || {
+        meter.note(clock.now());
+        prompts.next_batch(request.batch)
+    };
     let (first_call, requests) =
         single_stream(generator.as_mut(), &mut next, request, rules, &clock)?;
-    let observed = memory.observed(load, first_call, requests);
+    let energy = meter.end(clock.now(), &requests);
+    let observed = memory.observed(load, first_call, requests, energy);
     Ok(Done::Benched { observed, prompts: source })
 }
 
@@ -455,8 +461,15 @@ impl Memory {
         Self { load_peak: machine::peak_memory(), marked: machine::reset_peak_memory() }
     }
 
-    pub fn observed(self, load: u64, first_call: Timeline, requests: Vec<Timeline>) -> Observed {
+    pub fn observed(
+        self,
+        load: u64,
+        first_call: Timeline,
+        requests: Vec<Timeline>,
+        energy: Energy,
+    ) -> Observed {
         let steady = machine::peak_memory();
+        let kinds = machine::resident_kinds();
         Observed {
             load,
             first_call,
@@ -465,6 +478,12 @@ impl Memory {
             steady_memory: steady.filter(|_| self.marked),
             cpu_time: machine::cpu_time(),
             sending: None,
+            resident: kinds.map(|kinds| Resident {
+                anonymous: kinds.anonymous,
+                mapped: kinds.mapped,
+                proportional: kinds.proportional,
+            }),
+            energy: Some(energy),
         }
     }
 }
