@@ -27,7 +27,6 @@ pub use gpu_watch::Driver;
 pub use roofline::{PeakRates, Unmeasured};
 pub use settings::Settings;
 pub use usage::{
-    cpu_time, kernel_kills, peak_memory, reset_peak_memory, thread_time, total_memory,
     ResidentKinds, cpu_time, kernel_kills, peak_memory, reset_peak_memory, resident_kinds,
-    total_memory,
+    thread_time, total_memory,
 };

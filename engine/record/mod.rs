@@ -244,13 +244,6 @@ pub enum RecordError {
     Newer { path: String, found: u64 },
 }
 
-/// What tells whether the rest can be read.
-#[derive(Deserialize)]
-struct Head {
-    #[serde(default)]
-    version: Value,
-}
-
 impl Record {
     /// The variant that the others are compared with: that of the spec, else the first.
     pub fn baseline(&self) -> String {

@@ -17,8 +17,8 @@ use crate::measure::quantile::quantile;
 use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
-use crate::record::{Cell, Record, StopReason};
 use crate::measure::{Energy, Estimate, Method, Metric, Unit, metric, summary};
+use crate::record::{Cell, Record, StopReason};
 
 /// Metrics that have one sample per request or per token, so that quantiles mean something.
 const SAMPLED: &[&str] = &["ttft", "itl", "e2e", "latency"];

@@ -13,8 +13,8 @@
 mod batch;
 mod cells;
 mod check;
-mod design;
 mod cost;
+mod design;
 mod device;
 mod explain;
 mod gates;
