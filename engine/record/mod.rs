@@ -10,6 +10,7 @@ mod conduct;
 mod guard;
 mod profile;
 mod quality;
+mod reference;
 mod search;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use conduct::Conduct;
 pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
+pub use reference::{Reference, ReferenceCell};
 pub use search::{Probe, Search, SearchEnd};
 
 use crate::base::Digest;
@@ -61,6 +63,12 @@ pub struct Record {
     /// How the machine was watched; none where nobody watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// Runs that gates compare with; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<Reference>,
+    /// Power of the idle machine, where energy was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdlePower>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }
@@ -100,6 +108,10 @@ pub struct Model {
     pub parameters: Option<u64>,
     pub dtype: Option<String>,
     pub context_length: Option<u64>,
+    /// Numbers that a cache of keys and values holds for one token; none in records of earlier
+    /// engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_per_token: Option<u64>,
     pub random_weights: bool,
 }
 
@@ -176,6 +188,15 @@ pub struct Check {
     pub passed: bool,
 }
 
+/// What the machine takes while nothing of a run is at work, before anything is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum IdlePower {
+    /// By counter, such as `package-0`, over ten seconds.
+    Watts(IndexMap<String, f64>),
+    Unmeasured(String),
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -224,6 +245,13 @@ pub enum RecordError {
 }
 
 impl Record {
+    /// The variant that the others are compared with: that of the spec, else the first.
+    pub fn baseline(&self) -> String {
+        let named = self.spec.pointer("/compare/baseline").and_then(Value::as_str);
+        let first = || self.variants.keys().next().cloned().unwrap_or_default();
+        named.map_or_else(first, str::to_owned)
+    }
+
     /// Reads `record.json`. `path` may also name the run's folder.
     pub fn read(path: &Path) -> Result<Self, RecordError> {
         let file = if path.is_dir() { path.join("record.json") } else { path.to_owned() };

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::base::digest::canonical;
 use crate::measure::{Observed, summary};
-use crate::record::{Cell, Launch, Outcome, Record};
+use crate::record::{Cell, Launch, Record};
 
 /// The cells of a record, found by variant and setting.
 pub struct Evidence<'a> {
@@ -54,18 +54,15 @@ impl<'a> Evidence<'a> {
     }
 }
 
-fn key(cell: &Cell) -> String {
+/// What tells settings apart, of whichever record.
+pub fn key(cell: &Cell) -> String {
     let axes = cell.axes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     format!("{}\u{0}{}", cell.scenario, canonical(&Value::Object(axes)))
 }
 
 /// One value per block, of the last launch of that block that was measured.
 pub fn block_values(cell: &Cell, metric: &str) -> BTreeMap<u32, f64> {
-    let values = observed(cell).filter_map(|(launch, seen)| {
-        let value = summary::block_value(seen, metric)?;
-        value.is_finite().then_some((launch.block, value))
-    });
-    values.collect()
+    cell.block_values(metric)
 }
 
 /// The samples of all launches, pooled.
@@ -78,8 +75,5 @@ pub fn pooled(cell: &Cell, metric: &str) -> Vec<f64> {
 
 /// The launches that were measured in blocks that count, with what they saw.
 pub fn observed(cell: &Cell) -> impl Iterator<Item = (&Launch, &Observed)> {
-    cell.counted().filter_map(|launch| match &launch.outcome {
-        Outcome::Measured(observed) => Some((launch, observed)),
-        Outcome::Failed(_) | Outcome::Skipped { .. } => None,
-    })
+    cell.measured()
 }

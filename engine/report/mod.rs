@@ -10,12 +10,16 @@
 //! Deliberately absent: files (callers write the bytes), statistics, and any look at the machine.
 
 mod advice;
+mod against;
 mod alarms;
 mod build;
 mod chart;
+mod columns;
 mod conditions;
 mod conduct;
+mod costs;
 mod csv;
+mod energy;
 mod escape;
 mod evidence;
 mod facts;
@@ -23,10 +27,12 @@ mod failures;
 mod floors;
 mod format;
 mod gates;
+pub mod history;
 mod html;
 mod json;
 mod judged;
 mod markdown;
+mod memory;
 mod page;
 mod profiles;
 mod quality;

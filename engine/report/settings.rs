@@ -21,6 +21,12 @@ pub fn all(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Vec<Setti
     evidence.settings.iter().enumerate().map(name).collect()
 }
 
+/// What tells each setting from the others, in the order of the evidence.
+pub fn shorts(evidence: &Evidence<'_>) -> Vec<String> {
+    let varying = varying(&evidence.settings);
+    evidence.settings.iter().map(|cell| short(cell, &varying)).collect()
+}
+
 /// Axes that have more than one value over the settings.
 fn varying(settings: &[&Cell]) -> Vec<String> {
     let names: Vec<&String> =

@@ -13,6 +13,7 @@
 mod batch;
 mod cells;
 mod check;
+mod cost;
 mod design;
 mod device;
 mod explain;
@@ -39,6 +40,7 @@ use serde_json::Value;
 pub use batch::{Batch, BatchSearch};
 pub use check::check;
 pub use device::{Device, TensorRt};
+pub use gates::gated_metric;
 pub use locate::Locator;
 pub use overrides::Overrides;
 pub use schema::schema;
