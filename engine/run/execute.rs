@@ -24,6 +24,7 @@ use crate::record::{Check, IdlePower, Record, Step, StepState};
 use crate::spec::{Expect, Spec};
 use crate::stage::{Lane, Placed, Stage, check};
 use crate::store::{Store, StoreError};
+use crate::task::{Origin, PictureFile, Pictures};
 
 /// Everything a run uses besides its plan.
 pub struct Conditions<'a> {
@@ -97,6 +98,27 @@ pub(super) struct Progressed {
 }
 
 impl Progressed {
+    /// Launches look at sizes and times of pictures only; at the end every byte is compared.
+    fn look_again(&mut self, plan: &Plan) {
+        let mut seen: Vec<&PictureFile> = Vec::new();
+        for step in &plan.steps {
+            let Stage::Bench(bench) = &step.stage else { continue };
+            let Some(Origin::Pictures(file)) = bench.inputs.as_ref().map(|i| &i.origin) else {
+                continue;
+            };
+            if seen.contains(&file) {
+                continue;
+            }
+            seen.push(file);
+            if !Pictures::are_same(file) {
+                let data = bench.data.as_deref().unwrap_or_default();
+                self.notes.push(format!(
+                    "data set `{data}` changed while it was measured with: nobody knows which launches saw which pictures"
+                ));
+            }
+        }
+    }
+
     /// Notes what became of the data of a judgement, once for all variants.
     fn tell(&mut self, plan: &Plan, index: StepIndex, output: Option<&Output>) {
         let (Stage::Judge(judge), Some(Output::Judged { notes, .. })) =
@@ -200,7 +222,9 @@ fn stages(
         }
     }
     Searches { spec, bench, plan, conditions, state }.carry_out(session)?;
-    Profiles { bench, plan, conditions, state }.carry_out(session)
+    Profiles { bench, plan, conditions, state }.carry_out(session)?;
+    state.look_again(plan);
+    Ok(())
 }
 
 /// Runs `steps` wave by wave: whatever has all it needs runs at the same time.

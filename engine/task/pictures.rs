@@ -134,6 +134,11 @@ impl Pictures {
         Ok(Self { images, processor, port: port.clone() })
     }
 
+    /// Whether every byte of the pictures of `file` is what was looked at before.
+    pub fn are_same(file: &PictureFile) -> bool {
+        listed(file, Look::Bytes).is_ok_and(|images| images.digest == file.digest)
+    }
+
     /// Whether all pictures become tensors of one shape.
     pub fn are_alike(&self) -> bool {
         let fixed = |side: &Size| matches!(side, Size::Fixed(_));
@@ -194,5 +199,62 @@ impl Pictures {
             })
         };
         (0..self.count()).map(item).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::inputs::tests::input;
+    use super::*;
+    use crate::data::ElementType::F32;
+
+    fn grey(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
+        let sizes = [1, height, width].into_iter().flat_map(u32::to_be_bytes);
+        [0, 0, 8, 3].into_iter().chain(sizes).chain(pixels.iter().copied()).collect()
+    }
+
+    #[test]
+    fn grey_pictures_go_to_one_channel_and_changed_ones_are_noticed() {
+        let folder = std::env::temp_dir().join(format!("engine-grey-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("all-idx3-ubyte");
+        fs::write(&path, grey(2, 1, &[3, 250])).unwrap();
+        let plain = r#"{"image_processor_type": "ViTImageProcessor", "do_resize": false,
+            "do_rescale": false, "do_normalize": false}"#;
+        fs::write(folder.join(CONFIGURATION), plain).unwrap();
+        let mut file = PictureFile::at(path.clone());
+        let looked = Pictures::look(&mut file).unwrap();
+        assert_eq!((looked.items.len(), looked.has_labels), (1, false));
+        let port = |channels| {
+            let shape = [Size::Batch, Size::Fixed(channels), Size::Any, Size::Any];
+            [input("pixels", F32, &shape)]
+        };
+        let model = folder.join("model.onnx");
+        let beside = Beside { kind: Kind::Onnx, path: &model };
+        let open = |channels, look| Pictures::open(&file, &port(channels), beside, look);
+        for look in [Look::Bytes, Look::Stamps] {
+            let one = open(1, look).unwrap();
+            let tensor = &one.tensors(&one.decode(0).unwrap()).unwrap()[0].1;
+            assert_eq!(
+                (tensor.shape.as_slice(), tensor.to_f64()),
+                (&[1, 1, 1, 2][..], vec![3.0, 250.0])
+            );
+            assert!(one.are_alike());
+            let three = open(3, look).unwrap();
+            let tensor = &three.tensors(&three.decode(0).unwrap()).unwrap()[0].1;
+            assert_eq!(tensor.to_f64(), [3.0, 250.0].repeat(3));
+        }
+        let one = open(1, Look::Bytes).unwrap();
+        let red = Picture::new(1, 1, vec![9, 0, 0]).unwrap();
+        assert!(matches!(one.tensors(&red), Err(PicturesError::Colours { .. })));
+        assert!(Pictures::are_same(&file));
+        fs::write(&path, grey(2, 1, &[3, 251])).unwrap();
+        assert!(!Pictures::are_same(&file));
+        for look in [Look::Bytes, Look::Stamps] {
+            assert!(matches!(open(1, look), Err(PicturesError::Changed(_))));
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 }
