@@ -443,3 +443,19 @@ fn the_reference_has_every_key_of_the_schema() {
     let missing: Vec<_> = all.iter().filter(|key| !page.contains(&format!("`{key}`"))).collect();
     assert!(missing.is_empty(), "docs/SPEC.md does not mention {missing:?}");
 }
+
+#[test]
+fn the_page_of_proofs_names_each_of_them_and_the_command_that_writes_it() {
+    let page = fs::read_to_string("docs/VALIDATION.md").expect("the page of proofs");
+    assert!(
+        page.contains("\ncargo run --release -- prove ")
+            && page.contains("--out docs/VALIDATION.md\n")
+    );
+    for proof in engine::prove::PROOFS {
+        assert!(
+            page.contains(&format!("\n## {}\n", proof.id)) && page.contains(proof.claim),
+            "docs/VALIDATION.md does not tell `{}`: write it anew",
+            proof.id
+        );
+    }
+}

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::chart::{self, Chart};
 use super::page::{self, Page};
-use super::render::{render, source};
+use super::render::{self, source};
 use super::{Options, Report, ReportError};
 use crate::base::Digest;
 
@@ -24,14 +24,15 @@ pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportEr
     let style = source("parts/style.css", folder)?;
     let script = source("parts/script.js", folder)?;
     let page = page::page(report);
-    let context = Context {
+    let context = render::context(&Context {
         page: &page,
         charts: report.studies.iter().map(chart::all).collect::<Result<_, _>>()?,
         policy: policy(&style, &script),
         style: &style,
         script: &script,
-    };
-    render("report.html.j2", &context, folder)
+    })?;
+    drop(page);
+    render::render("report.html.j2", context, folder)
 }
 
 fn policy(style: &str, script: &str) -> String {

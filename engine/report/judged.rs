@@ -9,8 +9,9 @@ use super::evidence::{Evidence, block_values, observed, pooled};
 use super::floors::Floors;
 use super::view::{CellSheet, Finding, MetricSheet, QuantileSheet, Reading, Terms};
 use super::{failures, steadiness};
+use crate::measure::centre::centre;
 use crate::measure::compare::{self, Comparison};
-use crate::measure::estimate::{exact, mean_t};
+use crate::measure::estimate::exact;
 use crate::measure::holm::holm_levels;
 use crate::measure::metric::Source;
 use crate::measure::quantile::quantile;
@@ -171,7 +172,7 @@ pub fn inverted(e: &Estimate) -> Estimate {
     Estimate { point: e.point.recip(), low: e.high.recip(), high: e.low.recip(), ..*e }
 }
 
-/// Mean over blocks of a variant's own value.
+/// The middle of a variant's own values over its blocks.
 pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> Reading<Estimate> {
     if metric.source == Source::Artifact {
         let artifact = record.variants.get(&cell.variant).and_then(|v| v.artifact.as_ref());
@@ -181,7 +182,7 @@ pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> R
         );
     }
     let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();
-    match mean_t(&values, level) {
+    match centre(&values, level) {
         Some(estimate) => Reading::Known(estimate),
         None => Reading::Unmeasured(why_missing(
             record,

@@ -30,12 +30,14 @@ const SHIPPED: &[(&str, &str)] = &[
 /// Steps a template may take: enough for tens of thousands of cells, far from for ever.
 const FUEL: u64 = 400_000_000;
 
+/// What a template is given. Made before [`render`], so that what it was made from can go first:
+/// a page of ten thousand cells is large in every form.
+pub fn context(of: &impl Serialize) -> Result<Json, ReportError> {
+    Ok(serde_json::to_value(of)?)
+}
+
 /// Renders the template `name` with `context`.
-pub fn render(
-    name: &str,
-    context: &impl Serialize,
-    folder: Option<&Path>,
-) -> Result<String, ReportError> {
+pub fn render(name: &str, context: Json, folder: Option<&Path>) -> Result<String, ReportError> {
     let fail = |error: Error| ReportError::Template { name: name.into(), detail: chain(&error) };
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -57,7 +59,7 @@ pub fn render(
         env.add_template_owned(*name, source(name, folder)?).map_err(fail)?;
     }
     let template = env.get_template(name).map_err(fail)?;
-    template.render(value(serde_json::to_value(context)?)).map_err(fail)
+    template.render(value(context)).map_err(fail)
 }
 
 /// The text of a template or a part, from `folder` where it has one of that name.

@@ -57,7 +57,7 @@ pub(super) fn methods(study: &Study) -> Vec<Method> {
     let method = |id, text: String| Method { id, text };
     vec![
         method("speed-up", format!("Geometric mean of the ratios to {}, paired inside blocks: a block launches every variant once, in a fresh process and in random order, and its value is the median over the requests of the launch. Above 1 is better, whichever way the metric points. Student t interval over the log ratios; under 15 blocks or with much skew the wider of that and the exact signed-rank (Hodges-Lehmann) interval. Computed at {working} so that it covers as often as {level} although the run decides itself when to stop. {correction}; metrics other than {} are exploration and are not corrected.", terms.baseline, metric_name(terms.primary))),
-        method("own-value", format!("Mean over blocks with its {level} Student t interval. It moves with the state of the machine, which the paired speed-up mostly does not.")),
+        method("own-value", format!("Median over blocks with bounds of {level} from order statistics; of fewer than six blocks the mean with its Student t interval. It moves with the state of the machine, which the paired speed-up mostly does not.")),
         method("quality", quality(study)),
         method("memory", format!("Geometric mean of the paired ratios of peak resident memory, variant ÷ baseline, {working} interval; size on disk likewise, exact. Below 1 is less.")),
         method("quantiles", format!("Samples of all launches pooled, Hyndman-Fan type 7; {level} bounds from order statistics. The bounds treat samples as independent and are too narrow where launches differ. n/a where too few samples exist for an interval.")),

@@ -112,7 +112,7 @@ pub struct CellSheet {
 #[derive(Debug, Clone, Serialize)]
 pub struct MetricSheet {
     pub metric: &'static str,
-    /// Mean over blocks.
+    /// Median over blocks; the mean of fewer than six.
     pub value: Reading<Estimate>,
     /// Speed-up against the baseline, above 1 where the variant is better whichever way the metric
     /// points; `None` for the baseline itself.
