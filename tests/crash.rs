@@ -292,3 +292,45 @@ fn ctrl_c_at_any_moment_leaves_a_run_that_goes_on() {
     }
     println!("{stopped} of 10 runs were stopped in time");
 }
+
+#[test]
+fn what_the_pilot_settled_is_kept_by_a_run_that_goes_on() {
+    let house = House::new();
+    let text = std::fs::read_to_string(spec(&house, "1ms")).unwrap();
+    let text = text
+        .replace(
+            "blocks: {min: 3, max: 3}",
+            "blocks: {min: 3, max: 6}\n    stop: {half_width: 0.001%}",
+        )
+        .replace("min: 1, max: 1000", "min: 2, max: 40");
+    let spec = house.folder.write("spec.yaml", text);
+    let settled = |run: &str| -> Vec<Value> {
+        let entries = house.journal(run).into_iter().map(|entry| entry["settled"].clone());
+        entries.filter(|entry| !entry.is_null()).collect()
+    };
+    let mut engine = Background::start(&mut house.run_command(&spec));
+    wait_for("the pilot to end", || {
+        let known = house.runs().pop().is_some_and(|run| !settled(&run).is_empty());
+        (known || engine.has_ended()).then_some(())
+    });
+    engine.signal(libc::SIGKILL);
+    drop(engine);
+    let run = house.runs().pop().expect("the run is known");
+    let before = settled(&run);
+    assert_eq!(before.len(), 1, "settled once, after the pilot");
+
+    let (_, record) = complete(&house, &spec);
+    assert_eq!(settled(&run), before, "the choice is not made again");
+    let kept = &record["conduct"][0]["repetition"];
+    assert_eq!(*kept, before[0]["repetition"]);
+    assert_eq!(kept["pilot"], 3);
+    let wanted = kept["requests"].as_u64().unwrap() as usize;
+    let cells = record["cells"].as_array().unwrap();
+    let later = cells.iter().flat_map(|cell| cell["launches"].as_array().unwrap());
+    for launch in later.filter(|launch| launch["block"].as_u64() >= Some(3)) {
+        let requests = launch["outcome"]["measured"]["requests"].as_array().unwrap();
+        let counted = requests.iter().filter(|request| request["warmup"] == false).count();
+        assert!(counted >= wanted, "{counted} requests where {wanted} were settled: {launch}");
+    }
+    assert!(record["conduct"][0]["again"].as_array().unwrap().len() >= 5, "the arm goes on too");
+}

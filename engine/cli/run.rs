@@ -236,6 +236,7 @@ fn verdict(record: &Record, report: &Report<'_>) -> Exit {
     let stage_failed = record.steps.iter().any(|step| step.state == StepState::Failed)
         || record.variants.values().any(|variant| variant.failed.is_some());
     let launches = record.cells.iter().flat_map(|cell| &cell.launches);
+    let launches = launches.chain(record.conduct.iter().flat_map(|conduct| &conduct.again));
     let cell_failed =
         launches.into_iter().any(|launch| matches!(launch.outcome, record::Outcome::Failed(_)));
     if stage_failed || cell_failed {

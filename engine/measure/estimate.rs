@@ -220,7 +220,7 @@ fn cornish_fisher(p: f64, df: f64) -> f64 {
 }
 
 /// The upper probability of a two-sided interval: 0.975 for a level of 0.95.
-pub(super) fn two_sided(level: f64) -> Option<f64> {
+pub fn two_sided(level: f64) -> Option<f64> {
     (level > 0.0 && level < 1.0).then(|| f64::midpoint(1.0, level))
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::estimate::moments;
 use super::quantile::median;
 use super::sample::{Observed, Timeline};
-use super::summary::block_value;
+use super::summary::{block_value, counted};
 
 /// One launch of a pilot.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,6 @@ impl Trial {
     /// What a launch of `wall` nanoseconds tells about `metric`. `None` where a counted request has
     /// no value of its own.
     pub fn of(observed: &Observed, wall: u64, metric: &str) -> Option<Self> {
-        let counted = || observed.requests.iter().filter(|request| !request.warmup);
         let alone = |request: &Timeline| {
             let requests = vec![request.clone()];
             block_value(&Observed { requests, ..observed.clone() }, metric)
@@ -43,8 +42,8 @@ impl Trial {
             let made = request.decode.unwrap_or(0) + request.preprocess.unwrap_or(0);
             Some((answered + made) as f64 / 1e9)
         };
-        let times: Option<Vec<f64>> = counted().map(took).collect();
-        let values: Option<Vec<f64>> = counted().map(alone).collect();
+        let times: Option<Vec<f64>> = counted(observed).map(took).collect();
+        let values: Option<Vec<f64>> = counted(observed).map(alone).collect();
         Some(Self { values: values?, request: median(&times?)?, wall: wall as f64 / 1e9 })
     }
 }
@@ -111,10 +110,9 @@ pub const MOST_SECONDS: f64 = 60.0;
 /// The least part of the variance between blocks that counts as that between launches.
 ///
 /// From five blocks `T₂²` comes out at or below 0 now and then where it is not small at all, and
-/// an optimum taken from it makes launches ten times too long. In simulations of pilots (launch and
-/// request spreads 1:10 to 3:1, a launch 3 to 50 times as dear as a request) this floor keeps the
-/// mean loss against the true optimum within a fifth where the bounds are met, and without it the loss
-/// is a factor of up to 2.4.
+/// an optimum taken from it makes launches ten times too long. In simulated pilots (`engine prove
+/// repetition`) this floor keeps the mean loss against the true optimum within a quarter; without it
+/// the loss was a factor of up to 2.4.
 const LEAST_SHARE: f64 = 0.2;
 
 /// `π/2 − 1`: the variance of a median of `r` normal numbers is about `(π/2)·σ²/(r + OFFSET)`.

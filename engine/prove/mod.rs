@@ -9,6 +9,7 @@ use std::fmt;
 
 mod calibration;
 mod coverage;
+mod design;
 pub(crate) mod draws;
 mod economy;
 mod energy;
@@ -112,6 +113,9 @@ pub static PROOFS: &[Proof] = &[
     false_alarms::FAMILY,
     power::POWER,
     economy::ECONOMY,
+    design::REPETITION,
+    design::EARLY_DECISION,
+    design::CARRY_OVER,
     shares::SHARES,
     shares::ITEM_MEANS,
     warmup::CLASSES,

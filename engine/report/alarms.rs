@@ -33,6 +33,13 @@ pub fn of(study: &Study) -> Vec<Alarm> {
             alarm(tone, text);
         }
     }
+    for row in study.floors.iter().filter(|row| row.failed > 0) {
+        let why = row.failure.as_deref().unwrap_or("unknown");
+        let (failed, all) = (row.failed, row.launches);
+        let text =
+            format!("The baseline's second arm failed in {failed} of {all} launches: {why}.");
+        alarm(Tone::Bad, text);
+    }
     for row in &study.floors {
         let Some(found) = row.found.known().filter(|found| found.p_value < SURPRISING) else {
             continue;

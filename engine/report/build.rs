@@ -74,7 +74,7 @@ fn study(record: &Record) -> Study {
         spec: record.spec.clone(),
         settings,
         headline,
-        floors: floors.rows(),
+        floors: floors.rows(record, &evidence),
         gates,
         quality,
         failures,

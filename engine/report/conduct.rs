@@ -129,12 +129,18 @@ fn rows(record: &Record, evidence: &Evidence<'_>, terms: &Terms, setting: usize)
         launches.extend(conduct.again.iter().map(|launch| (*baseline, launch)));
     }
     launches.sort_by_key(|(_, launch)| (launch.block, launch.position));
+    // Of a block that was left out only the last launch is of interest: as a predecessor.
+    let disturbed = &evidence.settings[setting].disturbed;
+    let is_out = |block| disturbed.iter().any(|known| known.block == block && known.left_out);
     let mut out = Vec::new();
     let mut before: Option<(usize, u32)> = None;
     for (variant, launch) in launches {
         let after = before.filter(|(_, block)| launch.block <= block + 1).map(|(number, _)| number);
         before = Some((variant, launch.block));
         let Outcome::Measured(seen) = &launch.outcome else { continue };
+        if is_out(launch.block) {
+            continue;
+        }
         let value = summary::block_value(seen, terms.primary).filter(|value| *value > 0.0);
         if let Some(value) = value {
             let (block, position) = (launch.block, launch.position);

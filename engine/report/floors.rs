@@ -45,10 +45,21 @@ impl Floors {
         self.at(setting).is_some_and(|floor| noise_floor::hides(floor, ratio))
     }
 
-    pub fn rows(&self) -> Vec<FloorRow> {
-        let row = |(setting, found): (usize, &Reading<Comparison>)| FloorRow {
-            setting,
-            found: found.clone(),
+    pub fn rows(&self, record: &Record, evidence: &Evidence<'_>) -> Vec<FloorRow> {
+        let row = |(setting, found): (usize, &Reading<Comparison>)| {
+            let conduct = conduct::of(record, evidence.settings[setting]);
+            let again = conduct.map_or(&[][..], |conduct| conduct.again.as_slice());
+            let failures = again.iter().filter_map(|launch| match &launch.outcome {
+                Outcome::Failed(failure) => Some(failure),
+                Outcome::Measured(_) | Outcome::Skipped { .. } => None,
+            });
+            FloorRow {
+                setting,
+                found: found.clone(),
+                launches: again.len(),
+                failed: failures.clone().count(),
+                failure: failures.clone().next().map(|failure| failure.detail.clone()),
+            }
         };
         self.0.iter().enumerate().map(row).collect()
     }

@@ -164,6 +164,21 @@ fn arms_of_one_program_that_differ_for_certain_raise_an_alarm() {
 }
 
 #[test]
+fn a_second_arm_that_fails_is_told() {
+    let mut record = record();
+    let detail = "exit 1".to_owned();
+    let failure = Failure { verdict: Death::Error, detail, log_tail: String::new() };
+    record.conduct[0].again[3].outcome = Ended::Failed(failure);
+    let records = [record];
+    let report = build(&records);
+    let alarms = &report.studies[0].alarms;
+    let told = "The baseline's second arm failed in 1 of 12 launches: exit 1.";
+    assert!(alarms.iter().any(|alarm| alarm.text == told), "{alarms:?}");
+    let floor = report.studies[0].floors[0].found.known().unwrap();
+    assert_eq!(floor.blocks, 11, "the others still count");
+}
+
+#[test]
 fn a_setting_tells_how_it_was_measured() {
     let records = [record()];
     let report = build(&records);
