@@ -11,6 +11,7 @@ mod energy;
 mod fingerprint;
 mod gpu;
 mod gpu_watch;
+mod holdings;
 mod roofline;
 mod settings;
 mod usage;
@@ -24,6 +25,7 @@ pub use energy::{EnergyCounters, EnergyReading, POWERCAP, Reader};
 pub use fingerprint::Fingerprint;
 pub use gpu::{Gpu, gpus};
 pub use gpu_watch::Driver;
+pub use holdings::{Holdings, holdings};
 pub use roofline::{PeakRates, Unmeasured};
 pub use settings::Settings;
 pub use usage::{

@@ -47,6 +47,8 @@ pub enum Method {
     /// Asymptotic confidence sequence over paired log ratios of blocks, exponentiated: holds
     /// although the run was ended by it.
     ConfidenceSequence,
+    /// Theil–Sen slope with Sen's interval.
+    TheilSen,
     /// The value is a property, not a measurement: no interval is needed.
     Exact,
 }

@@ -55,7 +55,7 @@ const WINDOWS: f64 = 20.0;
 /// Fewest windows that tell anything.
 const LEAST: usize = 12;
 /// Confidence of the slope's interval.
-const LEVEL: f64 = 0.98;
+pub const LEVEL: f64 = 0.98;
 /// Largest p-value of a trend.
 const SIGNIFICANT: f64 = 0.01;
 const DAY: f64 = 86_400.0;

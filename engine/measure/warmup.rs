@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(course(1, MOST_TIME, noisy), (11, 1, WarmupEnd::Steady));
         assert_eq!(course(0, MOST_TIME, |_| MS), (11, 0, WarmupEnd::Steady));
         assert_eq!(course(3, MOST_TIME, |_| MS), (11, 3, WarmupEnd::Steady));
-        assert_eq!(course(20, MOST_TIME, |_| MS), (20, 20, WarmupEnd::Steady));
+        assert_eq!(course(20, MOST_TIME, |_| MS), (21, 20, WarmupEnd::Steady));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::measure::warmup::allowed;
 use crate::model::Kind;
 use crate::scenario::StreamRules;
 use crate::spec::{Bench as BenchSpec, OpProfile, Task, Threads, Warmup};
-use crate::stage::{Bench, ProfileStage, Roofline, Search, Setting, Stage, Work};
+use crate::stage::{Bench, ProfileStage, Roofline, Search, Setting, SoakStage, Stage, Work};
 use crate::task::TensorInputs;
 
 impl Builder<'_> {
@@ -110,8 +110,39 @@ impl Builder<'_> {
         for (search, needs) in searches {
             self.push(search.id(), Stage::Search(search), needs, Kind::Checkpoint);
         }
+        self.soaks(bench, runs, data.as_deref(), tokens);
         if let Some(asked) = &bench.profile {
             self.profiles(asked, runs, data.as_deref(), tokens);
+        }
+    }
+
+    /// One step for every variant, under the first setting.
+    fn soaks(
+        &mut self,
+        bench: &BenchSpec,
+        runs: &[(Setting, Option<TensorInputs>)],
+        data: Option<&str>,
+        tokens: Option<StepIndex>,
+    ) {
+        let (Some(asked), Some((setting, inputs))) = (&bench.soak, runs.first()) else { return };
+        let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
+        for variant in variants {
+            let planned = self.built[&variant].clone();
+            let artifact = planned.artifact(setting.part.as_deref());
+            let mut needs: Vec<StepIndex> = [artifact].into_iter().chain(tokens).collect();
+            if planned.needs_runtime() {
+                needs.push(self.runtime());
+            }
+            needs.extend(planned.device);
+            let id = format!("soak/{variant}/{}", setting.id());
+            let stage = SoakStage {
+                variant,
+                setting: setting.clone(),
+                data: data.map(str::to_owned),
+                inputs: inputs.clone(),
+                duration: asked.duration.0,
+            };
+            self.push(id, Stage::Soak(stage), needs, Kind::Checkpoint);
         }
     }
 

@@ -57,7 +57,9 @@ pub fn preview(
                     None => (State::Tried, Some(output)),
                 }
             }
-            Stage::Judge(_) | Stage::Profile(_) if step.needs.iter().any(|n| skipped(&n)) => {
+            Stage::Judge(_) | Stage::Profile(_) | Stage::Soak(_)
+                if step.needs.iter().any(|n| skipped(&n)) =>
+            {
                 let need = step.needs.iter().find(skipped).map(|&n| plan.steps[n].id.as_str());
                 let why = format!("`{}` cannot be used here", need.unwrap_or_default());
                 (State::Skipped { why }, None)
@@ -71,7 +73,7 @@ pub fn preview(
                 let launches = 2 * search.bench.variants.len() as u64;
                 (State::Measured { launches_at_least: launches }, None)
             }
-            Stage::Roofline(_) | Stage::Profile(_) => {
+            Stage::Roofline(_) | Stage::Profile(_) | Stage::Soak(_) => {
                 (State::Measured { launches_at_least: 1 }, None)
             }
             Stage::LoadModel(load) if load.recipe().is_none() => outside(&load.source),

@@ -101,6 +101,7 @@ pub fn recipe(
         | Stage::Bench(_)
         | Stage::Search(_)
         | Stage::Roofline(_)
-        | Stage::Profile(_) => None,
+        | Stage::Profile(_)
+        | Stage::Soak(_) => None,
     })
 }

@@ -12,6 +12,7 @@ mod profile;
 mod quality;
 mod reference;
 mod search;
+mod soak;
 
 use std::path::Path;
 
@@ -26,6 +27,7 @@ pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
 pub use reference::{Reference, ReferenceCell};
 pub use search::{Probe, Search, SearchEnd};
+pub use soak::{Reading, Soak};
 
 use crate::base::Digest;
 
@@ -69,6 +71,9 @@ pub struct Record {
     /// Power of the idle machine, where energy was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdlePower>,
+    /// Long runs; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub soaks: Vec<Soak>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }

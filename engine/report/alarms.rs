@@ -2,6 +2,8 @@
 
 use super::format;
 use super::view::{Alarm, ConditionsSheet, Outcome, Study, Tone};
+use crate::measure::leak::Verdict as Leak;
+use crate::measure::sustained::Verdict as Sustained;
 
 /// A difference of the baseline from itself is told loudly when chance makes it as rarely as this.
 const SURPRISING: f64 = 0.01;
@@ -74,6 +76,20 @@ pub fn of(study: &Study) -> Vec<Alarm> {
                 row.metric, row.variant
             ),
         );
+    }
+    for soak in &study.soaks {
+        let leaks = soak.held.iter().filter(|row| row.verdict == Some(Leak::Leak));
+        for row in leaks {
+            alarm(
+                Tone::Bad,
+                format!("Variant {} leaks: its {} keeps growing.", soak.variant, row.what),
+            );
+        }
+        if soak.sustained == Some(Sustained::Throttled) {
+            let text =
+                format!("Variant {} does not hold its throughput over a long run.", soak.variant);
+            alarm(Tone::Bad, text);
+        }
     }
     if run.resumed > 0 {
         let times =

@@ -10,7 +10,7 @@ use super::view::{
 };
 use super::{
     alarms, conditions, costs, energy, facts, failures, gates, memory, profiles, quality, searches,
-    settings, steadiness, terms, words,
+    settings, soaks, steadiness, terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
@@ -65,6 +65,7 @@ fn study(record: &Record) -> Study {
         energy: energy::rows(record, &evidence, terms.confidence),
         memory: memory::rows(record, &evidence, terms.confidence),
         caches: memory::caches(record, &evidence, terms.confidence),
+        soaks: soaks::sheets(record, terms.confidence),
         variants: facts::variants(record),
         steps: facts::steps(record),
         machine: facts::machine(&record.machine),

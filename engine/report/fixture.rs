@@ -364,6 +364,7 @@ pub fn record() -> Record {
         guard: None,
         references: Vec::new(),
         idle: None,
+        soaks: Vec::new(),
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
 }

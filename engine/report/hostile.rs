@@ -163,6 +163,7 @@ fn poisoned(text: &str) -> Record {
         }
     }
     disturb(&mut record, text);
+    record.soaks = soaks(text, &rename("q8"));
     for search in &mut record.searches {
         search.variant = rename(&search.variant);
         search.axes.insert(format!("x{text}"), Value::from(text));
@@ -191,6 +192,22 @@ fn poisoned(text: &str) -> Record {
     record.spec["gates"][0]["name"] = Value::from(text);
     record.spec["gates"][0]["on"]["variant"] = Value::from(rename("q8"));
     record
+}
+
+/// A soak that could not be tried and one that died, both for the reason `text`.
+fn soaks(text: &str, variant: &str) -> Vec<crate::record::Soak> {
+    let soak = |unmeasured, failure| crate::record::Soak {
+        variant: variant.to_owned(),
+        axes: [(format!("x{text}"), Value::from(text))].into_iter().collect(),
+        artifact: None,
+        duration: 1,
+        unmeasured,
+        failure,
+        readings: Vec::new(),
+    };
+    let (detail, log_tail) = (text.to_owned(), text.to_owned());
+    let died = Failure { verdict: Verdict::Error, detail, log_tail };
+    vec![soak(Some(text.to_owned()), None), soak(None, Some(died))]
 }
 
 /// Puts `text` into everything that tells of the machine's conditions.
@@ -337,7 +354,8 @@ fn bare(markdown: &str) -> String {
 #[test]
 fn hostile_text_is_inert_in_markdown() {
     let searches = super::fixture_search::record().searches;
-    let harmless = [Record { searches, ..profiled() }];
+    let soaks = soaks("x", "q8");
+    let harmless = [Record { searches, soaks, ..profiled() }];
     let plain = export(&build(&harmless), "markdown", &Options::default()).unwrap();
     let heads = |text: &str| bare(text).lines().filter(|line| line.starts_with('#')).count();
     for text in HOSTILE {

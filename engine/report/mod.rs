@@ -39,6 +39,7 @@ mod quality;
 mod render;
 mod searches;
 mod settings;
+mod soaks;
 mod steadiness;
 mod terminal;
 mod terms;

@@ -15,6 +15,7 @@ use super::profiles::Profiles;
 use super::progress::Progress;
 use super::searches::Searches;
 use super::session::{Session, SessionError};
+use super::soaks::Soaks;
 use super::steps::Task;
 use crate::base::Digest;
 use crate::base::text::inert;
@@ -222,6 +223,7 @@ fn stages(
         }
     }
     Searches { spec, bench, plan, conditions, state }.carry_out(session)?;
+    Soaks { bench, plan, conditions, state }.carry_out(session)?;
     Profiles { bench, plan, conditions, state }.carry_out(session)?;
     state.look_again(plan);
     Ok(())

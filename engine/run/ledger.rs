@@ -70,6 +70,7 @@ pub fn assemble(
         cells: cells(plan, session, interrupted),
         conduct: conduct(spec, plan, session, state),
         profiles: session.profiles.clone(),
+        soaks: session.soaks.clone(),
         searches: searches(spec, plan, session, state, interrupted),
         guard: guard(spec, plan),
         references: plan.references.clone(),

@@ -20,6 +20,7 @@ mod progress;
 mod runtime;
 mod searches;
 mod session;
+mod soaks;
 mod steps;
 mod sweep;
 

@@ -10,7 +10,9 @@ use time::macros::format_description;
 
 use crate::base::Digest;
 use crate::measure::repetition::Repetition;
-use crate::record::{Disturbed, Launch, Probe, Profile, SearchEnd, Step, StepState, StopReason};
+use crate::record::{
+    Disturbed, Launch, Probe, Profile, SearchEnd, Soak, Step, StepState, StopReason,
+};
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
 
@@ -51,6 +53,8 @@ enum Entry {
     },
     /// Where the time of one cell goes.
     Profile(Box<Profile>),
+    /// A long run of one variant.
+    Soak(Box<Soak>),
     /// The end of a stretch of running, and its wall seconds.
     Ended {
         time: String,
@@ -147,6 +151,7 @@ pub struct Session {
     /// Searches that have ended, by setting and variant.
     pub searched: Vec<(Setting, String, SearchEnd)>,
     pub profiles: Vec<Profile>,
+    pub soaks: Vec<Soak>,
     /// Wall seconds of earlier stretches.
     pub seconds: f64,
     pub resumed: u32,
@@ -237,6 +242,7 @@ impl Session {
             probes: Vec::new(),
             searched: Vec::new(),
             profiles: Vec::new(),
+            soaks: Vec::new(),
             seconds: 0.0,
             resumed: 0,
             dropped: 0,
@@ -285,6 +291,12 @@ impl Session {
                 let same = |old: &Profile| (&old.variant, &old.axes) == (&new.variant, &new.axes);
                 if !self.profiles.iter().any(same) {
                     self.profiles.push(*new);
+                }
+            }
+            Entry::Soak(new) => {
+                let same = |old: &Soak| (&old.variant, &old.axes) == (&new.variant, &new.axes);
+                if !self.soaks.iter().any(same) {
+                    self.soaks.push(*new);
                 }
             }
             Entry::Ended { seconds, complete, .. } => {
@@ -394,6 +406,12 @@ impl Session {
     pub fn record_profile(&mut self, profile: Profile) -> Result<(), SessionError> {
         self.write(&Entry::Profile(Box::new(profile.clone())))?;
         self.profiles.push(profile);
+        Ok(())
+    }
+
+    pub fn record_soak(&mut self, soak: Soak) -> Result<(), SessionError> {
+        self.write(&Entry::Soak(Box::new(soak.clone())))?;
+        self.soaks.push(soak);
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod closed;
 mod load;
 mod open;
 mod single_stream;
+mod soak;
 mod warmup;
 
 pub use arrivals::{Arrivals, Positive, schedule};
@@ -24,6 +25,7 @@ pub use closed::{concurrency, multi_stream, offline};
 pub use load::{Load, under_load};
 pub use open::{Arrival, OpenRules, Patience, Queue, Timetable, live, open_loop};
 pub use single_stream::{Given, Request, StreamRules, single_stream, single_stream_of_runs};
+pub use soak::{SoakRules, soak, soak_of_runs};
 
 use crate::measure::Timeline;
 
@@ -50,6 +52,10 @@ pub static SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "server",
         about: "open loop, a seeded schedule of arrivals; latency from the scheduled instant",
+    },
+    Scenario {
+        id: "soak",
+        about: "closed loop for a long time, memory and descriptors read every second",
     },
 ];
 

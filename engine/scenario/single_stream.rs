@@ -67,19 +67,26 @@ pub fn single_stream_of_runs<E: From<BackendError>>(
     rules: StreamRules,
     clock: &dyn Clock,
 ) -> Result<(Timeline, Vec<Timeline>, WarmupEnd), E> {
-    stream(rules, clock, &mut || {
-        let Given { inputs, decode, preprocess } = next()?;
-        session.give(&inputs)?;
-        let sent = clock.now();
-        session.execute()?;
-        let done = clock.now();
-        // An output that cannot be taken is no answer, however fast it came.
-        session.take()?;
-        let (tokens, prompt_tokens) = (vec![done], None);
-        let times =
-            Timeline { sent, tokens, prompt_tokens, decode, preprocess, ..Timeline::default() };
-        Ok(Timeline { batch, ..times })
-    })
+    stream(rules, clock, &mut || run_once(session, next, batch, clock))
+}
+
+/// One run on the inputs that `next` gives.
+pub(super) fn run_once<E: From<BackendError>>(
+    session: &mut dyn Session,
+    next: &mut dyn FnMut() -> Result<Given, E>,
+    batch: u32,
+    clock: &dyn Clock,
+) -> Result<Timeline, E> {
+    let Given { inputs, decode, preprocess } = next()?;
+    session.give(&inputs)?;
+    let sent = clock.now();
+    session.execute()?;
+    let done = clock.now();
+    // An output that cannot be taken is no answer, however fast it came.
+    session.take()?;
+    let (tokens, prompt_tokens) = (vec![done], None);
+    let times = Timeline { sent, tokens, prompt_tokens, decode, preprocess, ..Timeline::default() };
+    Ok(Timeline { batch, ..times })
 }
 
 /// First call, warm-up and counted requests, each made by `run`.
@@ -101,7 +108,7 @@ fn stream<E>(
     Ok((first_call, requests, end))
 }
 
-fn complete(
+pub(super) fn complete(
     generator: &mut dyn Generator,
     prompt: &[u32],
     request: Request,

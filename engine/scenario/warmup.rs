@@ -91,6 +91,7 @@ mod tests {
     fn what_is_slow_at_first_is_warm_up() {
         let (made, warm, end) = warmed(RULES, |i| 1000 + 1000 * 9_u64.saturating_sub(i));
         assert_eq!(end, WarmupEnd::Steady);
-        assert!(warm >= 8 && made == warm + 11, "{made} {warm}");
+        // Two slow ones of five do not move the median of the first window that agrees.
+        assert_eq!((made, warm), (18, 7));
     }
 }

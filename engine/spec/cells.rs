@@ -10,12 +10,16 @@ use super::MAX_CELLS;
 use super::check::{Rules, id};
 use super::locate::{below, dotted};
 use super::types::{Bench, Matrix};
+use crate::base::Nanos;
+
+const SHORTEST_SOAK: Nanos = Nanos::seconds(5);
 
 pub(crate) fn check(rules: &mut Rules<'_>, bench: &Bench) {
     rules.matrix(bench);
     rules.design(bench);
     rules.profile(bench);
     rules.guard(bench);
+    rules.soak(bench);
 }
 
 impl Rules<'_> {
@@ -115,6 +119,15 @@ impl Rules<'_> {
             self.report("spec/out-of-range", pointer, what).hint = Some(
                 "where most blocks are disturbed the machine must change, not the rule".into(),
             );
+        }
+    }
+
+    /// Fewer readings than a short soak has tell nothing.
+    fn soak(&mut self, bench: &Bench) {
+        let pointer = "/bench/soak/duration";
+        if bench.soak.as_ref().is_some_and(|soak| soak.duration < SHORTEST_SOAK) {
+            let what = format!("{} must be at least {SHORTEST_SOAK}", dotted(pointer));
+            self.report("spec/out-of-range", pointer, what);
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::matching::{self, MatchingJudge};
 use super::meter::Meter;
 use super::profile::{Subject, profile};
+use super::soak::{self, SoakJob};
 use super::tensors::{self, TensorBench, TensorJudge};
 use super::{Artifact, Pin, Sabotage, Setting, hub, items, wheel};
 use crate::backend::{
@@ -18,7 +19,7 @@ use crate::machine::{self, PeakRates};
 use crate::measure::{Energy, Observed, Resident, Timeline, WarmupEnd};
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
-use crate::record::Phase;
+use crate::record::{Phase, Reading};
 use crate::scenario::{Clock, Monotonic, Request, StreamRules, single_stream};
 use crate::task::{
     self, Finish, JudgeJob, Judged, PromptSource, Prompts, Sampling, TensorInputs, Tokens,
@@ -106,6 +107,8 @@ pub enum Job {
         seed: u64,
         out: PathBuf,
     },
+    /// Keeps a variant at work for a long time.
+    Soak(Box<SoakJob>),
     /// Measures what the machine can do at most.
     Roofline { threads: u32 },
     /// Continues a text.
@@ -159,6 +162,7 @@ pub enum Done {
         peak_memory: Option<u64>,
     },
     Peaks(PeakRates),
+    Soaked(Vec<Reading>),
     /// The new text, its number of tokens, and whether the model itself ended it.
     Continued {
         text: String,
@@ -308,6 +312,7 @@ impl Job {
                     Subject { artifact, backend, tokens, inputs, runtime, setting, seed, out };
                 profile(&subject)
             }
+            Self::Soak(job) => soak::perform(job),
             Self::Roofline { threads } => Ok(Done::Peaks(PeakRates::measure(*threads))),
             Self::Continue { artifact, backend, runtime, prompt, new_tokens, sampling } => {
                 let runtime = runtime.clone();

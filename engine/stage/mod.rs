@@ -24,6 +24,7 @@ mod profile;
 mod runtime;
 mod sabotage;
 mod search;
+mod soak;
 mod source;
 mod tensors;
 mod tokens;
@@ -44,6 +45,7 @@ pub use profile::{PEAKS_FILE, ProfileStage, Roofline, trace_file};
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use search::Search;
+pub use soak::{SoakJob, SoakStage};
 pub use source::{Source, SourceError, find_file};
 pub use tensors::{TensorBench, TensorJudge};
 pub use tokens::LoadTokens;
@@ -62,6 +64,7 @@ pub enum Stage {
     Search(Search),
     Roofline(Roofline),
     Profile(ProfileStage),
+    Soak(SoakStage),
 }
 
 /// What else may run meanwhile.
@@ -74,7 +77,7 @@ pub enum Lane {
 }
 
 impl Stage {
-    /// `load`, `optimize`, `judge`, `bench`, `search` or `profile`.
+    /// `load`, `optimize`, `judge`, `bench`, `search`, `profile` or `soak`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::LoadModel(_)
@@ -86,6 +89,7 @@ impl Stage {
             Self::Judge(_) => "judge",
             Self::Bench(_) => "bench",
             Self::Search(_) => "search",
+            Self::Soak(_) => "soak",
             Self::Roofline(_) | Self::Profile(_) => "profile",
         }
     }
@@ -101,6 +105,7 @@ impl Stage {
             Self::Judge(judge) => judge.label(),
             Self::Bench(bench) => format!("bench {}", bench.setting),
             Self::Search(search) => search.label(),
+            Self::Soak(soak) => soak.label(),
             Self::Roofline(roofline) => {
                 let s = if roofline.threads == 1 { "" } else { "s" };
                 format!("peak rates of the machine, {} thread{s}", roofline.threads)
@@ -111,7 +116,11 @@ impl Stage {
 
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Bench(_) | Self::Search(_) | Self::Roofline(_) | Self::Profile(_) => Lane::Quiet,
+            Self::Bench(_)
+            | Self::Search(_)
+            | Self::Roofline(_)
+            | Self::Profile(_)
+            | Self::Soak(_) => Lane::Quiet,
             _ => Lane::Shared,
         }
     }

@@ -10,6 +10,7 @@ mod methods;
 mod profiles;
 mod searches;
 mod shown;
+mod soaks;
 mod tables;
 mod verdicts;
 
@@ -24,6 +25,7 @@ use conditions::ConditionsText;
 use methods::Method;
 use profiles::ProfileText;
 use searches::SearchesText;
+use soaks::SoakText;
 use tables::TableText;
 use verdicts::QualityText;
 
@@ -76,6 +78,7 @@ pub struct Sheet {
     pub conditions: Option<ConditionsText>,
     /// Prices and memory.
     pub tables: Vec<TableText>,
+    pub soaks: Vec<SoakText>,
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -176,6 +179,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         searches: searches::searches(study),
         conditions: conditions::conditions(study),
         tables: tables::tables(study),
+        soaks: soaks::soaks(study),
         variants: around::variants(study),
         failures: study
             .failures

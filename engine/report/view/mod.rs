@@ -10,6 +10,7 @@ mod profile;
 mod resources;
 mod rows;
 mod search;
+mod soak;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -27,6 +28,7 @@ pub use rows::{
     QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
 };
 pub use search::{ProbeRow, SearchSheet};
+pub use soak::{HeldRow, SoakSheet};
 
 /// One document over one or several runs.
 #[derive(Debug, Clone, Serialize)]
@@ -85,6 +87,9 @@ pub struct Study {
     /// What a token of context takes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<CacheRow>,
+    /// Long runs, variant by variant; empty where none was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub soaks: Vec<SoakSheet>,
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,

@@ -7,6 +7,7 @@ use super::design::Design;
 use super::guard::Guard;
 use super::matrix::Matrix;
 use super::op_profile::OpProfile;
+use super::soak::Soak;
 use crate::base::{Bytes, Nanos};
 
 /// What is timed, under which settings, and when it is enough.
@@ -31,6 +32,10 @@ pub struct Bench {
     /// Shows where the time goes: time by operator and by layer, against what the machine can do, from launches of their own after everything is timed. Left out: no profile.
     #[serde(default)]
     pub profile: Option<OpProfile>,
+    /// Keeps every variant at work for a while after everything is timed, and looks for memory that keeps growing and for throughput that falls. Left out: no soak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Soak")]
+    pub soak: Option<Soak>,
 }
 
 /// A performance metric. Definitions stand in every report.

@@ -1,0 +1,47 @@
+//! A long run of one variant: what it held and what it did, at regular times.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Failure;
+use crate::base::Digest;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Soak {
+    pub variant: String,
+    /// The setting, in matrix order, as cells have it.
+    pub axes: IndexMap<String, Value>,
+    /// What ran: the same artifact that was timed.
+    pub artifact: Option<Digest>,
+    /// Nanoseconds that were asked for.
+    pub duration: u64,
+    /// Why it was not tried, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmeasured: Option<String>,
+    /// How it died, if it did: memory that keeps growing ends so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    pub readings: Vec<Reading>,
+}
+
+/// What a process held at one moment, and the requests it answered since the reading before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reading {
+    /// Nanoseconds since the first request after the first call.
+    pub at: u64,
+    pub requests: u32,
+    /// Nanoseconds that these requests took; the rest of the time went into their inputs and into
+    /// readings.
+    pub busy: u64,
+    /// Bytes of resident memory; `None` where the kernel does not tell, as below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident: Option<u64>,
+    /// The same with shared pages divided among those who share them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proportional: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<u64>,
+}
