@@ -172,6 +172,11 @@ fn try_engine(words: &[&str], store: &Path) -> Result<(), String> {
         }
         ["run", rest @ ..] => try_run(rest, store),
         ["report" | "why", "RUN", ..] => try_on_a_run(words, store),
+        ["compare", "OLD", "NEW", ..] => {
+            let two: Vec<&str> =
+                words.iter().map(|w| if matches!(*w, "OLD" | "NEW") { "RUN" } else { w }).collect();
+            try_on_a_run(&two, store)
+        }
         ["resume", _] => Ok(()),
         // Proofs take minutes: which of them are meant is tried instead.
         ["prove", ..] => engine(&[words, &["--list"]].concat(), store).map(drop),

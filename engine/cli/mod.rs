@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 mod cell;
 mod common;
+mod compare;
 mod doctor;
 mod exit;
 mod generate;
@@ -18,6 +19,7 @@ mod plan;
 mod prove;
 mod report;
 mod run;
+mod runs;
 mod runtime;
 mod schema;
 mod start;
@@ -38,6 +40,7 @@ pub use start::run_with;
   engine validate specs/                    every mistake, nothing executed
   engine init path/to/model > my.yaml       a first spec for a model
   engine report results/llama_int8/RUN      render a run again
+  engine compare OLD NEW                    what changed between two runs
 
 Exit codes: 0 done · 1 engine or machine failed · 2 spec or command line invalid
   3 a stage or cell failed · 4 a gate failed · 5 a gate could not be decided · 130 or 143 interrupted")]
@@ -84,6 +87,8 @@ enum Command {
     Plan(plan::Plan),
     /// Render stored runs again, one or several side by side.
     Report(report::Report),
+    /// Hold one stored run against another: what differs, what regressed.
+    Compare(compare::Compare),
     /// Go on with an interrupted run.
     Resume(run::Resume),
     /// Explain which fact of a step's key made it run in a run.
@@ -135,6 +140,7 @@ impl Cli {
             Command::Validate(command) => command.execute(&shared),
             Command::Plan(command) => command.execute(&shared),
             Command::Report(command) => command.execute(&shared),
+            Command::Compare(command) => command.execute(&shared),
             Command::Resume(command) => command.execute(&shared),
             Command::Why(command) => command.execute(&shared),
             Command::Prove(command) => command.execute(),

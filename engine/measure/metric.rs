@@ -339,6 +339,11 @@ pub static METRICS: &[Metric] = &[
 pub const MOST_DECIBELS: f64 = 150.0;
 
 impl Metric {
+    /// A number of launches, which differs from one to the next.
+    pub fn is_timed(&self) -> bool {
+        matches!(self.source, Source::Timing | Source::Process)
+    }
+
     /// A share of items that were answered rightly, by the variant and by the reference: what is
     /// lost is counted in points.
     pub fn counts_right_answers(&self) -> bool {

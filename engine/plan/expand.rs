@@ -94,6 +94,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         settings = runs.iter().map(|(setting, _)| setting.clone()).collect();
         builder.benches(bench, &runs, source, random);
     }
+    let references = builder.references();
     if !builder.problems.is_empty() {
         return Err(Problems(builder.problems));
     }
@@ -107,6 +108,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         reference,
         settings,
         unmeasured,
+        references,
         notes: builder.notes,
     })
 }

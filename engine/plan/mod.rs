@@ -11,6 +11,7 @@ mod expand;
 mod graph;
 mod judges;
 mod preview;
+mod references;
 mod resolve;
 mod show;
 mod sources;
@@ -31,6 +32,7 @@ pub use task::settle;
 
 use crate::backend::{self, Runner};
 use crate::base::Digest;
+use crate::record::Reference;
 use crate::stage::{Setting, Stage};
 use crate::task::Origin;
 
@@ -51,6 +53,8 @@ pub struct Plan {
     pub settings: Vec<Setting>,
     /// Why quality cannot be judged, where the spec asks for it.
     pub unmeasured: Option<String>,
+    /// Stored runs that gates compare with.
+    pub references: Vec<Reference>,
     /// What readers of results have to know, such as pictures that are left out.
     pub notes: Vec<String>,
 }

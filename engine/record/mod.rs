@@ -10,6 +10,7 @@ mod conduct;
 mod guard;
 mod profile;
 mod quality;
+mod reference;
 mod search;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use conduct::Conduct;
 pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
+pub use reference::{Reference, ReferenceCell};
 pub use search::{Probe, Search, SearchEnd};
 
 use crate::base::Digest;
@@ -61,6 +63,9 @@ pub struct Record {
     /// How the machine was watched; none where nobody watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// Runs that gates compare with; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<Reference>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }
@@ -224,6 +229,13 @@ pub enum RecordError {
 }
 
 impl Record {
+    /// The variant that the others are compared with: that of the spec, else the first.
+    pub fn baseline(&self) -> String {
+        let named = self.spec.pointer("/compare/baseline").and_then(Value::as_str);
+        let first = || self.variants.keys().next().cloned().unwrap_or_default();
+        named.map_or_else(first, str::to_owned)
+    }
+
     /// Reads `record.json`. `path` may also name the run's folder.
     pub fn read(path: &Path) -> Result<Self, RecordError> {
         let file = if path.is_dir() { path.join("record.json") } else { path.to_owned() };

@@ -54,7 +54,8 @@ impl<'a> Evidence<'a> {
     }
 }
 
-fn key(cell: &Cell) -> String {
+/// What tells settings apart, of whichever record.
+pub fn key(cell: &Cell) -> String {
     let axes = cell.axes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     format!("{}\u{0}{}", cell.scenario, canonical(&Value::Object(axes)))
 }

@@ -361,6 +361,7 @@ pub fn record() -> Record {
         profiles: Vec::new(),
         searches: Vec::new(),
         guard: None,
+        references: Vec::new(),
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
 }

@@ -1,5 +1,6 @@
 //! Gates: conditions on the bound of an interval, over every cell they look at.
 
+use super::against;
 use super::evidence::Evidence;
 use super::failures;
 use super::floors::Floors;
@@ -39,6 +40,9 @@ fn row(
         Some(_) if matches!(gate.condition, Condition::Unreadable) => {
             vec![gap(None, "the condition cannot be read".into())]
         }
+        Some(metric) if gate.against.is_some() => {
+            against::sights(record, evidence, terms, gate, metric)
+        }
         Some(metric) if metric.source == Source::Quality => on_quality(quality, gate, metric),
         Some(metric) if metric.source == Source::Artifact => {
             vec![on_artifact(record, terms, gate, metric)]
@@ -57,7 +61,7 @@ fn row(
     }
 }
 
-fn gap(setting: Option<usize>, why: String) -> GateSight {
+pub(super) fn gap(setting: Option<usize>, why: String) -> GateSight {
     GateSight {
         setting,
         found: Reading::Unmeasured(why),
@@ -88,11 +92,11 @@ fn summed_up(seen: &[GateSight]) -> (Outcome, String) {
         ),
         (0, 0, doubts @ 1..) => {
             let why = if seen.iter().any(|sight| sight.capped) {
-                "launches failed"
+                "launches failed".to_owned()
             } else if seen.iter().any(|sight| sight.hidden) {
-                "the effect lies within the noise floor"
+                "the effect lies within the noise floor".to_owned()
             } else {
-                "the interval crosses the bound"
+                why.unwrap_or_else(|| "the interval crosses the bound".to_owned())
             };
             (Outcome::Undecided, format!("{why}{}", of(doubts)))
         }
@@ -183,7 +187,7 @@ fn ratio(
     }
 }
 
-fn trouble(record: &Record, variant: &str) -> String {
+pub(super) fn trouble(record: &Record, variant: &str) -> String {
     match record.variants.get(variant) {
         None => format!("`{variant}` is not a variant of this run"),
         Some(facts) => match (&facts.failed, &facts.skipped) {
@@ -250,7 +254,7 @@ fn quality_judged(
     sight(None, found, &bound)
 }
 
-fn held_to(
+pub(super) fn held_to(
     gate: &Gate,
     metric: &Metric,
     setting: Option<usize>,
@@ -259,7 +263,7 @@ fn held_to(
     sight(setting, found, &bound(gate.condition, metric))
 }
 
-fn sight(setting: Option<usize>, found: Reading<Estimate>, bound: &Bound) -> GateSight {
+pub(super) fn sight(setting: Option<usize>, found: Reading<Estimate>, bound: &Bound) -> GateSight {
     let outcome = match &found {
         Reading::Unmeasured(_) => Outcome::NotMeasured,
         Reading::Known(estimate) => match verdict::gate(estimate, bound) {
@@ -273,7 +277,7 @@ fn sight(setting: Option<usize>, found: Reading<Estimate>, bound: &Bound) -> Gat
 
 /// Bound on variant divided by baseline, or on the value itself. A loss of `max` is a ratio of at
 /// most 1 + max where lower is better, and of at least 1 - max where higher is.
-fn bound(condition: Condition, metric: &Metric) -> Bound {
+pub(super) fn bound(condition: Condition, metric: &Metric) -> Bound {
     match (condition, metric.better) {
         (Condition::Ratio { min, max } | Condition::Value { min, max }, _) => Bound { min, max },
         (Condition::Loss { max }, Better::Lower) => Bound { min: None, max: Some(1.0 + max) },

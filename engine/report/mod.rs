@@ -10,11 +10,13 @@
 //! Deliberately absent: files (callers write the bytes), statistics, and any look at the machine.
 
 mod advice;
+mod against;
 mod alarms;
 mod build;
 mod chart;
 mod conditions;
 mod conduct;
+mod columns;
 mod csv;
 mod escape;
 mod evidence;
@@ -23,6 +25,7 @@ mod failures;
 mod floors;
 mod format;
 mod gates;
+pub mod history;
 mod html;
 mod json;
 mod judged;

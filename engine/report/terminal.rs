@@ -265,7 +265,7 @@ fn verdict(chip: &Chip, colour: bool) -> String {
 }
 
 /// Words of `text` over as many lines as it takes, behind a sign or at the margin without one.
-fn wrapped(out: &mut String, text: &str, tone: Tone, sign: &str, colour: bool, width: usize) {
+pub fn wrapped(out: &mut String, text: &str, tone: Tone, sign: &str, colour: bool, width: usize) {
     let safe = escape::terminal(text);
     let (lead, below) = match sign {
         "" => (String::new(), ""),
@@ -291,16 +291,16 @@ fn wrapped(out: &mut String, text: &str, tone: Tone, sign: &str, colour: bool, w
     flush(&mut current);
 }
 
-fn line(out: &mut String, text: &str) {
+pub fn line(out: &mut String, text: &str) {
     out.push_str(text.trim_end());
     out.push('\n');
 }
 
-fn bold(text: &str, colour: bool) -> String {
+pub fn bold(text: &str, colour: bool) -> String {
     if colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-fn painted(text: &str, tone: Tone, colour: bool) -> String {
+pub fn painted(text: &str, tone: Tone, colour: bool) -> String {
     let code = match tone {
         Tone::Good => "32",
         Tone::Bad => "31",

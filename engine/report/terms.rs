@@ -20,6 +20,10 @@ pub struct Gate {
     pub axes: Vec<(String, Value)>,
     pub metric: String,
     pub condition: Condition,
+    /// The stored run it compares with, as the spec writes it.
+    pub against: Option<String>,
+    /// Whether it is the change of the ratio to the baseline.
+    pub paired: bool,
 }
 
 impl Gate {
@@ -42,17 +46,24 @@ impl Gate {
                 let both = min.into_iter().chain(max).collect::<Vec<_>>().join(" and ");
                 format!("{name} {both}")
             };
+        let ratio = match (&self.against, self.paired) {
+            (None, _) => "ratio".to_owned(),
+            (Some(run), false) => format!("ratio to {run}"),
+            (Some(run), true) => format!("ratio of speed-ups to {run}"),
+        };
+        let loss =
+            self.against.as_ref().map_or_else(|| "loss".to_owned(), |r| format!("loss since {r}"));
         match (self.condition, unit) {
-            (Condition::Ratio { min, max }, _) => between("ratio", min, max, &format::ratio),
+            (Condition::Ratio { min, max }, _) => between(&ratio, min, max, &format::ratio),
             (Condition::Value { min, max }, Some(unit)) => {
                 between("value", min, max, &|x| format::exact(x, unit))
             }
             (Condition::Loss { max }, _)
                 if metric(&self.metric).is_some_and(Metric::counts_right_answers) =>
             {
-                format!("loss ≤ {}", format::points(max))
+                format!("{loss} ≤ {}", format::points(max))
             }
-            (Condition::Loss { max }, _) => format!("loss ≤ {}", format::percent(max)),
+            (Condition::Loss { max }, _) => format!("{loss} ≤ {}", format::percent(max)),
             _ => "unreadable".into(),
         }
     }
@@ -157,6 +168,8 @@ fn gate(value: &Value) -> Gate {
         // As it is recorded, where it has another name.
         metric: metric(&text("/metric")).map_or_else(|| text("/metric"), |m| m.id.to_owned()),
         condition: condition(value).unwrap_or(Condition::Unreadable),
+        against: value.get("against").and_then(Value::as_str).map(str::to_owned),
+        paired: value.get("paired").and_then(Value::as_bool).unwrap_or(false),
     }
 }
 

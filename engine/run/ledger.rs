@@ -72,6 +72,7 @@ pub fn assemble(
         profiles: session.profiles.clone(),
         searches: searches(spec, plan, session, state, interrupted),
         guard: guard(spec, plan),
+        references: plan.references.clone(),
         notes,
     }
 }

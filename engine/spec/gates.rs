@@ -26,6 +26,7 @@ pub(crate) fn check(rules: &mut Rules<'_>) {
         rules.variant(&format!("{here}/on/variant"), &gate.on.variant);
         let measured = is_measured(rules, gate, &here);
         question(rules, gate, &here);
+        history(rules, gate, &here);
         if measured && metric(gate.metric).1 {
             settings(rules, gate, &here);
         } else if measured && gate.on.part.is_some() {
@@ -72,6 +73,11 @@ pub(crate) fn metric(metric: GateMetric) -> (&'static str, bool) {
         GateMetric::RecallAt5 => ("recall@5", false),
         GateMetric::RecallAt10 => ("recall@10", false),
     }
+}
+
+/// The id under which records keep a gate's metric.
+pub fn gated_metric(gate: GateMetric) -> &'static str {
+    metric(gate).0
 }
 
 fn is_measured(rules: &mut Rules<'_>, gate: &Gate, here: &str) -> bool {
@@ -126,15 +132,19 @@ fn question(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
             let baseline = spec.compare.baseline.as_deref().or_else(first);
             let reference = spec.quality.as_ref().and_then(|q| q.reference.as_deref());
             let against = if performance { baseline } else { reference.or(baseline) };
-            if against == Some(gate.on.variant.as_str()) {
+            // With a stored run the baseline of this one is no part of the question.
+            let own = gate.against.is_none();
+            if own && against == Some(gate.on.variant.as_str()) {
                 let path = dotted(&below(here, relative));
                 let what = format!("{path} compares `{}` with itself", gate.on.variant);
                 rules.report("spec/pointless-gate", &format!("{here}/on/variant"), what).hint =
                     Some("name another variant, or bound its `value`".into());
-            } else if matches!(
-                gate.metric,
-                GateMetric::Kl | GateMetric::MaxAbsError | GateMetric::MeanAbsError
-            ) {
+            } else if own
+                && matches!(
+                    gate.metric,
+                    GateMetric::Kl | GateMetric::MaxAbsError | GateMetric::MeanAbsError
+                )
+            {
                 let pointer = below(here, relative);
                 let what = format!(
                     "{} is relative to `{name}` of the reference, which is 0",
@@ -166,6 +176,44 @@ fn question(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
             let what = format!("{} is {min}, more than `max`, which is {max}", dotted(&pointer));
             rules.report("spec/out-of-range", &pointer, what);
         }
+    }
+}
+
+/// What a comparison with a stored run can answer.
+fn history(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
+    let (name, performance) = metric(gate.metric);
+    if gate.against.is_none() {
+        if gate.paired {
+            let pointer = below(here, "paired");
+            let what = format!("{} says how to compare with `against`", dotted(&pointer));
+            rules.report("spec/pointless-gate", &pointer, what).hint =
+                Some("add `against`, or leave it out: runs are paired in themselves".into());
+        }
+        return;
+    }
+    let pointer = below(here, "against");
+    if gate.value.is_some() {
+        let what = format!("{} has nothing to do with a bound on a `value`", dotted(&pointer));
+        rules.report("spec/pointless-gate", &pointer, what).hint =
+            Some("bound the `ratio` or the `loss`".into());
+    } else if !performance && name != "perplexity" && !quality::in_points(name) {
+        let what = format!("{} compares `{name}`, which is a distance already", dotted(&pointer));
+        rules.report("spec/pointless-gate", &pointer, what).hint =
+            Some("leave it out and bound its `value`: the distance to the reference".into());
+    }
+    if !gate.paired {
+        return;
+    }
+    let pointer = below(here, "paired");
+    let first = rules.spec.variants.keys().next();
+    let baseline = rules.spec.compare.baseline.as_ref().or(first);
+    if !performance || name == "model_size" {
+        let what = format!("{} is about timings, and `{name}` is judged", dotted(&pointer));
+        rules.report("spec/pointless-gate", &pointer, what).hint = Some("leave it out".into());
+    } else if baseline == Some(&gate.on.variant) {
+        let what = format!("{} needs another variant than the baseline", dotted(&pointer));
+        rules.report("spec/pointless-gate", &pointer, what).hint =
+            Some("leave it out: the baseline's own value is compared then".into());
     }
 }
 

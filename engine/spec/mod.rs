@@ -39,6 +39,7 @@ use serde_json::Value;
 pub use batch::{Batch, BatchSearch};
 pub use check::check;
 pub use device::{Device, TensorRt};
+pub use gates::gated_metric;
 pub use locate::Locator;
 pub use overrides::Overrides;
 pub use schema::schema;

@@ -25,7 +25,9 @@ use profiles::ProfileText;
 use searches::SearchesText;
 use verdicts::QualityText;
 
-pub use shown::{Chip, Shown, in_points, loss_unit, metric_name, sign};
+pub use shown::{
+    Chip, Shown, chip, gap, in_points, loss, loss_unit, metric_name, shown, sign, times, verdict,
+};
 pub use verdicts::{GateText, HeadlineText};
 
 #[derive(Serialize)]

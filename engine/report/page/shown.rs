@@ -70,19 +70,19 @@ pub fn sign(tone: Tone) -> &'static str {
     }
 }
 
-pub(super) fn chip(tone: Tone, text: impl Into<String>) -> Chip {
+pub fn chip(tone: Tone, text: impl Into<String>) -> Chip {
     Chip { tone, sign: sign(tone), text: text.into() }
 }
 
-pub(super) fn verdict(finding: Finding) -> Chip {
+pub fn verdict(finding: Finding) -> Chip {
     chip(finding.tone(), finding.label())
 }
 
-pub(super) fn gap(why: &str) -> Shown {
+pub fn gap(why: &str) -> Shown {
     Shown { text: format!("unmeasured: {why}"), gap: true, ..Shown::default() }
 }
 
-pub(super) fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
+pub fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
     match reading {
         Reading::Unmeasured(why) => gap(why),
         Reading::Known(e) => Shown {
@@ -98,7 +98,7 @@ pub(super) fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
     }
 }
 
-pub(super) fn times(e: &Estimate) -> Shown {
+pub fn times(e: &Estimate) -> Shown {
     Shown {
         text: if e.low < e.high { format::times(e) } else { format::ratio(e.point) },
         bounds: if e.low < e.high { format::times_bounds(e) } else { String::new() },
@@ -129,7 +129,7 @@ pub fn in_points(id: &str) -> bool {
 }
 
 /// A loss in the unit in which people talk about it: its own, or per cent.
-pub(super) fn loss(id: &str, e: &Estimate) -> Shown {
+pub fn loss(id: &str, e: &Estimate) -> Shown {
     if let Some(unit) = loss_unit(id) {
         return shown(&Reading::Known(*e), unit);
     }

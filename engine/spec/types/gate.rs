@@ -16,10 +16,17 @@ pub struct Gate {
     pub on: GateTarget,
     /// The metric that is judged.
     pub metric: GateMetric,
-    /// Bounds on variant divided by baseline.
+    /// A stored run to compare with instead of this run's baseline: a result folder or `record.json`, or a pattern with `*` for the newest run that fits. Undecided where the runs were made on different machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 4096))]
+    pub against: Option<String>,
+    /// With `against`: how the variant's ratio to the baseline of its own run has changed, which the state of the machine moves less than the value itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paired: bool,
+    /// Bounds on variant divided by baseline; with `against` on the variant now divided by what it was then.
     #[serde(default)]
     pub ratio: Option<NumberBounds>,
-    /// Largest movement in the metric's own bad direction, relative to the baseline (or the reference, for quality). Of `top1`, `top5` and recalls, percentage points lost against the reference.
+    /// Largest movement in the metric's own bad direction, relative to the baseline (or the reference, for quality; or that run, with `against`). Of `top1`, `top5` and recalls, percentage points lost against the reference.
     #[serde(default)]
     pub loss: Option<LossBound>,
     /// Bounds on the variant's own value, in the metric's unit: seconds, tokens or items per second, bytes.
