@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(tasks, Task::ALL.map(Task::id));
         for task in Task::ALL {
             let id = |name| serde_json::to_value(name).unwrap().as_str().unwrap().to_owned();
-            let mut asked: Vec<String> = task.measure().iter().map(id).collect();
+            let mut asked: Vec<String> = task.measurable().iter().map(id).collect();
             let mut known: Vec<String> = METRICS
                 .iter()
                 .filter(|m| m.source != Source::Quality && m.tasks.contains(&task.id()))

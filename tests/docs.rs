@@ -177,6 +177,7 @@ fn try_engine(words: &[&str], store: &Path) -> Result<(), String> {
                 words.iter().map(|w| if matches!(*w, "OLD" | "NEW") { "RUN" } else { w }).collect();
             try_on_a_run(&two, store)
         }
+        ["history", folder] if Path::new(folder).is_dir() => engine(words, store).map(drop),
         ["resume", _] => Ok(()),
         // Proofs take minutes: which of them are meant is tried instead.
         ["prove", ..] => engine(&[words, &["--list"]].concat(), store).map(drop),

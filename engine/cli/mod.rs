@@ -12,6 +12,7 @@ mod compare;
 mod doctor;
 mod exit;
 mod generate;
+mod history;
 mod init;
 mod init_graph;
 mod list;
@@ -89,6 +90,8 @@ enum Command {
     Report(report::Report),
     /// Hold one stored run against another: what differs, what regressed.
     Compare(compare::Compare),
+    /// Show how the speed-ups of a spec have moved from run to run, and where they changed.
+    History(history::History),
     /// Go on with an interrupted run.
     Resume(run::Resume),
     /// Explain which fact of a step's key made it run in a run.
@@ -141,6 +144,7 @@ impl Cli {
             Command::Plan(command) => command.execute(&shared),
             Command::Report(command) => command.execute(&shared),
             Command::Compare(command) => command.execute(&shared),
+            Command::History(command) => command.execute(&shared),
             Command::Resume(command) => command.execute(&shared),
             Command::Why(command) => command.execute(&shared),
             Command::Prove(command) => command.execute(),

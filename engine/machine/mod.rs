@@ -7,6 +7,7 @@ mod advice;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod device_time;
+mod energy;
 mod fingerprint;
 mod gpu;
 mod gpu_watch;
@@ -19,11 +20,13 @@ pub use advice::{Advice, Situation, advice};
 pub use cpu::Cpu;
 #[cfg(feature = "cuda")]
 pub use device_time::{DeviceTimeError, DeviceTimer};
+pub use energy::{EnergyCounters, EnergyReading, POWERCAP, Reader};
 pub use fingerprint::Fingerprint;
 pub use gpu::{Gpu, gpus};
 pub use gpu_watch::Driver;
 pub use roofline::{PeakRates, Unmeasured};
 pub use settings::Settings;
 pub use usage::{
-    cpu_time, kernel_kills, peak_memory, reset_peak_memory, thread_time, total_memory,
+    ResidentKinds, cpu_time, kernel_kills, peak_memory, reset_peak_memory, resident_kinds,
+    thread_time, total_memory,
 };

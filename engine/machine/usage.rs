@@ -11,6 +11,32 @@ pub fn reset_peak_memory() -> bool {
     std::fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
+/// The resident set of this process now, by what stands behind it, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResidentKinds {
+    /// Without a file: heaps, stacks, private copies.
+    pub anonymous: u64,
+    /// Backed by files or shared memory.
+    pub mapped: u64,
+    /// All of it, a page that several processes share counted by its share; `None` where the
+    /// kernel does not tell.
+    pub proportional: Option<u64>,
+}
+
+/// Of which kind the resident set is. Adding up shared pages takes milliseconds: for between
+/// measurements only.
+pub fn resident_kinds() -> Option<ResidentKinds> {
+    let status = procfs::process::Process::myself().ok()?.status().ok()?;
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let shared = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = |text: &str| text.split_whitespace().next()?.parse::<u64>().ok();
+    Some(ResidentKinds {
+        anonymous: status.rssanon? * 1024,
+        mapped: (status.rssfile? + status.rssshmem.unwrap_or(0)) * 1024,
+        proportional: shared.and_then(kib).map(|kib| kib * 1024),
+    })
+}
+
 /// Processor time of this process, user and system, in nanoseconds.
 pub fn cpu_time() -> Option<u64> {
     // SAFETY: `rusage` is plain data that the call fills in completely on success.
@@ -66,6 +92,16 @@ mod tests {
         let grown = peak_memory().unwrap().saturating_sub(before);
         // Other tests run beside this one in the same process, so only the lower side is sure.
         assert!(grown >= size as u64 * 9 / 10 || before > size as u64, "{grown}");
+    }
+
+    #[test]
+    fn the_resident_set_has_kinds_and_a_filled_buffer_is_anonymous() {
+        let size = 64 << 20;
+        let buffer = vec![1_u8; size];
+        std::hint::black_box(&buffer);
+        let kinds = resident_kinds().unwrap();
+        assert!(kinds.anonymous > size as u64 * 9 / 10 && kinds.mapped > 0, "{kinds:?}");
+        assert!(kinds.proportional.is_none_or(|bytes| bytes > size as u64 * 9 / 10), "{kinds:?}");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum Unit {
     /// Inputs of a batch count each.
     ItemsPerSecond,
     Bytes,
+    Joules,
+    Watts,
     /// A number without a unit, such as a perplexity.
     Plain,
     /// Natural logarithm units.
@@ -172,6 +174,30 @@ pub static METRICS: &[Metric] = &[
         source: Source::Process,
         tasks: BOTH,
         definition: "Highest resident set size of the measured process, load included.",
+    },
+    Metric {
+        id: "steady_memory",
+        unit: Unit::Bytes,
+        better: Better::Lower,
+        source: Source::Process,
+        tasks: BOTH,
+        definition: "Highest resident set size of the measured process after its model is loaded.",
+    },
+    Metric {
+        id: "energy",
+        unit: Unit::Joules,
+        better: Better::Lower,
+        source: Source::Process,
+        tasks: BOTH,
+        definition: "Joules that the processors' packages and their memory took while the requests that count were made and answered, divided by these; the whole machine counts, whichever process works, idle power included.",
+    },
+    Metric {
+        id: "energy_per_token",
+        unit: Unit::Joules,
+        better: Better::Lower,
+        source: Source::Process,
+        tasks: TEXT,
+        definition: "The same energy divided by the generated tokens of these requests.",
     },
     Metric {
         id: "model_size",

@@ -22,6 +22,7 @@ pub mod estimate;
 pub mod fieller;
 pub mod golden;
 pub mod harrell_davis;
+pub mod history;
 pub mod holm;
 pub mod leak;
 pub mod load;
@@ -45,6 +46,7 @@ pub mod sequence;
 pub mod sign_flip;
 pub mod signed_rank;
 pub mod slo;
+pub mod slope;
 pub mod steady;
 pub mod stop;
 pub mod summary;
@@ -59,6 +61,7 @@ pub mod wilcoxon;
 
 pub use estimate::{Estimate, Method};
 pub use metric::{Better, METRICS, MOST_DECIBELS, Metric, Unit, metric};
+pub use sample::{Admission, Energy, Observed, Resident, Sending, Timeline};
 pub use sample::{Admission, Observed, Sending, Timeline};
 pub use warmup::WarmupEnd;
 

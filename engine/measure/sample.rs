@@ -1,5 +1,6 @@
 //! What one measured launch saw, before anything is summed up.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::steady::Remembered;
@@ -73,6 +74,12 @@ pub struct Observed {
     /// stored.
     #[serde(skip)]
     pub course: Remembered,
+    /// Of which kind its memory was after the last request; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident: Option<Resident>,
+    /// What the machine took meanwhile; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
 }
 
 /// What whoever sends set out to do, and what became of it.
@@ -101,4 +108,30 @@ pub enum Admission {
     Scheduled,
     /// Nothing: all are there from the start.
     AtOnce,
+}
+
+/// The resident set of a process by what stands behind it, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resident {
+    pub anonymous: u64,
+    /// Backed by files or shared memory: pages that can be dropped and read again.
+    pub mapped: u64,
+    /// The whole, with shared pages counted by their share.
+    pub proportional: Option<u64>,
+}
+
+/// What the counters of the whole machine say about the requests that count, from before the first
+/// one's input is made until after the last one's end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Energy {
+    Counted {
+        /// Joules by counter, such as `package-0`.
+        zones: IndexMap<String, f64>,
+        /// Nanoseconds between the two readings.
+        window: u64,
+    },
+    /// Why there is no number.
+    Unmeasured(String),
 }

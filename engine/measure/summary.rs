@@ -6,15 +6,15 @@
 use super::load;
 use super::metric::{Better, Metric};
 use super::quantile::{median, sorted, type_7};
-use super::sample::{Admission, Observed, Timeline};
+use super::sample::{Admission, Energy, Observed, Timeline};
 use super::{steady, tokens};
 
 /// Values of `metric` in one launch, in the unit of [`super::METRICS`]: seconds, tokens or items
 /// per second, or bytes.
 ///
 /// One value for each counted request, in order; for `itl` one for each token after the first
-/// chunk; for `load`, `first_call`, `peak_memory`, and under load `throughput` and `output_tps`, one
-/// in all. Empty for what was not observed and for metrics that do not come from a launch.
+/// chunk; for `load`, `first_call`, memory, energy, and under load `throughput` and
+/// `output_tps`, one in all. Empty for what was not observed and for metrics that do not come from a launch.
 ///
 /// Under load times of answers count from the scheduled instant. Where all requests are there from
 /// the start the one value of `latency` and `e2e` is the time until the last is answered.
@@ -41,6 +41,9 @@ pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
         "itl" => counted(observed).flat_map(|t| tokens::itl(t).collect::<Vec<_>>()).collect(),
         "load" => vec![seconds(observed.load)],
         "first_call" => whole_time(&observed.first_call).into_iter().collect(),
+        "steady_memory" => observed.steady_memory.map(|bytes| bytes as f64).into_iter().collect(),
+        "energy" => per_work(observed, |_| 1.0).into_iter().collect(),
+        "energy_per_token" => per_work(observed, generated).into_iter().collect(),
         "peak_memory" => observed.peak_memory.map(|bytes| bytes as f64).into_iter().collect(),
         _ => Vec::new(),
     }
@@ -64,7 +67,7 @@ pub fn whole_time(request: &Timeline) -> Option<f64> {
 }
 
 /// Requests that count and make sense.
-pub(super) fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
+pub fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
     let from = steady::counted_from(observed);
     observed.requests.iter().skip(from).filter(|t| !t.warmup && is_sane(t))
 }
@@ -91,6 +94,18 @@ pub(super) fn e2e(t: &Timeline) -> Option<f64> {
 /// Items of the batch by the time of the request, which was the only one.
 fn throughput(t: &Timeline) -> Option<f64> {
     rate(f64::from(t.batch), e2e(t)?)
+}
+
+/// Joules of the machine per unit of what the requests that count did.
+fn per_work(observed: &Observed, work: fn(&Timeline) -> f64) -> Option<f64> {
+    let Some(Energy::Counted { zones, .. }) = &observed.energy else { return None };
+    let done: f64 = observed.requests.iter().filter(|t| !t.warmup).map(work).sum();
+    rate(zones.values().sum(), done)
+}
+
+/// Tokens that a request generated; none of one that is not about tokens.
+fn generated(t: &Timeline) -> f64 {
+    t.prompt_tokens.map_or(0.0, |_| f64::from(t.batch) * f64::from(tokens::generated(t)))
 }
 
 /// Work per time; `None` where there was no work or the clock saw no time pass.
@@ -173,6 +188,27 @@ mod tests {
         let written = serde_json::to_value(&o.requests[0]).unwrap();
         assert!(written.get("prompt_tokens").is_none());
         assert_eq!(serde_json::from_value::<Timeline>(written).unwrap(), o.requests[0]);
+    }
+
+    #[test]
+    fn energy_is_shared_out_among_the_requests_that_count() {
+        let warm = Timeline { warmup: true, ..request(0, &[900, 1800]) };
+        let counted = [request(1000, &[1050, 1060, 1070]), request(2000, &[2040])];
+        let mut o = launch(vec![warm, counted[0].clone(), counted[1].clone()]);
+        assert!(values(&o, "energy").is_empty());
+        let zones = [("package-0".to_owned(), 10.0), ("dram-0".to_owned(), 2.0)].into();
+        o.energy = Some(Energy::Counted { zones, window: 1_000_000_000 });
+        assert!(close(&values(&o, "energy"), &[6.0]));
+        // Two sequences of three and of one token.
+        assert!(close(&values(&o, "energy_per_token"), &[12.0 / 8.0]));
+        o.energy = Some(Energy::Unmeasured("no counter".into()));
+        assert!(values(&o, "energy").is_empty(), "never 0");
+        let plain = Timeline { prompt_tokens: None, ..counted[1].clone() };
+        let zones = [("package-0".to_owned(), 10.0)].into();
+        let energy = Some(Energy::Counted { zones, window: 1 });
+        let graph = Observed { energy, ..launch(vec![plain]) };
+        assert!(close(&values(&graph, "energy"), &[10.0]));
+        assert!(values(&graph, "energy_per_token").is_empty());
     }
 
     #[test]

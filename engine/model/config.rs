@@ -58,6 +58,12 @@ pub(crate) const VOCAB_LIMIT: usize = 1 << 24;
 pub(crate) const CONTEXT_LIMIT: usize = 1 << 27;
 
 impl LlamaConfig {
+    /// Numbers that a cache of keys and values holds for one token: `2 · layers · kv_heads ·
+    /// head_dim`.
+    pub fn cache_per_token(&self) -> u64 {
+        2 * (self.num_hidden_layers * self.num_key_value_heads * self.head_dim) as u64
+    }
+
     /// Reads the text of a `config.json`; `path` is only shown.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
         let value: Value = serde_json::from_str(text).map_err(|e| ModelError::Layout {

@@ -97,6 +97,14 @@ impl Configuration {
         }
     }
 
+    /// Numbers that a decoder's cache of keys and values holds for one token.
+    pub fn cache_per_token(&self) -> Option<u64> {
+        match self {
+            Self::Llama(config) => Some(config.cache_per_token()),
+            Self::Networks(_) => None,
+        }
+    }
+
     pub fn vocab(&self) -> Option<u64> {
         match self {
             Self::Llama(config) => Some(config.vocab_size as u64),

@@ -59,6 +59,8 @@ pub struct ModelFacts {
     /// How many positions a position sees, where that bounds the context.
     pub sliding_window: Option<u64>,
     pub vocab_size: Option<u64>,
+    /// Numbers that a cache of keys and values holds for one token, where the model has one.
+    pub cache_per_token: Option<u64>,
     /// Bytes of weights by storage type, such as `{"q8_0": 4456448}`.
     pub weight_bytes: IndexMap<String, u64>,
     /// Number of tensors by storage type.
@@ -182,6 +184,7 @@ fn of_onnx(model: &OnnxModel) -> Result<ModelFacts, ModelError> {
         context_length: config.as_ref().map(|config| config.context() as u64),
         sliding_window: config.as_ref().and_then(|config| Some(config.sliding_window? as u64)),
         vocab_size: config.as_ref().map(|config| config.vocab_size as u64),
+        cache_per_token: config.as_ref().map(LlamaConfig::cache_per_token),
         weight_bytes: facts.weight_bytes.clone(),
         tensor_counts: facts.tensor_counts.clone(),
         bytes_on_disk,
@@ -220,6 +223,7 @@ fn facts_of(
         context_length: config.context(),
         sliding_window: config.sliding_window(),
         vocab_size: config.vocab(),
+        cache_per_token: config.cache_per_token(),
         weight_bytes,
         tensor_counts,
         bytes_on_disk,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::expand::Builder;
 use crate::base::{Digest, chain};
-use crate::measure::metric;
+use crate::measure::{Metric, metric};
 use crate::record::{Record, Reference};
 use crate::spec::{Gate, gated_metric};
 use crate::stage::find_file;
@@ -75,7 +75,7 @@ impl Builder<'_> {
             self.problem("plan/bad-reference", &pointer, what).notes.push(note);
             return;
         }
-        let timed = metric(name).is_some_and(|metric| metric.is_timed());
+        let timed = metric(name).is_some_and(Metric::is_timed);
         let has = match name {
             "model_size" => found.bytes.contains_key(variant),
             _ if timed => found.cells.iter().any(|cell| cell.variant == *variant),

@@ -11,8 +11,10 @@ mod calibration;
 mod coverage;
 pub(crate) mod draws;
 mod economy;
+mod energy;
 mod false_alarms;
 mod guard;
+mod history;
 mod leak;
 mod load;
 mod machine;
@@ -122,6 +124,9 @@ pub static PROOFS: &[Proof] = &[
     tokens::TOKENS,
     guard::REPLAYS,
     guard::RECORDED,
+    history::CHANGES,
+    history::SESSIONS,
+    energy::COUNTERS,
 ];
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! One cell of the matrix: a variant under one setting, launched once per block.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::guard::Disturbed;
 use crate::machine::watch::Readings;
-use crate::measure::Observed;
+use crate::measure::{Observed, summary};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,23 @@ impl Cell {
     pub fn counted(&self) -> impl Iterator<Item = &Launch> {
         let is_out = |block| self.disturbed.iter().any(|d| d.block == block && d.left_out);
         self.launches.iter().filter(move |launch| !is_out(launch.block))
+    }
+
+    /// The launches that were measured in blocks that count, with what they saw.
+    pub fn measured(&self) -> impl Iterator<Item = (&Launch, &Observed)> {
+        self.counted().filter_map(|launch| match &launch.outcome {
+            Outcome::Measured(observed) => Some((launch, observed)),
+            Outcome::Failed(_) | Outcome::Skipped { .. } => None,
+        })
+    }
+
+    /// One value of `metric` per block, of the last launch of that block that was measured.
+    pub fn block_values(&self, metric: &str) -> BTreeMap<u32, f64> {
+        let values = self.measured().filter_map(|(launch, seen)| {
+            let value = summary::block_value(seen, metric)?;
+            value.is_finite().then_some((launch.block, value))
+        });
+        values.collect()
     }
 }
 

@@ -66,6 +66,9 @@ pub struct Record {
     /// Runs that gates compare with; none in records of earlier engines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<Reference>,
+    /// Power of the idle machine, where energy was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdlePower>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }
@@ -105,6 +108,10 @@ pub struct Model {
     pub parameters: Option<u64>,
     pub dtype: Option<String>,
     pub context_length: Option<u64>,
+    /// Numbers that a cache of keys and values holds for one token; none in records of earlier
+    /// engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_per_token: Option<u64>,
     pub random_weights: bool,
 }
 
@@ -179,6 +186,15 @@ pub struct Check {
     pub expected: String,
     pub found: String,
     pub passed: bool,
+}
+
+/// What the machine takes while nothing of a run is at work, before anything is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum IdlePower {
+    /// By counter, such as `package-0`, over ten seconds.
+    Watts(IndexMap<String, f64>),
+    Unmeasured(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::{Cell, Outcome, Quality, Record};
 use crate::base::Digest;
-use crate::measure::summary;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,20 +99,13 @@ impl Reference {
 
 impl ReferenceCell {
     fn of(cell: &Cell, metric: &str) -> Self {
-        let value = |launch: &super::Launch| match &launch.outcome {
-            Outcome::Measured(seen) => summary::block_value(seen, metric),
-            Outcome::Failed(_) | Outcome::Skipped { .. } => None,
-        };
-        let blocks = cell.launches.iter().filter_map(|launch| {
-            Some((launch.block, value(launch).filter(|value| value.is_finite())?))
-        });
         let failed = |launch: &&super::Launch| matches!(launch.outcome, Outcome::Failed(_));
         Self {
             variant: cell.variant.clone(),
             scenario: cell.scenario.clone(),
             axes: cell.axes.clone(),
             metric: metric.to_owned(),
-            blocks: blocks.collect(),
+            blocks: cell.block_values(metric),
             failed: u32::try_from(cell.launches.iter().filter(failed).count()).unwrap_or(u32::MAX),
         }
     }

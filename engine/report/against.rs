@@ -191,7 +191,7 @@ mod tests {
     use crate::report::fixture::{digest, record};
 
     fn with(
-        gate: Value,
+        gate: &Value,
         change: &dyn Fn(&mut Record),
         then: &dyn Fn(&mut Record),
     ) -> (Outcome, String) {
@@ -216,18 +216,18 @@ mod tests {
 
     #[test]
     fn a_stored_run_is_held_to_by_bounds() {
-        let plain = |bound| with(gate("decode_tps", "q8", bound, false), &|_| {}, &|_| {}).0;
+        let plain = |bound| with(&gate("decode_tps", "q8", bound, false), &|_| {}, &|_| {}).0;
         assert_eq!(plain(("ratio", json!({"min": 0.9}))), Outcome::Passed);
         assert_eq!(plain(("ratio", json!({"min": 1.2}))), Outcome::Failed);
         assert_eq!(plain(("ratio", json!({"min": 1.0}))), Outcome::Undecided);
         assert_eq!(plain(("loss", json!({"max": "10%"}))), Outcome::Passed);
         let paired = |min| {
             let gate = gate("decode_tps", "q8", ("ratio", json!({"min": min})), true);
-            with(gate, &|_| {}, &|_| {}).0
+            with(&gate, &|_| {}, &|_| {}).0
         };
         assert_eq!((paired(0.97), paired(1.1)), (Outcome::Passed, Outcome::Failed));
         let time = gate("ttft", "q8", ("loss", json!({"max": "10%"})), false);
-        assert_eq!(with(time, &|_| {}, &|_| {}).0, Outcome::Passed);
+        assert_eq!(with(&time, &|_| {}, &|_| {}).0, Outcome::Passed);
     }
 
     #[test]
@@ -237,22 +237,22 @@ mod tests {
             record.machine["cpu"]["model"] = json!("AMD EPYC 9654");
         };
         let timed = gate("decode_tps", "q8", ("ratio", json!({"min": 0.5})), false);
-        let (outcome, reason) = with(timed, &elsewhere, &|_| {});
+        let (outcome, reason) = with(&timed, &elsewhere, &|_| {});
         assert_eq!(outcome, Outcome::Undecided);
         assert!(reason.contains("another machine (cpu / model)"), "{reason}");
         let size = gate("model_size", "q8", ("ratio", json!({"max": 1.0})), false);
-        assert_eq!(with(size, &elsewhere, &|_| {}).0, Outcome::Passed);
+        assert_eq!(with(&size, &elsewhere, &|_| {}).0, Outcome::Passed);
         let quality = gate("perplexity", "q8", ("loss", json!({"max": "1%"})), false);
-        assert_eq!(with(quality, &elsewhere, &|_| {}).0, Outcome::Passed);
+        assert_eq!(with(&quality, &elsewhere, &|_| {}).0, Outcome::Passed);
     }
 
     #[test]
     fn what_the_stored_run_lacks_never_passes() {
         let ask = || gate("decode_tps", "q8", ("ratio", json!({"min": 0.5})), false);
         let lost = |record: &mut Record| record.references.clear();
-        assert_eq!(with(ask(), &lost, &|_| {}).0, Outcome::NotMeasured);
+        assert_eq!(with(&ask(), &lost, &|_| {}).0, Outcome::NotMeasured);
         let bare = |record: &mut Record| record.cells.retain(|c| c.axes["prompt_tokens"] == 32);
-        let (outcome, reason) = with(ask(), &|_| {}, &bare);
+        let (outcome, reason) = with(&ask(), &|_| {}, &bare);
         assert_eq!(outcome, Outcome::NotMeasured, "{reason}");
         let worse = |record: &mut Record| {
             for d in record.quality.iter_mut().flat_map(|q| &mut q.documents) {
@@ -260,6 +260,6 @@ mod tests {
             }
         };
         let quality = gate("perplexity", "q8", ("loss", json!({"max": "1%"})), false);
-        assert_eq!(with(quality, &|_| {}, &worse).0, Outcome::Failed);
+        assert_eq!(with(&quality, &|_| {}, &worse).0, Outcome::Failed);
     }
 }

@@ -9,8 +9,8 @@ use super::view::{
     Study, Terms,
 };
 use super::{
-    alarms, conditions, facts, failures, gates, profiles, quality, searches, settings, steadiness,
-    terms, words,
+    alarms, conditions, costs, energy, facts, failures, gates, memory, profiles, quality, searches,
+    settings, steadiness, terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
@@ -61,6 +61,10 @@ fn study(record: &Record) -> Study {
         profiles: profiles::sheets(record, &evidence),
         searches: searches::sheets(record, terms.confidence),
         conditions: conditions::sheet(record, &evidence),
+        costs: costs::sheet(record, &evidence, terms.confidence),
+        energy: energy::rows(record, &evidence, terms.confidence),
+        memory: memory::rows(record, &evidence, terms.confidence),
+        caches: memory::caches(record, &evidence, terms.confidence),
         variants: facts::variants(record),
         steps: facts::steps(record),
         machine: facts::machine(&record.machine),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::base::digest::canonical;
 use crate::measure::{Observed, summary};
-use crate::record::{Cell, Launch, Outcome, Record};
+use crate::record::{Cell, Launch, Record};
 
 /// The cells of a record, found by variant and setting.
 pub struct Evidence<'a> {
@@ -62,11 +62,7 @@ pub fn key(cell: &Cell) -> String {
 
 /// One value per block, of the last launch of that block that was measured.
 pub fn block_values(cell: &Cell, metric: &str) -> BTreeMap<u32, f64> {
-    let values = observed(cell).filter_map(|(launch, seen)| {
-        let value = summary::block_value(seen, metric)?;
-        value.is_finite().then_some((launch.block, value))
-    });
-    values.collect()
+    cell.block_values(metric)
 }
 
 /// The samples of all launches, pooled.
@@ -79,8 +75,5 @@ pub fn pooled(cell: &Cell, metric: &str) -> Vec<f64> {
 
 /// The launches that were measured in blocks that count, with what they saw.
 pub fn observed(cell: &Cell) -> impl Iterator<Item = (&Launch, &Observed)> {
-    cell.counted().filter_map(|launch| match &launch.outcome {
-        Outcome::Measured(observed) => Some((launch, observed)),
-        Outcome::Failed(_) | Outcome::Skipped { .. } => None,
-    })
+    cell.measured()
 }

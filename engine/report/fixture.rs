@@ -351,6 +351,7 @@ pub fn record() -> Record {
             parameters: Some(4_182_144),
             dtype: Some("F32".into()),
             context_length: Some(256),
+            cache_per_token: None,
             random_weights: false,
         },
         variants: variants(),
@@ -362,6 +363,7 @@ pub fn record() -> Record {
         searches: Vec::new(),
         guard: None,
         references: Vec::new(),
+        idle: None,
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
 }

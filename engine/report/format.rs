@@ -5,6 +5,7 @@ use crate::measure::{Estimate, Unit};
 const TIME: &[(f64, &str)] = &[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
 const SIZE: &[(f64, &str)] =
     &[(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")];
+const ENERGY: &[(f64, &str)] = &[(1000.0, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")];
 
 /// Ratios below are told as that.
 const LEAST_RATIO: f64 = 1e-6;
@@ -18,6 +19,8 @@ fn scale(unit: Unit, value: f64) -> (f64, &'static str) {
     match unit {
         Unit::Seconds => largest(TIME),
         Unit::Bytes => largest(SIZE),
+        Unit::Joules => largest(ENERGY),
+        Unit::Watts => (1.0, "W"),
         Unit::TokensPerSecond => (1.0, "tok/s"),
         Unit::ItemsPerSecond => (1.0, "items/s"),
         Unit::Plain => (1.0, ""),

@@ -17,7 +17,7 @@ use crate::measure::quantile::quantile;
 use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
-use crate::measure::{Estimate, Method, Metric, metric};
+use crate::measure::{Energy, Estimate, Method, Metric, Unit, metric};
 use crate::record::{Cell, Record, StopReason};
 
 /// Metrics that have one sample per request or per token, so that quantiles mean something.
@@ -183,12 +183,28 @@ pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> R
     let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();
     match mean_t(&values, level) {
         Some(estimate) => Reading::Known(estimate),
-        None => Reading::Unmeasured(why_missing(record, cell, values.len())),
+        None => Reading::Unmeasured(why_missing(
+            record,
+            cell,
+            values.len(),
+            metric.unit == Unit::Joules,
+        )),
     }
 }
 
-fn why_missing(record: &Record, cell: &Cell, values: usize) -> String {
+/// Why no launch of a cell knows its energy.
+fn no_energy(cell: &Cell) -> Option<String> {
+    observed(cell).find_map(|(_, seen)| match &seen.energy {
+        Some(Energy::Unmeasured(why)) => Some(why.clone()),
+        _ => None,
+    })
+}
+
+fn why_missing(record: &Record, cell: &Cell, values: usize, energy: bool) -> String {
     if let Some(why) = failures::unreached(record, cell) {
+        return why;
+    }
+    if let Some(why) = no_energy(cell).filter(|_| energy && values == 0) {
         return why;
     }
     let (failed, all) = (failures::failed_launches(cell), cell.launches.len());

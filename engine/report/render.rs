@@ -19,6 +19,7 @@ use crate::base::text;
 const SHIPPED: &[(&str, &str)] = &[
     ("report.md.j2", include_str!("../../templates/report.md.j2")),
     ("compare.md.j2", include_str!("../../templates/compare.md.j2")),
+    ("history.md.j2", include_str!("../../templates/history.md.j2")),
     ("report.html.j2", include_str!("../../templates/report.html.j2")),
     ("parts/study.html.j2", include_str!("../../templates/parts/study.html.j2")),
     ("parts/macros.html.j2", include_str!("../../templates/parts/macros.html.j2")),

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::blocks::{Blocks, measure};
 use super::child::{LaunchError, Launcher};
+use super::idle::idle_power;
 use super::ledger::assemble;
 use super::placing::look;
 use super::profiles::Profiles;
@@ -19,7 +20,7 @@ use crate::base::Digest;
 use crate::base::text::inert;
 use crate::machine::{Fingerprint, total_memory};
 use crate::plan::{Output, Plan, ResolveError, StepIndex};
-use crate::record::{Check, Record, Step, StepState};
+use crate::record::{Check, IdlePower, Record, Step, StepState};
 use crate::spec::{Expect, Spec};
 use crate::stage::{Lane, Placed, Stage, check};
 use crate::store::{Store, StoreError};
@@ -91,6 +92,8 @@ pub(super) struct Progressed {
     pub outputs: Vec<Option<Output>>,
     pub variants: IndexMap<String, VariantState>,
     pub notes: Vec<String>,
+    /// Power of the idle machine, where somebody asked for energy.
+    pub idle: Option<IdlePower>,
 }
 
 impl Progressed {
@@ -132,6 +135,7 @@ pub fn execute(
         outputs: plan.steps.iter().map(|_| None).collect(),
         variants: plan.variants.keys().map(|n| (n.clone(), VariantState::default())).collect(),
         notes: plan.notes.clone(),
+        idle: None,
     };
     if session.dropped > 0 {
         let dropped = session.dropped;
@@ -188,6 +192,7 @@ fn stages(
     }
     waves(plan, &judging, session, conditions, state)?;
     let Some(bench) = &spec.bench else { return Ok(()) };
+    state.idle = idle_power(bench, spec.model.task, &conditions.launcher.interrupt)?;
     for step in &plan.steps {
         if let Stage::Bench(stage) = &step.stage {
             let blocks = Blocks { spec, bench, stage, plan, step };

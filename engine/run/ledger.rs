@@ -73,6 +73,7 @@ pub fn assemble(
         searches: searches(spec, plan, session, state, interrupted),
         guard: guard(spec, plan),
         references: plan.references.clone(),
+        idle: state.idle.clone(),
         notes,
     }
 }
@@ -93,6 +94,7 @@ fn model(spec: &Spec, state: &Progressed) -> Model {
         parameters: found.map(|m| m.facts.parameters),
         dtype: found.map(|m| m.facts.dtype.clone()),
         context_length: found.and_then(|m| m.facts.context_length),
+        cache_per_token: found.and_then(|m| m.facts.cache_per_token),
         random_weights: spec.model.source.starts_with("random://")
             || found.is_some_and(|m| m.facts.random_weights),
     }

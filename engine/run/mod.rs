@@ -10,6 +10,7 @@ mod blocks;
 mod child;
 mod execute;
 mod guard;
+mod idle;
 mod interrupt;
 mod ledger;
 mod limits;

@@ -176,6 +176,8 @@ mod tests {
             steady_memory: None,
             cpu_time: None,
             sending: Some(sending),
+            resident: None,
+            energy: None,
         }
     }
 

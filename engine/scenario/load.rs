@@ -161,6 +161,8 @@ mod tests {
                 steady_memory: None,
                 cpu_time: None,
                 sending: Some(sending),
+                resident: None,
+                energy: None,
             };
             if admission != Admission::Scheduled {
                 assert_eq!(check(&observed), Ok(()), "{load:?}");

@@ -8,7 +8,7 @@ use super::locate::{Locator, below, dotted};
 use super::scalar::shortened;
 use super::types::{MetricName, OneKey, Spec, Task, Variant};
 use super::words::{allowed_note, did_you_mean};
-use super::{MAX_PROBLEMS, cells, design, gates, quality, task};
+use super::{MAX_PROBLEMS, cells, cost, design, gates, quality, task};
 use crate::base::suggest::closest;
 use crate::base::{Problem, Problems};
 
@@ -29,6 +29,7 @@ pub fn check(spec: &Spec, locator: &Locator) -> Problems {
     }
     quality::check(&mut rules);
     gates::check(&mut rules);
+    cost::check(&mut rules);
     Problems(rules.problems)
 }
 
@@ -229,6 +230,9 @@ pub(crate) fn id(name: MetricName) -> &'static str {
         MetricName::Decode => "decode",
         MetricName::Preprocess => "preprocess",
         MetricName::PeakMemory => "peak_memory",
+        MetricName::SteadyMemory => "steady_memory",
+        MetricName::Energy => "energy",
+        MetricName::EnergyPerToken => "energy_per_token",
         MetricName::ModelSize => "model_size",
     }
 }

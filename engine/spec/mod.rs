@@ -13,6 +13,7 @@
 mod batch;
 mod cells;
 mod check;
+mod cost;
 mod design;
 mod device;
 mod explain;

@@ -80,6 +80,17 @@ impl Task {
         }
     }
 
+    /// Performance metrics that can be asked for: those of [`Task::measure`], and what not every
+    /// machine can tell.
+    pub fn measurable(self) -> Vec<MetricName> {
+        use MetricName::{Energy, EnergyPerToken, SteadyMemory};
+        let more: &[MetricName] = match self {
+            Self::TextGeneration => &[SteadyMemory, Energy, EnergyPerToken],
+            _ => &[SteadyMemory, Energy],
+        };
+        [self.measure(), more].concat()
+    }
+
     /// Quality metrics it can be judged by.
     pub fn quality(self) -> &'static [&'static str] {
         match self {
@@ -215,7 +226,7 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
         let here = below("/gates", i);
         let (name, performance) = gates::metric(gate.metric);
         let known: Vec<&str> = match performance {
-            true => task.measure().iter().map(|metric| id(*metric)).collect(),
+            true => task.measurable().into_iter().map(id).collect(),
             false => task.quality().iter().flat_map(|id| quality::gated_by(id)).collect(),
         };
         if !known.contains(&name) {
@@ -262,8 +273,8 @@ impl Rules<'_> {
 
     /// The metric at `pointer` must be one of the task's.
     fn performance(&mut self, task: Task, pointer: &str, metric: MetricName) {
-        if !task.measure().contains(&metric) {
-            let known: Vec<&str> = task.measure().iter().map(|metric| id(*metric)).collect();
+        if !task.measurable().contains(&metric) {
+            let known: Vec<&str> = task.measurable().into_iter().map(id).collect();
             self.foreign(task, pointer, id(metric), &known);
         }
     }

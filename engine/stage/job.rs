@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::matching::{self, MatchingJudge};
+use super::meter::Meter;
 use super::profile::{Subject, profile};
 use super::tensors::{self, TensorBench, TensorJudge};
 use super::{Artifact, Pin, Sabotage, Setting, hub, items, wheel};
@@ -14,7 +15,7 @@ use crate::backend::{
 use crate::base::{Digest, chain};
 use crate::data::{TOKENS_FILE, TextChoice, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
-use crate::measure::{Observed, Timeline, WarmupEnd};
+use crate::measure::{Energy, Observed, Resident, Timeline, WarmupEnd};
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
 use crate::record::Phase;
@@ -431,16 +432,21 @@ fn run_bench(
     let load = clock.now() - begin;
 
     let memory = Memory::after_load();
+    let mut meter = Meter::start();
     let length = request.prompt_tokens;
     let mut prompts = match texts {
         Some(texts) => Prompts::from_texts(texts, length, seed)?,
         None => Prompts::synthetic(generator.vocab(), length, seed),
     };
     let source = prompts.source();
-    let mut next = || prompts.next_batch(request.batch);
+    let mut next = || {
+        meter.note(clock.now());
+        prompts.next_batch(request.batch)
+    };
     let (first_call, requests, end) =
         single_stream(generator.as_mut(), &mut next, request, rules, &clock)?;
-    let observed = memory.observed(load, first_call, requests, end);
+    let energy = meter.end(clock.now(), &requests);
+    let observed = memory.observed(load, first_call, requests, end, energy);
     Ok(Done::Benched { observed, prompts: source })
 }
 
@@ -461,8 +467,10 @@ impl Memory {
         first_call: Timeline,
         requests: Vec<Timeline>,
         end: WarmupEnd,
+        energy: Energy,
     ) -> Observed {
         let steady = machine::peak_memory();
+        let kinds = machine::resident_kinds();
         Observed {
             load,
             first_call,
@@ -470,6 +478,12 @@ impl Memory {
             peak_memory: self.load_peak.into_iter().chain(steady).max(),
             steady_memory: steady.filter(|_| self.marked),
             cpu_time: machine::cpu_time(),
+            resident: kinds.map(|kinds| Resident {
+                anonymous: kinds.anonymous,
+                mapped: kinds.mapped,
+                proportional: kinds.proportional,
+            }),
+            energy: Some(energy),
             warmup_end: Some(end),
             ..Observed::default()
         }

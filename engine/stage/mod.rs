@@ -17,6 +17,7 @@ mod job;
 mod judge;
 mod load;
 mod matching;
+mod meter;
 mod operators;
 mod optimize;
 mod profile;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Done, JobError, Memory, find_backend, threads};
+use super::meter::Meter;
 use super::{Artifact, Setting};
 use crate::backend::{OpenOptions, Runner, Session};
 use crate::scenario::{Clock, Given, Monotonic, StreamRules, single_stream_of_runs};
@@ -72,15 +73,18 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
     let mut session = open(&job.artifact, &job.backend, &how)?;
     let load = clock.now() - begin;
     let memory = Memory::after_load();
+    let mut meter = Meter::start();
     let signature = session.signature().clone();
     let mut next = || {
+        meter.note(clock.now());
         let drawn = requests.draw(&|| clock.now())?;
         let inputs = in_types_of(&signature, drawn.inputs);
         Ok::<_, JobError>(Given { inputs, decode: drawn.decode, preprocess: drawn.preprocess })
     };
     let (first_call, rest, end) =
         single_stream_of_runs(session.as_mut(), &mut next, batch, job.rules, &clock)?;
-    let observed = memory.observed(load, first_call, rest, end);
+    let energy = meter.end(clock.now(), &rest);
+    let observed = memory.observed(load, first_call, rest, end, energy);
     let prompts = match job.inputs.origin.is_synthetic() {
         false => PromptSource::Recorded,
         true => PromptSource::Synthetic,

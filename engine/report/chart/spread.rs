@@ -141,9 +141,12 @@ fn in_unit(unit: Unit, largest: f64) -> (f64, &'static str) {
         Unit::Seconds => (1.0, " s"),
         Unit::Bytes if largest < 1_073_741_824.0 => (1_048_576.0, " MiB"),
         Unit::Bytes => (1_073_741_824.0, " GiB"),
+        Unit::Joules if largest < 1.0 => (1e-3, " mJ"),
+        Unit::Joules => (1.0, " J"),
         Unit::TokensPerSecond
         | Unit::ItemsPerSecond
         | Unit::Plain
+        | Unit::Watts
         | Unit::Nats
         | Unit::Decibels => (1.0, ""),
         Unit::Share => (0.01, " %"),

@@ -17,6 +17,12 @@ use crate::report::evidence::{Evidence, block_values, key};
 use crate::report::view::{Finding, Reading, Terms};
 use crate::report::{failures, judged, settings, terms};
 
+/// The metric that must not grow by much.
+const MEMORY: &str = "peak_memory";
+
+/// Peak memory may grow by this much.
+const MEMORY_MARGIN: f64 = 0.05;
+
 /// Two runs and what has changed between them.
 #[derive(Debug, Clone, Serialize)]
 pub struct Compared {
@@ -34,6 +40,8 @@ pub struct Compared {
     pub baseline: String,
     /// Every variant and setting on the metric that decides.
     pub cells: Vec<CellChange>,
+    /// Peak memory, which regresses when its whole interval lies beyond 5 % more.
+    pub memory: Vec<CellChange>,
     /// The other metrics, for which nothing is corrected.
     pub others: Vec<CellChange>,
     /// Cells that only one of them has.
@@ -87,7 +95,8 @@ impl Compared {
         let bad = |cell: &CellChange| {
             matches!(cell.finding, Finding::Judged(Verdict::Regressed) | Finding::Failed)
         };
-        self.cells.iter().any(bad) || self.quality.iter().any(|q| q.moved == Moved::Regressed)
+        self.cells.iter().chain(&self.memory).any(bad)
+            || self.quality.iter().any(|q| q.moved == Moved::Regressed)
     }
 }
 
@@ -108,7 +117,9 @@ pub fn compare(before: &Record, after: &Record) -> Compared {
     let cells = two.judged(primary);
     let others =
         rules.metrics.iter().filter(|id| **id != rules.primary).filter_map(|id| metric(id));
-    let others = others.filter(|metric| metric.source != Source::Artifact);
+    let others = others.filter(|metric| metric.source != Source::Artifact && metric.id != MEMORY);
+    let memory = metric(MEMORY)
+        .filter(|memory| rules.metrics.contains(&memory.id) && rules.primary != memory.id);
     Compared {
         before: side(before),
         after: side(after),
@@ -117,7 +128,8 @@ pub fn compare(before: &Record, after: &Record) -> Compared {
         margin: rules.equivalence,
         primary: rules.primary,
         baseline: rules.baseline.clone(),
-        others: others.flat_map(|metric| two.explored(metric)).collect(),
+        others: others.flat_map(|metric| two.explored(metric, rules.equivalence)).collect(),
+        memory: memory.map_or_else(Vec::new, |memory| two.explored(memory, MEMORY_MARGIN)),
         unmatched: two.unmatched(),
         quality: quality::shifts(before, after, rules.confidence),
         machines,
@@ -164,7 +176,7 @@ impl<'a> Two<'a> {
     }
 
     fn matched(&'a self) -> Vec<Matched<'a>> {
-        let names = settings::all(&self.new);
+        let names = settings::all(self.after, &self.new, self.rules);
         let mut out = Vec::new();
         for (variant, index) in self.cells() {
             let Some(old_index) = self.old_setting(index) else { continue };
@@ -213,13 +225,15 @@ impl<'a> Two<'a> {
                 levels[i] = level;
             }
         }
-        matched.iter().zip(levels).map(|(m, level)| self.row(m, metric, level)).collect()
+        let margin = self.rules.equivalence;
+        let rows = matched.iter().zip(levels);
+        rows.map(|(m, level)| self.row(m, metric, level, margin)).collect()
     }
 
     /// A metric that is looked at and not corrected.
-    fn explored(&'a self, metric: &'static Metric) -> Vec<CellChange> {
+    fn explored(&'a self, metric: &'static Metric, margin: f64) -> Vec<CellChange> {
         let level = working_level(self.rules.confidence);
-        self.matched().iter().map(|m| self.row(m, metric, level)).collect()
+        self.matched().iter().map(|m| self.row(m, metric, level, margin)).collect()
     }
 
     fn historical(
@@ -244,7 +258,7 @@ impl<'a> Two<'a> {
             .ok_or_else(|| few(&old, &new))
     }
 
-    fn row(&self, m: &Matched<'_>, metric: &'static Metric, level: f64) -> CellChange {
+    fn row(&self, m: &Matched<'_>, metric: &'static Metric, level: f64, margin: f64) -> CellChange {
         let (historical, paired) =
             (self.historical(m, metric, level), self.paired(m, metric, level));
         let (basis, estimate) = match (&paired, &historical) {
@@ -254,8 +268,10 @@ impl<'a> Two<'a> {
         };
         let measured = |cell: &Cell| !block_values(cell, metric.id).is_empty();
         let lost = |cell: &Cell| failures::failed_launches(cell);
-        let mut finding = estimate.map_or(Finding::Unmeasured, |e| self.finding(&e));
-        if estimate.is_none() && measured(m.old) && !measured(m.new) && lost(m.new) > 0 {
+        let mut finding = estimate.map_or(Finding::Unmeasured, |e| finding_of(&e, margin));
+        let broken = self.after.variants.get(m.variant).is_some_and(|v| v.failed.is_some());
+        let fails = lost(m.new) > 0 || broken;
+        if estimate.is_none() && measured(m.old) && !measured(m.new) && fails {
             finding = Finding::Failed;
         }
         let mut remarks = Vec::new();
@@ -287,14 +303,6 @@ impl<'a> Two<'a> {
         }
     }
 
-    /// Between two versions every change beyond the margin counts, whatever factor a spec claims.
-    fn finding(&self, estimate: &Estimate) -> Finding {
-        let margin = self.rules.equivalence;
-        let thresholds =
-            Thresholds { improved_from: 1.0 + margin, equivalence: margin, regression: margin };
-        Finding::Judged(judge(estimate, &thresholds))
-    }
-
     fn unmatched(&self) -> Vec<String> {
         let told = |cell: &Cell, which: &str| {
             format!("{} at {}: only {which}", cell.variant, settings::told(&cell.axes))
@@ -306,6 +314,13 @@ impl<'a> Two<'a> {
         let new = self.after.cells.iter().filter(|cell| !has(self.before, cell));
         gone.map(|cell| told(cell, "before")).chain(new.map(|cell| told(cell, "now"))).collect()
     }
+}
+
+/// Between two versions every change beyond the margin counts, whatever factor a spec claims.
+fn finding_of(estimate: &Estimate, margin: f64) -> Finding {
+    let thresholds =
+        Thresholds { improved_from: 1.0 + margin, equivalence: margin, regression: margin };
+    Finding::Judged(judge(estimate, &thresholds))
 }
 
 fn reading(found: Result<Historical, String>) -> Reading<Estimate> {
@@ -374,6 +389,28 @@ mod tests {
             assert_eq!(cell.basis, expected);
             assert_eq!(cell.finding == regressed, cell.variant == "fp32", "{cell:?}");
         }
+    }
+
+    #[test]
+    fn memory_may_grow_a_little_and_not_much() {
+        let grown = |percent: u64| {
+            let mut after = record();
+            for cell in after.cells.iter_mut().filter(|cell| cell.variant == "q8") {
+                for launch in &mut cell.launches {
+                    let Outcome::Measured(seen) = &mut launch.outcome else { continue };
+                    seen.peak_memory = seen.peak_memory.map(|bytes| bytes * (100 + percent) / 100);
+                }
+            }
+            compare(&record(), &after)
+        };
+        assert!(!grown(3).regressed());
+        let found = grown(12);
+        assert!(found.regressed());
+        for row in &found.memory {
+            let bad = row.finding == Finding::Judged(Verdict::Regressed);
+            assert_eq!(bad, row.variant == "q8", "{row:?}");
+        }
+        assert!(found.others.iter().all(|row| row.metric != MEMORY));
     }
 
     #[test]

@@ -13,13 +13,17 @@ mod compared;
 mod differences;
 mod machines;
 mod quality;
+mod series;
 mod terminal;
 mod text;
+mod timeline;
 
 pub use change::{historical, paired};
 pub use compared::{Basis, CellChange, Compared, compare};
 pub use differences::Difference;
 pub use machines::differences as machine_differences;
 pub use quality::{QualityShift, paired_loss};
+pub use series::{Change, Group, Line, Past, PastError, Point, past};
 pub use terminal::terminal;
 pub use text::markdown;
+pub use timeline::{timeline, timeline_markdown};

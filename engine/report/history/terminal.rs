@@ -32,6 +32,20 @@ pub fn terminal(found: &Compared, colour: bool, width: usize) -> String {
     out.push('\n');
     cells(&mut out, &page, colour, width);
     wrapped(&mut out, &page.legend, Tone::Plain, "", colour, width);
+    for c in &page.memory {
+        let text = format!(
+            "{} of {} at {}: {} → {}; historical {}, paired {}: {}",
+            c.metric,
+            c.variant,
+            c.setting,
+            number(&c.before),
+            number(&c.after),
+            number(&c.historical),
+            number(&c.paired),
+            c.chip.text
+        );
+        wrapped(&mut out, &text, c.chip.tone, c.chip.sign, colour, width);
+    }
     if !page.quality.is_empty() {
         out.push('\n');
     }

@@ -28,6 +28,8 @@ pub(super) struct Page {
     pub more_differences: String,
     pub primary: String,
     pub cells: Vec<CellText>,
+    /// Peak memory where it is not equivalent.
+    pub memory: Vec<CellText>,
     /// Of the other metrics those that moved.
     pub others: Vec<CellText>,
     pub legend: String,
@@ -99,6 +101,7 @@ pub(super) fn page(found: &Compared) -> Page {
         },
         primary: metric_name(found.primary),
         cells: found.cells.iter().map(cell_text).collect(),
+        memory: found.memory.iter().filter(|cell| is_told(cell)).map(cell_text).collect(),
         others: found.others.iter().filter(|cell| has_moved(cell)).map(cell_text).collect(),
         legend: legend(found),
         quality: found.quality.iter().map(shift_text).collect(),
@@ -110,6 +113,11 @@ pub(super) fn page(found: &Compared) -> Page {
 fn has_moved(cell: &CellChange) -> bool {
     let found = cell.paired.known().or(cell.historical.known());
     found.is_some_and(|e| e.low > 1.0 || e.high < 1.0)
+}
+
+/// Memory that has not moved needs no words.
+fn is_told(cell: &CellChange) -> bool {
+    !matches!(cell.finding, Finding::Judged(Verdict::Equivalent) | Finding::Unmeasured)
 }
 
 /// How many cells ended how, the worst first.
@@ -130,6 +138,11 @@ fn summary(found: &Compared) -> String {
         format!("{count} {word}")
     };
     let mut parts: Vec<String> = counts.iter().map(told).collect();
+    let heavier = found.memory.iter();
+    let heavier = heavier.filter(|c| c.finding == Finding::Judged(Verdict::Regressed)).count();
+    if heavier > 0 {
+        parts.push(format!("{heavier} of memory regressed"));
+    }
     let worse = found.quality.iter().filter(|q| q.moved == Moved::Regressed).count();
     if worse > 0 {
         parts.push(format!("{worse} of quality regressed"));

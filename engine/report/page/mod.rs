@@ -10,6 +10,7 @@ mod methods;
 mod profiles;
 mod searches;
 mod shown;
+mod tables;
 mod verdicts;
 
 use serde::Serialize;
@@ -23,6 +24,7 @@ use conditions::ConditionsText;
 use methods::Method;
 use profiles::ProfileText;
 use searches::SearchesText;
+use tables::TableText;
 use verdicts::QualityText;
 
 pub use shown::{
@@ -72,6 +74,8 @@ pub struct Sheet {
     pub searches: Option<SearchesText>,
     /// `None` where nobody watched.
     pub conditions: Option<ConditionsText>,
+    /// Prices and memory.
+    pub tables: Vec<TableText>,
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -171,6 +175,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         profiles: profiles::profiles(study),
         searches: searches::searches(study),
         conditions: conditions::conditions(study),
+        tables: tables::tables(study),
         variants: around::variants(study),
         failures: study
             .failures

@@ -35,6 +35,8 @@ pub fn metric_name(id: &str) -> String {
         "e2e" => "end to end".into(),
         "first_call" => "first call".into(),
         "peak_memory" => "peak memory".into(),
+        "steady_memory" => "steady memory".into(),
+        "energy_per_token" => "energy per token".into(),
         "model_size" => "model size".into(),
         "kl" => "KL divergence".into(),
         "top1_agreement" => "top-1 agreement".into(),

@@ -7,6 +7,7 @@ mod conditions;
 mod finding;
 mod floor;
 mod profile;
+mod resources;
 mod rows;
 mod search;
 
@@ -20,6 +21,7 @@ pub use conditions::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
 pub use finding::{Finding, Outcome, Reading, Tone};
 pub use floor::FloorRow;
 pub use profile::{Advice, Bound, Limit, LoadRow, PhaseSheet, ProfileSheet};
+pub use resources::{CacheRow, CostRow, CostSheet, EnergyRow, MemoryRow};
 pub use rows::{
     CellSheet, CheckRow, FailureRow, GateRow, GateSight, Headline, MetricSheet, QualityChange,
     QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
@@ -71,6 +73,18 @@ pub struct Study {
     pub searches: Vec<SearchSheet>,
     /// What else the machine did; `None` where nobody watched.
     pub conditions: Option<ConditionsSheet>,
+    /// What the spec's price makes of throughputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub costs: Option<CostSheet>,
+    /// What the machine took, where a counter told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub energy: Vec<EnergyRow>,
+    /// Of which kind the memory of each cell is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<MemoryRow>,
+    /// What a token of context takes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<CacheRow>,
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,

@@ -49,6 +49,9 @@ pub enum MetricName {
     Decode,
     Preprocess,
     PeakMemory,
+    SteadyMemory,
+    Energy,
+    EnergyPerToken,
     ModelSize,
 }
 

@@ -6,6 +6,7 @@
 
 mod bench;
 mod compare;
+mod cost;
 mod design;
 mod expect;
 mod gate;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bench::*;
 pub use compare::*;
+pub use cost::*;
 pub use design::*;
 pub use expect::*;
 pub use gate::*;
@@ -71,6 +73,10 @@ pub struct Spec {
     /// Conditions on the bounds of intervals. A failed gate ends `engine run` with exit code 4, an undecided one with 5.
     #[serde(default)]
     pub gates: Vec<Gate>,
+    /// What the machine costs: the report tells throughputs as prices too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Cost")]
+    pub cost: Option<Cost>,
     #[serde(default)]
     pub report: Report,
     /// Named sets of changes: `engine run SPEC --profile NAME`.

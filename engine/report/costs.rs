@@ -1,0 +1,116 @@
+//! Throughputs as prices, where the spec says what an hour of the machine costs.
+
+use serde_json::Value;
+
+use super::evidence::{Evidence, observed};
+use super::judged::inverted;
+use super::view::{CostRow, CostSheet, Reading};
+use crate::measure::estimate::mean_t;
+use crate::measure::summary::{block_value, counted};
+use crate::measure::{Estimate, Observed, Timeline};
+use crate::record::{Cell, Record};
+
+/// Prices of every cell; `None` where the spec names no price.
+pub fn sheet(record: &Record, evidence: &Evidence<'_>, level: f64) -> Option<CostSheet> {
+    let text = |key: &str| record.spec.pointer(key)?.as_str().map(str::to_owned);
+    let per_hour = record.spec.pointer("/cost/per_hour").and_then(Value::as_f64)?;
+    let tokens = record.model.task == "text_generation";
+    let units: f64 = if tokens { 1e6 } else { 1e3 };
+    let mut rows = Vec::new();
+    for setting in 0..evidence.settings.len() {
+        for variant in record.variants.keys() {
+            let Some(cell) = evidence.cell(variant, setting) else { continue };
+            let rate = rate(cell, level);
+            let price = match &rate {
+                Reading::Known(rate) => price(rate, per_hour, units),
+                Reading::Unmeasured(why) => Reading::Unmeasured(why.clone()),
+            };
+            rows.push(CostRow { variant: variant.clone(), setting, rate, price });
+        }
+    }
+    Some(CostSheet {
+        currency: text("/cost/currency").unwrap_or_else(|| "?".into()),
+        per_hour,
+        as_of: text("/cost/as_of").unwrap_or_else(|| "an unknown day".into()),
+        tokens,
+        rows,
+    })
+}
+
+/// Price of `units` at an hourly price: the interval of the rate, turned over.
+fn price(rate: &Estimate, per_hour: f64, units: f64) -> Reading<Estimate> {
+    if rate.low <= 0.0 {
+        return Reading::Unmeasured("the interval of the throughput reaches 0".into());
+    }
+    let seconds = inverted(rate);
+    let scaled = |seconds: f64| seconds * units * per_hour / 3600.0;
+    Reading::Known(Estimate {
+        point: scaled(seconds.point),
+        low: scaled(seconds.low),
+        high: scaled(seconds.high),
+        ..seconds
+    })
+}
+
+/// Generated tokens, or items, per second of serving: work of the counted requests divided by
+/// their time from being handed over to their end, mean over launches; under load the rate at
+/// which answers left the server.
+fn rate(cell: &Cell, level: f64) -> Reading<Estimate> {
+    let rate = |seen: &Observed| match seen.sending {
+        None => served(seen),
+        // Under load there is a window of its own.
+        Some(_) => block_value(seen, "output_tps").or_else(|| block_value(seen, "throughput")),
+    };
+    let rates: Vec<f64> = observed(cell).filter_map(|(_, seen)| rate(seen)).collect();
+    let gap = || Reading::Unmeasured(format!("{} launches with a throughput", rates.len()));
+    mean_t(&rates, level).map_or_else(gap, Reading::Known)
+}
+
+fn served(seen: &Observed) -> Option<f64> {
+    let one = |t: &Timeline| {
+        let nanos = t.tokens.last()?.checked_sub(t.sent)?;
+        let outputs = if t.prompt_tokens.is_some() { t.tokens.len() as f64 } else { 1.0 };
+        Some((f64::from(t.batch) * outputs, nanos as f64 / 1e9))
+    };
+    let counted = counted(seen).filter_map(one);
+    let (work, time) = counted.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    (work > 0.0 && time > 0.0).then(|| work / time)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::report::fixture::record;
+    use crate::report::{Options, build, export};
+
+    #[test]
+    fn a_price_is_the_throughput_turned_over() {
+        let mut record = record();
+        record.spec["cost"] = json!({"currency": "USD", "per_hour": 3.6, "as_of": "2026-11-01"});
+        let evidence = Evidence::of(&record);
+        let sheet = sheet(&record, &evidence, 0.95).unwrap();
+        assert_eq!(sheet.rows.len(), 6);
+        for row in &sheet.rows {
+            let (rate, price) = (row.rate.known().unwrap(), row.price.known().unwrap());
+            // 3.6 an hour is 0.001 a second.
+            assert!((price.point * rate.point - 1e6 * 0.001).abs() < 1e-6, "{row:?}");
+            assert!((price.low * rate.high - 1e6 * 0.001).abs() < 1e-6);
+            assert!(price.low < price.point && price.point < price.high);
+        }
+        let (fp32, q8) = (sheet.rows[0].price.known(), sheet.rows[1].price.known());
+        assert!(q8.unwrap().point < fp32.unwrap().point, "the faster one is cheaper");
+        let records = [record];
+        let text = export(&build(&records), "markdown", &Options::default()).unwrap();
+        assert!(text.contains("USD per million generated tokens"), "{text}");
+    }
+
+    #[test]
+    fn without_a_price_nothing_is_told_and_an_interval_that_reaches_nothing_has_none() {
+        let plain = record();
+        assert!(sheet(&plain, &Evidence::of(&plain), 0.95).is_none());
+        let wide = Estimate { low: -1.0, ..crate::measure::estimate::exact(5.0) };
+        assert!(price(&wide, 1.0, 1e6).known().is_none());
+    }
+}
