@@ -62,7 +62,6 @@ pub mod wilcoxon;
 pub use estimate::{Estimate, Method};
 pub use metric::{Better, METRICS, MOST_DECIBELS, Metric, Unit, metric};
 pub use sample::{Admission, Energy, Observed, Resident, Sending, Timeline};
-pub use sample::{Admission, Observed, Sending, Timeline};
 pub use warmup::WarmupEnd;
 
 #[cfg(test)]
