@@ -67,7 +67,7 @@ pub fn whole_time(request: &Timeline) -> Option<f64> {
 }
 
 /// Requests that count and make sense.
-pub(super) fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
+pub fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
     let from = steady::counted_from(observed);
     observed.requests.iter().skip(from).filter(|t| !t.warmup && is_sane(t))
 }

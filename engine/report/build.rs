@@ -10,7 +10,11 @@ use super::view::{
 };
 use super::{
     alarms, conditions, costs, energy, facts, failures, gates, memory, profiles, quality, searches,
+<<<<<<< HEAD
     settings, soaks, steadiness, terms, words,
+=======
+    settings, steadiness, terms, words,
+>>>>>>> h5-history
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
@@ -65,7 +69,10 @@ fn study(record: &Record) -> Study {
         energy: energy::rows(record, &evidence, terms.confidence),
         memory: memory::rows(record, &evidence, terms.confidence),
         caches: memory::caches(record, &evidence, terms.confidence),
+<<<<<<< HEAD
         soaks: soaks::sheets(record, terms.confidence),
+=======
+>>>>>>> h5-history
         variants: facts::variants(record),
         steps: facts::steps(record),
         machine: facts::machine(&record.machine),

@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    const RULES: StreamRules = StreamRules { warmup: 1, min: 3, max: 6, min_time: 0 };
+    const RULES: StreamRules = StreamRules { warmup: 1, detect: None, min: 3, max: 6, min_time: 0 };
 
     fn sound(clock: &Virtual) -> Even<'_> {
         Even { clock, fails: |_| false }
@@ -176,8 +176,12 @@ mod tests {
             steady_memory: None,
             cpu_time: None,
             sending: Some(sending),
+<<<<<<< HEAD
             resident: None,
             energy: None,
+=======
+            ..Observed::default()
+>>>>>>> h5-history
         }
     }
 

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn every_scenario_makes_the_requests_that_it_promises() {
-        let rules = StreamRules { warmup: 2, min: 3, max: 3, min_time: 0 };
+        let rules = StreamRules { warmup: 2, detect: None, min: 3, max: 3, min_time: 0 };
         let rate = Positive::new(500.0).unwrap();
         for (load, admission, made) in [
             (Load::MultiStream { samples: 2 }, Admission::Queries, 2 + 2 * 2 + 3 * 2),
@@ -161,8 +161,12 @@ mod tests {
                 steady_memory: None,
                 cpu_time: None,
                 sending: Some(sending),
+<<<<<<< HEAD
                 resident: None,
                 energy: None,
+=======
+                ..Observed::default()
+>>>>>>> h5-history
             };
             if admission != Admission::Scheduled {
                 assert_eq!(check(&observed), Ok(()), "{load:?}");

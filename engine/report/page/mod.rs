@@ -10,7 +10,10 @@ mod methods;
 mod profiles;
 mod searches;
 mod shown;
+<<<<<<< HEAD
 mod soaks;
+=======
+>>>>>>> h5-history
 mod tables;
 mod verdicts;
 
@@ -25,7 +28,10 @@ use conditions::ConditionsText;
 use methods::Method;
 use profiles::ProfileText;
 use searches::SearchesText;
+<<<<<<< HEAD
 use soaks::SoakText;
+=======
+>>>>>>> h5-history
 use tables::TableText;
 use verdicts::QualityText;
 
@@ -78,7 +84,10 @@ pub struct Sheet {
     pub conditions: Option<ConditionsText>,
     /// Prices and memory.
     pub tables: Vec<TableText>,
+<<<<<<< HEAD
     pub soaks: Vec<SoakText>,
+=======
+>>>>>>> h5-history
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -179,7 +188,10 @@ fn sheet(study: &Study, at: String) -> Sheet {
         searches: searches::searches(study),
         conditions: conditions::conditions(study),
         tables: tables::tables(study),
+<<<<<<< HEAD
         soaks: soaks::soaks(study),
+=======
+>>>>>>> h5-history
         variants: around::variants(study),
         failures: study
             .failures

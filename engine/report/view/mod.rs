@@ -87,9 +87,12 @@ pub struct Study {
     /// What a token of context takes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<CacheRow>,
+<<<<<<< HEAD
     /// Long runs, variant by variant; empty where none was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub soaks: Vec<SoakSheet>,
+=======
+>>>>>>> h5-history
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,
