@@ -279,12 +279,7 @@ mod tests {
             steady_memory: None,
             cpu_time: None,
             sending: Some(Sending { admission, planned, failed: 0, saturated: None }),
-<<<<<<< HEAD
-            resident: None,
-            energy: None,
-=======
             ..Observed::default()
->>>>>>> h5-history
         }
     }
 

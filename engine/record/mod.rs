@@ -71,12 +71,9 @@ pub struct Record {
     /// Power of the idle machine, where energy was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdlePower>,
-<<<<<<< HEAD
     /// Long runs; none in records of earlier engines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub soaks: Vec<Soak>,
-=======
->>>>>>> h5-history
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }

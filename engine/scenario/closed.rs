@@ -176,12 +176,7 @@ mod tests {
             steady_memory: None,
             cpu_time: None,
             sending: Some(sending),
-<<<<<<< HEAD
-            resident: None,
-            energy: None,
-=======
             ..Observed::default()
->>>>>>> h5-history
         }
     }
 

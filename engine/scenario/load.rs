@@ -161,12 +161,7 @@ mod tests {
                 steady_memory: None,
                 cpu_time: None,
                 sending: Some(sending),
-<<<<<<< HEAD
-                resident: None,
-                energy: None,
-=======
                 ..Observed::default()
->>>>>>> h5-history
             };
             if admission != Admission::Scheduled {
                 assert_eq!(check(&observed), Ok(()), "{load:?}");
