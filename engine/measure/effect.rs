@@ -3,6 +3,8 @@
 //! Reported in the details of a cell; a verdict never follows from any of them. Deliberately
 //! absent: Cohen's d over pooled requests, which grows with the length of a loop.
 
+use serde::Serialize;
+
 use super::bootstrap::mean_bca;
 use super::compare::{Comparison, oriented};
 use super::estimate::{Estimate, mean_t, moments, skewness};
@@ -18,7 +20,7 @@ const ENOUGH_BLOCKS: usize = 20;
 const MUCH_SKEW: f64 = 1.0;
 
 /// A paired difference in other words than its ratio.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Effect {
     /// Share of blocks in which the variant is better, ties counting by halves, with Wilson's
     /// interval. The paired analogue of Cliff's δ is twice this minus 1.

@@ -6,10 +6,12 @@
 //! one, while the dip asks how far the values are from any distribution with one top, and has the
 //! same reference whatever that distribution is.
 
+use serde::Serialize;
+
 use super::quantile::{sorted, type_7};
 
 /// One group of launches.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Mode {
     pub median: f64,
     /// Share of the launches in it.

@@ -27,6 +27,7 @@ mod repeat;
 mod session;
 mod shape;
 mod shares;
+mod stats;
 mod tokens;
 mod traces;
 mod warmup;
@@ -106,8 +107,11 @@ impl Table {
 
 /// All proofs in the order of the page.
 pub static PROOFS: &[Proof] = &[
+    stats::PARITY,
+    stats::INVARIANTS,
     coverage::COVERAGE,
     own_values::OWN_VALUES,
+    stats::QUANTILES,
     calibration::CALIBRATION,
     false_alarms::FALSE_ALARMS,
     false_alarms::FAMILY,

@@ -9,8 +9,8 @@ use super::view::{
     Study, Terms,
 };
 use super::{
-    alarms, conditions, costs, energy, facts, failures, gates, memory, profiles, quality, searches,
-    settings, soaks, steadiness, terms, words,
+    alarms, conditions, costs, effects, energy, facts, failures, gates, margins, memory, profiles,
+    quality, searches, settings, soaks, steadiness, terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
@@ -48,7 +48,8 @@ fn study(record: &Record) -> Study {
     let floors = Floors::of(record, &evidence, &terms);
     let judged = Judged::of(record, &evidence, &terms, &floors);
     let settings = settings::all(record, &evidence, &terms);
-    let quality = quality::rows(record, terms.confidence);
+    let mut quality = quality::rows(record, terms.confidence);
+    margins::mark(&mut quality, &terms);
     let headline = headline(record, &evidence, &terms, &judged, &floors, &quality);
     let gates = gates::rows(record, &evidence, &terms, &judged, &floors, &quality);
     let failures = failures::rows(record, &evidence);
@@ -121,14 +122,14 @@ fn headline(
         let mut found = false;
         for setting in 0..evidence.settings.len() {
             let Some(cell) = evidence.cell(variant, setting) else { continue };
-            found = true;
             let (speedup, finding) = judged.get(variant, setting).cloned().unwrap_or_else(|| {
                 (Reading::Unmeasured("not compared".into()), Finding::Unmeasured)
             });
             let unreached = failures::unreached(record, cell);
             let no_memory =
                 || unreached.clone().unwrap_or_else(|| "no reading in a common block".into());
-            let mut remarks: Vec<String> = failures::remark(cell).into_iter().collect();
+            let mut remarks: Vec<String> =
+                failures::remark(cell, terms.confidence).into_iter().collect();
             remarks.extend(unreached.clone());
             remarks.extend(steadiness::of(cell).remark());
             remarks.extend(speedup.known().and_then(|found| {
@@ -144,13 +145,29 @@ fn headline(
                 words::shortfall(finding, found, failures::failed_launches(cell), terms)
             }));
             let primary = metric(terms.primary).expect("terms name a known metric");
+            let effects = effects::of(evidence, terms, judged, cell, setting);
+            remarks.extend(words::contamination(&effects));
+            remarks.extend(words::two_modes(&effects, primary));
             let memory = evidence.pairs(variant, &terms.baseline, setting, "peak_memory");
+            let fails = |name: &str| {
+                evidence.cell(name, setting).is_some_and(|c| failures::failed_launches(c) > 0)
+            };
+            let memory_margin = Some(&memory)
+                .filter(|_| *variant != terms.baseline)
+                .and_then(|m| margins::memory(m, fails(variant) || fails(&terms.baseline), terms));
+            remarks.extend(margins::told(memory_margin.as_ref()));
+            found = true;
             out.push(Headline {
                 variant: variant.clone(),
                 setting: Some(setting),
                 value: judged::own_value(record, cell, primary, terms.confidence),
                 speedup,
+                quality_margin: change
+                    .known()
+                    .and_then(|change| margins::of_headline(quality, variant, change, terms)),
                 quality: change.clone(),
+                memory_margin,
+                costs: margins::broken(quality, variant, terms),
                 memory: compare::plain_ratio(&memory, working_level(terms.confidence))
                     .map_or_else(|| Reading::Unmeasured(no_memory()), Reading::Known),
                 size: size.clone(),
@@ -159,7 +176,7 @@ fn headline(
             });
         }
         if !found {
-            out.push(never_launched(record, variant, terms, change, size));
+            out.push(never_launched(record, variant, terms, quality, (change, size)));
         }
     }
     out
@@ -169,8 +186,8 @@ fn never_launched(
     record: &Record,
     variant: &str,
     terms: &Terms,
-    quality: Reading<QualityChange>,
-    size: Reading<Size>,
+    quality_rows: &[QualityRow],
+    (quality, size): (Reading<QualityChange>, Reading<Size>),
 ) -> Headline {
     let facts = &record.variants[variant];
     let why = match (&facts.failed, &facts.skipped) {
@@ -192,7 +209,10 @@ fn never_launched(
         value: gap(),
         speedup: Reading::Unmeasured(why.clone()),
         quality,
+        quality_margin: None,
         memory: Reading::Unmeasured(why.clone()),
+        memory_margin: None,
+        costs: margins::broken(quality_rows, variant, terms),
         size,
         finding,
         remarks: if facts.failed.is_some() || facts.skipped.is_some() {

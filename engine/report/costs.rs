@@ -6,7 +6,7 @@ use super::evidence::{Evidence, observed};
 use super::judged::inverted;
 use super::view::{CostRow, CostSheet, Reading};
 use crate::measure::estimate::mean_t;
-use crate::measure::summary::block_value;
+use crate::measure::summary::{block_value, counted};
 use crate::measure::{Estimate, Observed, Timeline};
 use crate::record::{Cell, Record};
 
@@ -72,7 +72,7 @@ fn served(seen: &Observed) -> Option<f64> {
         let outputs = if t.prompt_tokens.is_some() { t.tokens.len() as f64 } else { 1.0 };
         Some((f64::from(t.batch) * outputs, nanos as f64 / 1e9))
     };
-    let counted = seen.requests.iter().filter(|t| !t.warmup).filter_map(one);
+    let counted = counted(seen).filter_map(one);
     let (work, time) = counted.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     (work > 0.0 && time > 0.0).then(|| work / time)
 }

@@ -43,13 +43,23 @@ impl<'a> Evidence<'a> {
         setting: usize,
         metric: &str,
     ) -> Vec<(f64, f64)> {
+        self.pairs_by(variant, baseline, setting, &|seen| summary::block_value(seen, metric))
+    }
+
+    /// As [`Self::pairs`], with whatever value `of` makes of a launch.
+    pub fn pairs_by(
+        &self,
+        variant: &str,
+        baseline: &str,
+        setting: usize,
+        of: &dyn Fn(&Observed) -> Option<f64>,
+    ) -> Vec<(f64, f64)> {
         let (Some(variant), Some(baseline)) =
             (self.cell(variant, setting), self.cell(baseline, setting))
         else {
             return Vec::new();
         };
-        let base = block_values(baseline, metric);
-        let own = block_values(variant, metric);
+        let (base, own) = (by_block(baseline, of), by_block(variant, of));
         own.iter().filter_map(|(block, own)| Some((*base.get(block)?, *own))).collect()
     }
 }
@@ -65,12 +75,18 @@ pub fn block_values(cell: &Cell, metric: &str) -> BTreeMap<u32, f64> {
     cell.block_values(metric)
 }
 
-/// The samples of all launches, pooled.
-pub fn pooled(cell: &Cell, metric: &str) -> Vec<f64> {
-    observed(cell)
-        .flat_map(|(_, seen)| summary::values(seen, metric))
-        .filter(|v| v.is_finite())
-        .collect()
+fn by_block(cell: &Cell, of: &dyn Fn(&Observed) -> Option<f64>) -> BTreeMap<u32, f64> {
+    let values = observed(cell).filter_map(|(launch, seen)| {
+        let value = of(seen)?;
+        value.is_finite().then_some((launch.block, value))
+    });
+    values.collect()
+}
+
+/// The samples of each launch, in the order in which they came.
+pub fn samples(cell: &Cell, metric: &str) -> Vec<Vec<f64>> {
+    let finite = |seen| summary::values(seen, metric).into_iter().filter(|v| v.is_finite());
+    observed(cell).map(|(_, seen)| finite(seen).collect()).collect()
 }
 
 /// The launches that were measured in blocks that count, with what they saw.

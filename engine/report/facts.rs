@@ -206,7 +206,7 @@ pub fn not_controlled(record: &Record) -> Vec<String> {
         "Which cores and memory nodes the threads ran on was left to the operating system, within the limits under Machine.",
         "Files were read through the page cache as the run found it, so that load times are warm ones unless the notes say otherwise.",
         "Quality holds for the data sets named here. Other text may lose more or less.",
-        "Samples of one process are not independent of each other. Intervals of means and ratios count blocks; bounds of quantiles pool samples and are therefore too narrow where processes differ.",
+        "Samples of one process are not independent of each other. Intervals of means and ratios count blocks, and bounds of quantiles count launches; the share of a launch's samples that repeats what others of it say is only estimated.",
     ]
     .map(str::to_owned)
     .to_vec();

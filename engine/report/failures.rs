@@ -35,7 +35,7 @@ pub fn unreached(record: &Record, cell: &Cell) -> Option<String> {
 }
 
 /// What a reader of the verdict must know about the launches of `cell`.
-pub fn remark(cell: &Cell) -> Option<String> {
+pub fn remark(cell: &Cell, level: f64) -> Option<String> {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for launch in &cell.launches {
         let label = match &launch.outcome {
@@ -56,9 +56,20 @@ pub fn remark(cell: &Cell) -> Option<String> {
         kind => format!("failed: {kind} in {n}"),
     });
     Some(format!(
-        "{} of {} blocks",
+        "{} of {} blocks{}",
         told.collect::<Vec<_>>().join(", "),
-        format::count(cell.launches.len() as u64)
+        format::count(cell.launches.len() as u64),
+        rate(cell, level).unwrap_or_default()
+    ))
+}
+
+/// How often launches of `cell` fail, with exact bounds, where one did.
+fn rate(cell: &Cell, level: f64) -> Option<String> {
+    let rate = super::effects::failed(cell, level).filter(|rate| rate.point > 0.0)?;
+    Some(format!(
+        " ({} of launches fail, {})",
+        format::percent_rough(rate.point),
+        format::change_bounds(&rate)
     ))
 }
 

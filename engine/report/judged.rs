@@ -5,25 +5,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::evidence::{Evidence, block_values, observed, pooled};
+use super::evidence::{Evidence, block_values, observed};
 use super::floors::Floors;
-use super::view::{CellSheet, Finding, MetricSheet, QuantileSheet, Reading, Terms};
-use super::{failures, steadiness};
+use super::view::{CellSheet, Finding, MetricSheet, Reading, Terms};
+use super::{effects, failures, latencies, steadiness};
 use crate::measure::centre::centre;
 use crate::measure::compare::{self, Comparison};
 use crate::measure::estimate::exact;
 use crate::measure::holm::holm_levels;
 use crate::measure::metric::Source;
-use crate::measure::quantile::quantile;
 use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
-use crate::measure::{Energy, Estimate, Method, Metric, Unit, metric};
+use crate::measure::{Energy, Estimate, Metric, Unit, metric};
 use crate::record::{Cell, Record, StopReason};
-
-/// Metrics that have one sample per request or per token, so that quantiles mean something.
-const SAMPLED: &[&str] = &["ttft", "itl", "e2e", "latency"];
-const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
 
 /// Judged comparisons on the primary metric by variant and setting.
 pub struct Judged(HashMap<(String, usize), (Reading<Comparison>, Finding)>);
@@ -143,12 +138,16 @@ fn sequential(
 
 /// What an interval says by itself.
 pub fn plain(estimate: &Estimate, terms: &Terms) -> Finding {
-    let thresholds = Thresholds {
+    Finding::Judged(verdict::judge(estimate, &thresholds(terms)))
+}
+
+/// What a difference must be to count.
+pub fn thresholds(terms: &Terms) -> Thresholds {
+    Thresholds {
         improved_from: terms.improved_from,
         equivalence: terms.equivalence,
         regression: terms.equivalence,
-    };
-    Finding::Judged(verdict::judge(estimate, &thresholds))
+    }
 }
 
 /// Pairs of block values, or the two sizes for a property of the artifact.
@@ -235,6 +234,7 @@ pub fn sheets(
                 launches: cell.launches.len(),
                 measured: observed(cell).count(),
                 steadiness: steadiness::of(cell),
+                effects: effects::of(evidence, terms, judged, cell, setting),
                 metrics: metrics
                     .map(|metric| {
                         metric_sheet(record, evidence, terms, judged, cell, setting, metric)
@@ -243,6 +243,7 @@ pub fn sheets(
             });
         }
     }
+    effects::mark_discoveries(&mut out, terms);
     out
 }
 
@@ -255,7 +256,7 @@ fn metric_sheet(
     setting: usize,
     metric: &'static Metric,
 ) -> MetricSheet {
-    let samples = if SAMPLED.contains(&metric.id) { pooled(cell, metric.id) } else { Vec::new() };
+    let (quantiles, max, samples) = latencies::of(cell, metric.id, terms.confidence);
     let compared = (cell.variant != terms.baseline).then(|| {
         if metric.id == terms.primary
             && let Some((reading, _)) = judged.get(&cell.variant, setting)
@@ -275,9 +276,9 @@ fn metric_sheet(
         metric: metric.id,
         value: own_value(record, cell, metric, terms.confidence),
         speedup: compared,
-        quantiles: quantiles(&samples, terms.confidence),
-        max: samples.iter().copied().reduce(f64::max),
-        samples: samples.len(),
+        quantiles,
+        max,
+        samples,
         blocks: BTreeMap::into_values(block_values(cell, metric.id)).collect(),
     }
 }
@@ -290,26 +291,4 @@ fn exact_speedup(pairs: &[(f64, f64)]) -> Reading<Comparison> {
         }
         _ => Reading::Unmeasured("no artifact was made".into()),
     }
-}
-
-fn quantiles(samples: &[f64], level: f64) -> Vec<QuantileSheet> {
-    if samples.is_empty() {
-        return Vec::new();
-    }
-    let sheet = |&q: &f64| {
-        let found = quantile(samples, q, level);
-        let reading = match found.and_then(|found| Some((found.point, found.bounds?))) {
-            Some((point, (low, high))) => Reading::Known(Estimate {
-                point,
-                low,
-                high,
-                level,
-                n: u32::try_from(samples.len()).unwrap_or(u32::MAX),
-                method: Method::OrderStatistic,
-            }),
-            None => Reading::Unmeasured(format!("need {}", found.map_or(0, |found| found.need))),
-        };
-        QuantileSheet { q, reading }
-    };
-    QUANTILES.iter().map(sheet).collect()
 }

@@ -47,6 +47,10 @@ fn row(record: &Record, quality: &Quality, id: &str, level: f64) -> QualityRow {
         part: quality.part.clone(),
         value,
         loss,
+        largest: Some(id)
+            .filter(|id| *id == "max_abs_error")
+            .and_then(|_| values(&quality.documents).into_iter().reduce(f64::max)),
+        margin: None,
         documents: quality.documents.len(),
         positions: quality.documents.iter().map(|d| u64::from(d.positions)).sum(),
         artifact: quality.artifact.map(|digest| digest.short()),

@@ -41,6 +41,9 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
     let remarks =
         sheet.headline.iter().flat_map(|row| row.remarks.iter().map(move |remark| (row, remark)));
     let mut told = Vec::new();
+    for row in &sheet.headline {
+        told.extend(row.costs.iter().map(|cost| format!("{}: {cost}", row.variant)));
+    }
     for (row, remark) in remarks {
         let setting =
             if sheet.several_settings { format!(", {}", row.setting) } else { String::new() };
@@ -257,7 +260,15 @@ fn whole(shown: &Shown) -> String {
 
 /// A number without its interval.
 fn short(shown: &Shown) -> String {
-    if shown.gap { GAP_TEXT.to_owned() } else { shown.text.replace('\u{a0}', " ") }
+    if shown.gap {
+        return GAP_TEXT.to_owned();
+    }
+    let text = shown.text.replace('\u{a0}', " ");
+    // A margin that is kept needs no sign where columns are scarce.
+    match shown.mark.as_ref().filter(|mark| mark.tone != Tone::Good) {
+        Some(mark) => format!("{text} {}", mark.sign),
+        None => text,
+    }
 }
 
 fn verdict(chip: &Chip, colour: bool) -> String {

@@ -113,6 +113,9 @@ pub fn terms(record: &Record) -> Terms {
             .and_then(Value::as_f64)
             .unwrap_or(1.2),
         equivalence: share("/compare/equivalence", 0.03),
+        memory_margin: share("/compare/memory", 0.05),
+        accuracy_margin: share("/compare/accuracy", 0.01),
+        same: spec.pointer("/compare/same").and_then(Value::as_f64).unwrap_or(1e-5),
         primary,
         half_width: share("/bench/design/stop/half_width", 0.02),
         most_blocks: spec

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use super::format;
+use super::judged::thresholds;
 use super::page::{in_points, metric_name};
-use super::view::{Finding, Glance, Headline, Reading, Setting, Terms};
-use crate::measure::compare::{self, Comparison};
-use crate::measure::verdict::Verdict;
-use crate::measure::{Better, Estimate, Unit, metric};
+use super::view::{EffectSheet, Finding, Glance, Headline, Reading, Setting, Terms};
+use crate::measure::compare::Comparison;
+use crate::measure::modes::Mode;
+use crate::measure::verdict::{self, Verdict};
+use crate::measure::{Better, Estimate, Metric, Unit, metric};
 
 /// One sentence per variant, by the least favourable of its settings.
 pub fn glance(headline: &[Headline], settings: &[Setting], terms: &Terms) -> Vec<Glance> {
@@ -58,7 +60,7 @@ fn sentence(rows: &[&Headline], settings: &[Setting], terms: &Terms, finding: Fi
     let told = rows.iter().flat_map(|row| {
         row.remarks.iter().map(move |remark| format!("{}: {remark}", place(row, settings)))
     });
-    for remark in told.take(MOST_REMARKS) {
+    for remark in first.costs.iter().cloned().chain(told.take(MOST_REMARKS)) {
         let _ = write!(text, ". {remark}");
     }
     text.push('.');
@@ -244,7 +246,12 @@ pub fn shortfall(
         Finding::Judged(Verdict::Inconclusive) if failed_launches > 0 => {
             Some("inconclusive at best, because launches failed".into())
         }
-        Finding::Judged(Verdict::Inconclusive) => Some(forecast(found, terms)),
+        // One that something else holds back is not decided by more blocks.
+        Finding::Judged(Verdict::Inconclusive)
+            if verdict::judge(&found.estimate, &thresholds(terms)) == Verdict::Inconclusive =>
+        {
+            Some(forecast(found, terms))
+        }
         Finding::Judged(Verdict::LikelyImproved | Verdict::FasterSizeUnclear) => {
             Some(format!("the interval crosses {}", format::ratio(terms.improved_from)))
         }
@@ -260,19 +267,40 @@ pub fn hidden(floor: f64) -> String {
 
 /// What it would take to settle an inconclusive comparison.
 fn forecast(found: &Comparison, terms: &Terms) -> String {
-    let asked = format::percent(terms.half_width);
-    if found.half_width() <= terms.half_width {
-        return format!("as narrow as asked (±{asked}), and yet across a threshold");
-    }
-    let needed = compare::blocks_for(terms.half_width, found);
-    if needed > terms.most_blocks.saturating_mul(FARTHEST) {
-        return format!(
-            "±{asked} is out of reach here: blocks differ by {} (standard deviation of the log ratio); a quieter machine or longer requests would help",
+    let most = terms.most_blocks.saturating_mul(FARTHEST);
+    let thresholds = thresholds(terms);
+    match verdict::blocks_to_decide(&found.estimate, &thresholds, found.blocks, most) {
+        Some(needed) => format!(
+            "about {} blocks in all would decide, if the difference stays as it is ({} measured)",
+            format::count(u64::from(needed)),
+            format::count(u64::from(found.blocks))
+        ),
+        None => format!(
+            "more than {} blocks would be needed: blocks differ by {} (standard deviation of the log ratio), and the difference lies near a threshold or is small beside that; a quieter machine or longer requests would help",
+            format::count(u64::from(most)),
             spread(found.sd_log)
-        );
+        ),
     }
-    let needed = format::count(u64::from(needed));
-    format!("about {needed} blocks in all would narrow the interval to ±{asked}")
+}
+
+/// That slow requests make the speed-up.
+pub fn contamination(effects: &EffectSheet) -> Option<String> {
+    let quick = effects.contaminated.as_ref()?;
+    Some(format!(
+        "contaminated: slow requests move the speed-up; by the quick quarter of requests it is {} {}",
+        format::times(quick),
+        format::times_bounds(quick)
+    ))
+}
+
+/// That launches fall into two groups, so that their middle stands for neither.
+pub fn two_modes(effects: &EffectSheet, metric: &Metric) -> Option<String> {
+    let [low, high] = effects.modes?;
+    let told = |mode: Mode| {
+        let value = format::exact(mode.median, metric.unit);
+        format!("{} at {value}", format::percent_rough(mode.share))
+    };
+    Some(format!("two kinds of launches: {}, {}", told(low), told(high)))
 }
 
 /// A standard deviation on the log scale, as a change or, where it is large, as a factor.

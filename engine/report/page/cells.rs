@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::effects::{self, EffectText};
 use super::shown::{Chip, Shown, gap, short_name, shown, times, verdict};
-use crate::measure::{Estimate, Unit, metric};
+use crate::measure::quantile::Grade;
+use crate::measure::{Method, Unit, metric};
 use crate::report::judged::inverted;
-use crate::report::view::{CellSheet, MetricSheet, Reading, Setting, Study, Terms};
+use crate::report::view::{CellSheet, MetricSheet, QuantileSheet, Reading, Setting, Study, Terms};
 use crate::report::{format, words};
 
 #[derive(Serialize)]
@@ -16,6 +18,8 @@ pub struct SettingText {
     pub columns: Vec<Column>,
     pub rows: Vec<CellText>,
     pub latencies: Vec<LatencyText>,
+    /// Empty where only the baseline was measured and nothing was odd about it.
+    pub effects: Vec<EffectText>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +56,8 @@ pub struct LatencyText {
     pub max: String,
     pub max_key: String,
     pub samples: String,
+    /// Independent samples that those are worth at least; empty where all count.
+    pub worth: String,
 }
 
 pub(super) fn settings(study: &Study) -> Vec<SettingText> {
@@ -62,12 +68,14 @@ pub(super) fn settings(study: &Study) -> Vec<SettingText> {
         columns: columns(&study.terms),
         rows: Vec::new(),
         latencies: Vec::new(),
+        effects: Vec::new(),
     };
     let mut out: Vec<SettingText> = study.settings.iter().map(empty).collect();
     for cell in &study.cells {
         let setting = &mut out[cell.setting];
         setting.rows.push(cell_text(cell, &study.terms));
         setting.latencies.extend(latencies(cell));
+        setting.effects.push(effects::text(cell, &study.terms));
     }
     out
 }
@@ -117,19 +125,41 @@ fn value_text(sheet: &MetricSheet) -> ValueText {
 
 fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
     cell.metrics.iter().filter(|sheet| sheet.samples > 0).map(|sheet| {
-        let quantile = |reading: &Reading<Estimate>| match reading {
+        let quantile = |sheet: &QuantileSheet| match &sheet.reading {
             Reading::Unmeasured(why) => {
                 Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }
             }
-            known @ Reading::Known(_) => shown(known, Unit::Seconds),
+            known @ Reading::Known(e) => {
+                Shown { note: how(e.method, sheet.grade), ..shown(known, Unit::Seconds) }
+            }
         };
+        let worth = sheet.quantiles.iter().map(|q| q.effective);
+        let least = worth.fold(f64::INFINITY, f64::min);
         LatencyText {
             variant: cell.variant.clone(),
             metric: short_name(sheet.metric),
-            quantiles: sheet.quantiles.iter().map(|q| quantile(&q.reading)).collect(),
+            quantiles: sheet.quantiles.iter().map(quantile).collect(),
             max: sheet.max.map_or_else(String::new, |max| format::exact(max, Unit::Seconds)),
             max_key: sheet.max.map_or_else(String::new, |max| max.to_string()),
             samples: format::count(sheet.samples as u64),
+            worth: if least.floor() < sheet.samples as f64 {
+                format::count(least as u64)
+            } else {
+                String::new()
+            },
         }
     })
+}
+
+/// How the bounds of a quantile came about, and whether they are wide.
+fn how(method: Method, grade: Option<Grade>) -> String {
+    let way = match method {
+        Method::Sectioning => "by launch",
+        Method::ClusterBootstrap => "resampled",
+        _ => "ranks",
+    };
+    match grade {
+        Some(Grade::Coarse) => format!("{way}, coarse"),
+        _ => way.to_owned(),
+    }
 }

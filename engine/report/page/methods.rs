@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::shown::metric_name;
+use super::shown::{in_points, metric_name};
 use crate::measure::Method as Interval;
 use crate::measure::bootstrap::RESAMPLES;
 use crate::measure::stop::working_level;
@@ -38,6 +38,23 @@ pub(super) fn legend(study: &Study) -> String {
     if study.headline.iter().any(|row| row.memory.known().is_some()) {
         let _ = write!(text, "; memory and size as multiples of {}", terms.baseline);
     }
+    let margins = study.headline.iter().flat_map(|row| [&row.memory_margin, &row.quality_margin]);
+    let shares = study
+        .headline
+        .iter()
+        .any(|row| row.quality.known().is_some_and(|change| in_points(change.metric)));
+    if margins.flatten().next().is_some() {
+        let _ = write!(
+            text,
+            "; ✓ keeps, ✕ breaks, ? leaves open what is allowed: memory {}, loss {}",
+            format::ratio(1.0 + terms.memory_margin),
+            if shares {
+                format::points(terms.accuracy_margin)
+            } else {
+                format::percent(terms.accuracy_margin)
+            }
+        );
+    }
     text.push('.');
     text
 }
@@ -60,10 +77,12 @@ pub(super) fn methods(study: &Study) -> Vec<Method> {
         method("own-value", format!("Median over blocks with bounds of {level} from order statistics; of fewer than six blocks the mean with its Student t interval. It moves with the state of the machine, which the paired speed-up mostly does not.")),
         method("quality", quality(study)),
         method("memory", format!("Geometric mean of the paired ratios of peak resident memory, variant ÷ baseline, {working} interval; size on disk likewise, exact. Below 1 is less.")),
-        method("quantiles", format!("Samples of all launches pooled, Hyndman-Fan type 7; {level} bounds from order statistics. The bounds treat samples as independent and are too narrow where launches differ. n/a where too few samples exist for an interval.")),
-        method("verdict", format!("On the interval, never on the point. Improved: lower bound at least {from}. Regressed: upper bound below 1/(1 + {margin}). Equivalent: the interval lies within {margin} of 1. Likely improved, size unclear, below threshold: better than 1, but the interval crosses {from} or stays below it. Otherwise inconclusive. A variant that failed in some blocks is at best inconclusive. A gate passes only when the whole interval keeps its bound. A gate on the ratio or the loss of {} is decided on the interval of the speed-up shown here, corrected as that is; a gate on another metric at that metric's own level, without correction.", metric_name(terms.primary))),
+        method("quantiles", format!("Of the samples of all launches, Hyndman-Fan type 7. The launch is the independent unit of the {level} bounds. By launch: the quantile of each launch, Student t over launches (sectioning), where every launch holds enough samples of its own. Resampled: launches drawn with replacement as a whole, never narrower than order statistics. Ranks: order statistics, with a single launch. Samples count as what they are worth, given how those of a launch follow each other (worth). Coarse: fewer than 50 of those beyond the quantile. n/a where samples or launches are too few for bounds at all.")),
+        method("verdict", format!("On the interval, never on the point. Improved: lower bound at least {from}. Regressed: upper bound below 1/(1 + {margin}). Equivalent: the interval lies within {margin} of 1. Likely improved, size unclear, below threshold: better than 1, but the interval crosses {from} or stays below it. Otherwise inconclusive. A variant that failed in some blocks is at best inconclusive. The blocks that would decide an inconclusive comparison are a forecast: the difference stays as it is and the interval narrows with the root of the blocks. A gate passes only when the whole interval keeps its bound. A gate on the ratio or the loss of {} is decided on the interval of the speed-up shown here, corrected as that is; a gate on another metric at that metric's own level, without correction.", metric_name(terms.primary))),
         method("noise-floor", format!("{} is launched once more in each block, as a variant of its own that the orders place like any other. Its speed-up over itself, {working} interval, is what a comparison finds where there is nothing to find. An effect no farther from 1 than the farther end of that interval is inconclusive at best where it would be called better or worse, and a gate stays undecided where a ratio of 1 would be judged otherwise. Settings without a floor of their own take the largest that was seen.", terms.baseline)),
         method("detectable", "The smallest speed-up these blocks would have found in four runs out of five, given the noise they met.".into()),
+        method("margins", format!("What the spec allows, beside the verdict and without changing it: ✓ kept, ✕ broken, ? open. Peak memory: the one-sided {level} upper bound of the paired ratio is at most {}. Quality: the upper bound of the loss is at most {} for shares of right answers and {} for any other metric that has a scale. Outputs are the same where none of those judged is off by more than {}; others are only said to differ (•). Divergence and mean errors have no scale to be held to: write a gate.", format::ratio(1.0 + terms.memory_margin), format::points(terms.accuracy_margin), format::percent(terms.accuracy_margin), super::super::margins::scientific(terms.same))),
+        method("effects", format!("Of {}, in other words than its ratio; no verdict follows from them. Better in: share of blocks in which the variant is better, ties by halves, with Wilson's {working} interval. d_z: mean of the paired log ratios by their standard deviation. p of no difference, two-sided, paired: t; Wilcoxon's signed ranks; all patterns of signs (up to 16 blocks). Outliers among the requests of each launch: beyond 1.5 (mild) and 3 (severe) interquartile ranges, and beyond 3.5 deviations from the median on their own side (double MAD); labelled, never left out. Launches that fail: share with the exact (Clopper-Pearson) {level} interval. Contaminated: the speed-up by the quick quarter of requests differs from that by medians by more than the half-width of the interval and more than chance. Two kinds of launches: the dip test of their medians at 1 %. Differs too: exploratory metrics at a false discovery rate of 10 % (Benjamini-Hochberg).", metric_name(terms.primary))),
     ]
 }
 

@@ -5,15 +5,13 @@
 mod around;
 mod cells;
 mod conditions;
+mod effects;
 mod floors;
 mod methods;
 mod profiles;
 mod searches;
 mod shown;
-<<<<<<< HEAD
 mod soaks;
-=======
->>>>>>> h5-history
 mod tables;
 mod verdicts;
 
@@ -28,10 +26,7 @@ use conditions::ConditionsText;
 use methods::Method;
 use profiles::ProfileText;
 use searches::SearchesText;
-<<<<<<< HEAD
 use soaks::SoakText;
-=======
->>>>>>> h5-history
 use tables::TableText;
 use verdicts::QualityText;
 
@@ -84,10 +79,7 @@ pub struct Sheet {
     pub conditions: Option<ConditionsText>,
     /// Prices and memory.
     pub tables: Vec<TableText>,
-<<<<<<< HEAD
     pub soaks: Vec<SoakText>,
-=======
->>>>>>> h5-history
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -188,10 +180,7 @@ fn sheet(study: &Study, at: String) -> Sheet {
         searches: searches::searches(study),
         conditions: conditions::conditions(study),
         tables: tables::tables(study),
-<<<<<<< HEAD
         soaks: soaks::soaks(study),
-=======
->>>>>>> h5-history
         variants: around::variants(study),
         failures: study
             .failures

@@ -163,7 +163,7 @@ fn latency(row: &ProbeRow) -> Shown {
             text: format::exact(point, Unit::Seconds),
             bounds: format!("≥ {}", format::exact(low, Unit::Seconds)),
             key: point.to_string(),
-            gap: false,
+            ..Shown::default()
         },
         _ => Shown {
             text: format::exact(point, Unit::Seconds),

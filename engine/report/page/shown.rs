@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::measure::compare::Comparison;
 use crate::measure::{Estimate, Metric, Unit, metric};
 use crate::report::format;
-use crate::report::view::{Finding, Reading, Tone};
+use crate::report::view::{Finding, Margin, Reading, Tone};
 
 /// A word with its tone; HTML adds a sign, so that colour is never alone.
 #[derive(Serialize)]
@@ -23,6 +23,10 @@ pub struct Shown {
     /// What sorting goes by; empty for gaps, which sort last.
     pub key: String,
     pub gap: bool,
+    /// Whether a margin of the spec is kept.
+    pub mark: Option<Chip>,
+    /// How the interval came about, where tables mix several ways.
+    pub note: String,
 }
 
 /// Names of metrics as column heads.
@@ -80,6 +84,11 @@ pub fn verdict(finding: Finding) -> Chip {
     chip(finding.tone(), finding.label())
 }
 
+/// The sign of a margin beside the number that it is about; the text says what is allowed.
+pub(super) fn mark(margin: Option<&Margin>) -> Option<Chip> {
+    margin.map(|margin| chip(margin.tone, margin.text.clone()))
+}
+
 pub fn gap(why: &str) -> Shown {
     Shown { text: format!("unmeasured: {why}"), gap: true, ..Shown::default() }
 }
@@ -95,7 +104,7 @@ pub fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
             },
             bounds: if e.low < e.high { format::bounds(e, unit) } else { String::new() },
             key: e.point.to_string(),
-            gap: false,
+            ..Shown::default()
         },
     }
 }
@@ -105,7 +114,7 @@ pub fn times(e: &Estimate) -> Shown {
         text: if e.low < e.high { format::times(e) } else { format::ratio(e.point) },
         bounds: if e.low < e.high { format::times_bounds(e) } else { String::new() },
         key: e.point.to_string(),
-        gap: false,
+        ..Shown::default()
     }
 }
 
@@ -152,6 +161,6 @@ pub fn loss(id: &str, e: &Estimate) -> Shown {
         text: if bounds.is_empty() && e.point == 0.0 { "0".into() } else { text },
         bounds,
         key: e.point.to_string(),
-        gap: false,
+        ..Shown::default()
     }
 }

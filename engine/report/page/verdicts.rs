@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::shown::{Chip, Shown, chip, gap, loss, metric_name, shown, speedup, times, verdict};
+use super::shown::{
+    Chip, Shown, chip, gap, loss, mark, metric_name, shown, speedup, times, verdict,
+};
 use crate::measure::{Unit, metric};
 use crate::report::format;
 use crate::report::view::{Finding, GateRow, Headline, Outcome, QualityRow, Reading, Study};
@@ -22,6 +24,8 @@ pub struct HeadlineText {
     pub chip: Chip,
     pub rank: u8,
     pub remarks: Vec<String>,
+    /// Margins of quality that the variant breaks, told once.
+    pub costs: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +55,8 @@ pub struct QualityText {
     pub reference: String,
     pub value: Shown,
     pub loss: Shown,
+    /// Whether the loss keeps the margin of the spec.
+    pub margin: Option<Chip>,
     pub documents: String,
     pub positions: String,
     pub artifact: String,
@@ -60,9 +66,10 @@ pub(super) fn headline(study: &Study, i: usize, row: &Headline) -> HeadlineText 
     let unit = metric(study.terms.primary).map_or(Unit::Plain, |metric| metric.unit);
     let reference = |text: &str| Shown { text: text.into(), key: "1".into(), ..Shown::default() };
     let baseline = row.finding == Finding::Baseline;
+    let again = i > 0 && study.headline[i - 1].variant == row.variant;
     HeadlineText {
         variant: row.variant.clone(),
-        again: i > 0 && study.headline[i - 1].variant == row.variant,
+        again,
         baseline,
         setting: row
             .setting
@@ -74,12 +81,17 @@ pub(super) fn headline(study: &Study, i: usize, row: &Headline) -> HeadlineText 
             Reading::Known(change) if study.terms.reference.as_deref() == Some(&row.variant) => {
                 Shown { key: change.loss.point.to_string(), ..reference("reference") }
             }
-            Reading::Known(change) => loss(change.metric, &change.loss),
+            Reading::Known(change) => Shown {
+                mark: mark(row.quality_margin.as_ref()),
+                ..loss(change.metric, &change.loss)
+            },
             Reading::Unmeasured(why) => gap(why),
         },
         memory: match &row.memory {
             _ if baseline && row.memory.known().is_some() => reference("1×"),
-            Reading::Known(ratio) => times(ratio),
+            Reading::Known(ratio) => {
+                Shown { mark: mark(row.memory_margin.as_ref()), ..times(ratio) }
+            }
             Reading::Unmeasured(why) => gap(why),
         },
         size: match &row.size {
@@ -87,13 +99,14 @@ pub(super) fn headline(study: &Study, i: usize, row: &Headline) -> HeadlineText 
                 text: format::exact(size.bytes as f64, Unit::Bytes),
                 bounds: size.ratio.map_or_else(String::new, format::ratio_rough),
                 key: size.bytes.to_string(),
-                gap: false,
+                ..Shown::default()
             },
             Reading::Unmeasured(why) => gap(why),
         },
         chip: verdict(row.finding),
         rank: row.finding.rank(),
         remarks: row.remarks.clone(),
+        costs: if again { Vec::new() } else { row.costs.clone() },
     }
 }
 
@@ -144,6 +157,7 @@ pub(super) fn quality_text(row: &QualityRow) -> QualityText {
             Reading::Known(e) => loss(&row.metric, e),
             Reading::Unmeasured(why) => gap(why),
         },
+        margin: mark(row.margin.as_ref()),
         documents: counted(row.documents as u64),
         positions: counted(row.positions),
         artifact: match &row.artifact {

@@ -4,6 +4,7 @@
 //! inert for its own format.
 
 mod conditions;
+mod effects;
 mod finding;
 mod floor;
 mod profile;
@@ -19,6 +20,7 @@ use crate::measure::{Better, Unit};
 use crate::record::Record;
 
 pub use conditions::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
+pub use effects::{EffectSheet, Margin};
 pub use finding::{Finding, Outcome, Reading, Tone};
 pub use floor::FloorRow;
 pub use profile::{Advice, Bound, Limit, LoadRow, PhaseSheet, ProfileSheet};
@@ -87,12 +89,9 @@ pub struct Study {
     /// What a token of context takes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<CacheRow>,
-<<<<<<< HEAD
     /// Long runs, variant by variant; empty where none was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub soaks: Vec<SoakSheet>,
-=======
->>>>>>> h5-history
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,
@@ -135,6 +134,12 @@ pub struct Terms {
     pub improved_from: f64,
     /// Half-width of the band around 1 that counts as equivalent, such as 0.03.
     pub equivalence: f64,
+    /// Share by which peak memory may exceed the baseline's.
+    pub memory_margin: f64,
+    /// Loss of quality that is allowed: a difference of shares of right answers, else relative.
+    pub accuracy_margin: f64,
+    /// Outputs nowhere further apart than this count as the same.
+    pub same: f64,
     /// The metric whose speed-up decides.
     pub primary: &'static str,
     /// Relative half-width at which measuring stops, such as 0.02.

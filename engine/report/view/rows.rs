@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Finding, Outcome, Reading, Tone};
+use super::{EffectSheet, Finding, Margin, Outcome, Reading, Tone};
 use crate::measure::Estimate;
 use crate::measure::compare::Comparison;
+use crate::measure::quantile::Grade;
 use crate::report::steadiness::Steadiness;
 
 /// A row of the verdict table.
@@ -17,11 +18,17 @@ pub struct Headline {
     pub value: Reading<Estimate>,
     pub speedup: Reading<Comparison>,
     pub quality: Reading<QualityChange>,
+    /// Whether that metric keeps the margin of the spec; `None` where it has none.
+    pub quality_margin: Option<Margin>,
     /// Peak memory divided by the baseline's.
     pub memory: Reading<Estimate>,
+    /// Whether memory keeps the margin of the spec; `None` without an interval.
+    pub memory_margin: Option<Margin>,
     /// Bytes of the artifact, and their ratio to the baseline's.
     pub size: Reading<Size>,
     pub finding: Finding,
+    /// Margins of quality that the variant breaks, under whatever setting.
+    pub costs: Vec<String>,
     /// What limits or completes the verdict, such as `failed: timeout in 3 of 10 blocks`.
     pub remarks: Vec<String>,
 }
@@ -52,6 +59,10 @@ pub struct QualityRow {
     pub value: Reading<Estimate>,
     /// Perplexity: ratio to the reference minus 1. Agreement and cosine: 1 minus it. Shares of right answers: that of the reference minus it. KL and errors: themselves.
     pub loss: Reading<Estimate>,
+    /// Largest error over all items, for the metric that has one.
+    pub largest: Option<f64>,
+    /// Whether the loss keeps the margin of the spec; `None` where it has none.
+    pub margin: Option<Margin>,
     pub documents: usize,
     pub positions: u64,
     pub artifact: Option<String>,
@@ -106,6 +117,8 @@ pub struct CellSheet {
     pub measured: usize,
     /// Launches by whether they reached a steady state.
     pub steadiness: Steadiness,
+    /// What stands beside the verdict.
+    pub effects: EffectSheet,
     pub metrics: Vec<MetricSheet>,
 }
 
@@ -117,9 +130,9 @@ pub struct MetricSheet {
     /// Speed-up against the baseline, above 1 where the variant is better whichever way the metric
     /// points; `None` for the baseline itself.
     pub speedup: Option<Reading<Comparison>>,
-    /// Of the pooled samples, for metrics that have one sample per request or token.
+    /// Over launches, for metrics that have one sample per request or token.
     pub quantiles: Vec<QuantileSheet>,
-    /// Largest of the pooled samples.
+    /// Largest of all samples.
     pub max: Option<f64>,
     pub samples: usize,
     /// The value of each block, in order; what the charts show.
@@ -129,8 +142,15 @@ pub struct MetricSheet {
 #[derive(Debug, Clone, Serialize)]
 pub struct QuantileSheet {
     pub q: f64,
-    /// Point with bounds, or how many samples it would take.
+    /// Point with bounds, or how many independent samples or launches it would take. The method of
+    /// the estimate says whether launches were summed up one by one, resampled, or stand alone.
     pub reading: Reading<Estimate>,
+    /// Independent samples that all of them are worth for this quantile.
+    pub effective: f64,
+    /// How firmly it stands; `None` without bounds.
+    pub grade: Option<Grade>,
+    /// The median by Harrell and Davis, where launches have one middle and samples suffice.
+    pub harrell_davis: Option<f64>,
 }
 
 #[derive(Debug, Clone, Serialize)]

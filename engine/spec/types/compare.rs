@@ -20,6 +20,13 @@ pub struct Compare {
     pub improved_from: f64,
     /// Speed-ups within this margin of 1 count as `equivalent`.
     pub equivalence: Percent,
+    /// How much more peak memory than the baseline a variant may use: the report says beside the verdict whether the one-sided bound keeps it.
+    pub memory: Percent,
+    /// How much quality a variant may lose: points for shares of right answers, relative for other metrics. The report says beside each whether the bound keeps it.
+    pub accuracy: Percent,
+    /// Outputs nowhere further apart than this count as the same.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub same: f64,
 }
 
 impl Default for Compare {
@@ -30,6 +37,9 @@ impl Default for Compare {
             correction: Correction::Holm,
             improved_from: 1.2,
             equivalence: Percent(0.03),
+            memory: Percent(0.05),
+            accuracy: Percent(0.01),
+            same: 1e-5,
         }
     }
 }

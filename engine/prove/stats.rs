@@ -1,0 +1,218 @@
+//! Proofs of the estimators: parity with other people's code, invariants, and how often quantiles
+//! of several launches cover the truth.
+
+use rand::RngExt as _;
+use rand_pcg::Pcg64Mcg;
+
+use super::{Effort, Holds, Proof, Row, Table};
+use crate::measure::Better;
+use crate::measure::clustered::quantile_of_launches;
+use crate::measure::compare::{Comparison, speedup};
+use crate::measure::effect::effect;
+use crate::measure::estimate::normal_quantile;
+use crate::measure::golden;
+use crate::measure::holm::holm_levels;
+use crate::measure::quantile::quantile;
+
+pub(super) const PARITY: Proof = Proof {
+    id: "parity",
+    claim: "Every estimator, test and special function agrees with a reference implementation.",
+    method: "§5-1. Numbers made once by `tests/golden/make_golden.py` with the versions named below, on data that are stored beside them; the worst relative error over all of them. Where no library has a function, the script computes it another way.",
+    run: parity,
+};
+
+pub(super) const INVARIANTS: Proof = Proof {
+    id: "invariants",
+    claim: "What must not matter does not: the unit, the order of blocks, the names, which arm is called the baseline.",
+    method: "§5-18. Random sessions of log-normal block values, transformed; the worst relative deviation of point, bounds and p-value from what the transformation demands. Order and names must give the very same bits; the others what rounding leaves.",
+    run: invariants,
+};
+
+pub(super) const QUANTILES: Proof = Proof {
+    id: "quantiles_of_launches",
+    claim: "Bounds of a quantile over launches cover the truth about as often as they say, also where launches differ from each other.",
+    method: "Sessions of launches whose requests are log-normal around the luck of their launch, so that the true quantile is known; 95 % bounds. The control pools all samples as independent.",
+    run: quantiles,
+};
+
+fn parity(_: Effort) -> Table {
+    let row = |p: golden::Parity| Row {
+        cells: vec![
+            p.function.to_owned(),
+            p.reference.to_owned(),
+            p.numbers.to_string(),
+            if p.worst == 0.0 { "0".to_owned() } else { format!("{:.1e}", p.worst) },
+            if p.bar == 0.0 { "0".to_owned() } else { format!("{:.0e}", p.bar) },
+        ],
+        verdict: Holds::of(p.holds()),
+    };
+    let versions: Vec<String> =
+        golden::versions().into_iter().map(|(name, v)| format!("{name} {v}")).collect();
+    Table {
+        columns: vec!["function", "reference", "numbers", "worst relative error", "bar"],
+        rows: golden::parities().into_iter().map(row).collect(),
+        remarks: vec![format!("References: {}.", versions.join(", "))],
+    }
+}
+
+/// Twelve uniform numbers are a good normal one, and the same on every machine.
+fn normal(rng: &mut Pcg64Mcg) -> f64 {
+    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
+}
+
+type Pairs = Vec<(f64, f64)>;
+
+fn session(rng: &mut Pcg64Mcg) -> Pairs {
+    let blocks = rng.random_range(5..40);
+    let noise = 10_f64.powf(rng.random_range(-3.0..-0.5));
+    let gain = rng.random_range(0.5..2.0);
+    let one = |rng: &mut Pcg64Mcg| {
+        let machine = (0.2 * normal(rng)).exp();
+        (machine * (noise * normal(rng)).exp(), machine / gain * (noise * normal(rng)).exp())
+    };
+    (0..blocks).map(|_| one(rng)).collect()
+}
+
+fn compared(pairs: &[(f64, f64)]) -> Comparison {
+    speedup(pairs, Better::Lower, 0.95).expect("times are positive and there are several")
+}
+
+/// Point, bounds and p-value.
+fn told(c: &Comparison) -> [f64; 4] {
+    [c.estimate.point, c.estimate.low, c.estimate.high, c.p_value]
+}
+
+/// Rounding in sums of forty logarithms, and in a p-value that follows from their difference.
+const ROUNDING: f64 = 1e-9;
+
+fn invariants(effort: Effort) -> Table {
+    let sessions = match effort {
+        Effort::Quick => 200,
+        Effort::Full => 20_000,
+    };
+    let rules: [(&str, f64, fn(&[(f64, f64)]) -> f64); 5] = [
+        ("all times in another unit", ROUNDING, |pairs| {
+            let scaled: Pairs = pairs.iter().map(|(b, v)| (b * 1e3, v * 1e3)).collect();
+            apart(told(&compared(pairs)), told(&compared(&scaled)))
+        }),
+        ("arms exchanged: the speed-up is inverted", ROUNDING, |pairs| {
+            let swapped: Pairs = pairs.iter().map(|(b, v)| (*v, *b)).collect();
+            let [point, low, high, p] = told(&compared(&swapped));
+            apart(told(&compared(pairs)), [point.recip(), high.recip(), low.recip(), p])
+        }),
+        ("blocks in another order", 0.0, |pairs| {
+            let turned: Pairs = pairs.iter().rev().copied().collect();
+            let same = effect(pairs, Better::Lower, 0.95) == effect(&turned, Better::Lower, 0.95);
+            let off = apart(told(&compared(pairs)), told(&compared(&turned)));
+            if same { off } else { f64::INFINITY }
+        }),
+        ("every block twice: the same point, the spread of a doubled sample", ROUNDING, |pairs| {
+            let twice: Pairs = pairs.iter().flat_map(|p| [*p, *p]).collect();
+            let (one, two) = (compared(pairs), compared(&twice));
+            let n = pairs.len() as f64;
+            let sd = one.sd_log * ((2.0 * n - 2.0) / (2.0 * n - 1.0)).sqrt();
+            apart([one.estimate.point, sd, 1.0, 1.0], [two.estimate.point, two.sd_log, 1.0, 1.0])
+        }),
+        ("variants under other names: Holm's levels move with them", 0.0, |pairs| {
+            let p: Vec<f64> = pairs.windows(5).map(|part| compared(part).p_value).collect();
+            let forth = holm_levels(&p, 0.95);
+            let turned: Vec<f64> = p.iter().rev().copied().collect();
+            let back: Vec<f64> = holm_levels(&turned, 0.95).into_iter().rev().collect();
+            if forth == back { 0.0 } else { f64::INFINITY }
+        }),
+    ];
+    let row = |(i, (name, bar, deviation)): (usize, &(&str, f64, fn(&[(f64, f64)]) -> f64))| {
+        let mut rng = Pcg64Mcg::new(0x1a7a_0018 + i as u128);
+        let worst = (0..sessions).map(|_| deviation(&session(&mut rng))).fold(0.0, f64::max);
+        Row {
+            cells: vec![
+                (*name).to_owned(),
+                sessions.to_string(),
+                if worst == 0.0 { "0".to_owned() } else { format!("{worst:.1e}") },
+                if *bar == 0.0 { "0".to_owned() } else { format!("{bar:.0e}") },
+            ],
+            verdict: Holds::of(worst <= *bar),
+        }
+    };
+    Table {
+        columns: vec!["what is changed", "sessions", "worst deviation", "bar"],
+        rows: rules.iter().enumerate().map(row).collect(),
+        remarks: Vec::new(),
+    }
+}
+
+/// Relative for numbers of any size; absolute for p-values too small to have digits.
+fn apart(a: [f64; 4], b: [f64; 4]) -> f64 {
+    let off = |(a, b): (f64, f64)| (a - b).abs() / a.abs().max(1e-6);
+    a.into_iter().zip(b).map(off).fold(0.0, f64::max)
+}
+
+/// Coverage that bounds must reach; ten launches say little about a tail.
+const LEAST_COVERED: f64 = 0.92;
+
+fn quantiles(effort: Effort) -> Table {
+    let sessions: u32 = match effort {
+        Effort::Quick => 40,
+        Effort::Full => 2_000,
+    };
+    let mut rows = Vec::new();
+    let mut pooled_worst: f64 = 1.0;
+    for (launches, requests, q, between) in [
+        (10, 20, 0.5, 0.0),
+        (10, 20, 0.5, 0.1),
+        (20, 20, 0.9, 0.1),
+        (10, 60, 0.9, 0.05),
+        (20, 30, 0.95, 0.1),
+    ] {
+        let within = 0.1;
+        let truth = (normal_quantile(q) * f64::hypot(within, between)).exp();
+        let mut rng = Pcg64Mcg::new(0x0a0b_0c0d + launches as u128 * 1_000 + requests as u128);
+        let (mut covered, mut pooled, mut method) = (0, 0, None);
+        for _ in 0..sessions {
+            let mut launch = || {
+                let luck = between * normal(&mut rng);
+                (0..requests).map(|_| (luck + within * normal(&mut rng)).exp()).collect()
+            };
+            let samples: Vec<Vec<f64>> = (0..launches).map(|_| launch()).collect();
+            let holds = |(low, high): (f64, f64)| low <= truth && truth <= high;
+            let found = quantile_of_launches(&samples, q, 0.95);
+            method = method.or(found.map(|found| found.method));
+            covered += u32::from(found.is_some_and(|found| found.bounds.is_ok_and(holds)));
+            let plain = quantile(&samples.concat(), q, 0.95).and_then(|found| found.bounds);
+            pooled += u32::from(plain.is_some_and(holds));
+        }
+        let share = |n: u32| f64::from(n) / f64::from(sessions);
+        // Three standard errors of so many sessions.
+        let slack = 3.0 * (LEAST_COVERED * (1.0 - LEAST_COVERED) / f64::from(sessions)).sqrt();
+        if between > 0.0 {
+            pooled_worst = pooled_worst.min(share(pooled));
+        }
+        rows.push(Row {
+            cells: vec![
+                format!("p{:.0}", q * 100.0),
+                format!("{launches} × {requests}"),
+                format!("{:.1}", between / within),
+                method.map_or_else(String::new, |m| format!("{m:?}")),
+                format!("{:.1} %", 100.0 * share(covered)),
+                format!("{:.1} %", 100.0 * share(pooled)),
+            ],
+            verdict: Holds::of(share(covered) >= LEAST_COVERED - slack),
+        });
+    }
+    Table {
+        columns: vec![
+            "quantile",
+            "launches × requests",
+            "spread between ÷ within launches",
+            "first method",
+            "covered",
+            "control: pooled",
+        ],
+        rows,
+        remarks: vec![format!(
+            "Bar: {:.0} % and three standard errors of {sessions} sessions. Pooling covers {:.0} % at worst where launches differ.",
+            100.0 * LEAST_COVERED,
+            100.0 * pooled_worst
+        )],
+    }
+}
