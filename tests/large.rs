@@ -52,6 +52,7 @@ fn launch(cell: u64, variant: usize, block: u32) -> Launch {
         peak_memory: Some(40_000_000 + (1e5 * scatter(seed)) as u64),
         steady_memory: Some(38_000_000),
         cpu_time: Some(900_000_000),
+        ..Observed::default()
     };
     Launch {
         block,

@@ -10,6 +10,7 @@ mod conduct;
 mod guard;
 mod profile;
 mod quality;
+mod rate;
 mod reference;
 mod search;
 
@@ -24,6 +25,7 @@ pub use conduct::Conduct;
 pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
+pub use rate::{LAUNCHES, RateProbe, RateSearch, probed};
 pub use reference::{Reference, ReferenceCell};
 pub use search::{Probe, Search, SearchEnd};
 
@@ -69,6 +71,9 @@ pub struct Record {
     /// Power of the idle machine, where energy was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdlePower>,
+    /// Searches for the largest rate; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<RateSearch>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }

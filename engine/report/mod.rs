@@ -31,6 +31,7 @@ pub mod history;
 mod html;
 mod json;
 mod judged;
+mod loads;
 mod markdown;
 mod memory;
 mod page;

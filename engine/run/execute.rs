@@ -13,6 +13,7 @@ use super::ledger::assemble;
 use super::placing::look;
 use super::profiles::Profiles;
 use super::progress::Progress;
+use super::rates::Rates;
 use super::searches::Searches;
 use super::session::{Session, SessionError};
 use super::steps::Task;
@@ -222,6 +223,7 @@ fn stages(
         }
     }
     Searches { spec, bench, plan, conditions, state }.carry_out(session)?;
+    Rates { spec, bench, plan, conditions, state }.carry_out(session)?;
     Profiles { bench, plan, conditions, state }.carry_out(session)?;
     state.look_again(plan);
     Ok(())

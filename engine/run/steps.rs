@@ -261,7 +261,11 @@ impl Task<'_> {
             Stage::LoadRuntime(_) | Stage::OpenDevice(_) => {
                 unreachable!("runtimes and devices are provided, see `make`")
             }
-            Stage::Bench(_) | Stage::Search(_) | Stage::Roofline(_) | Stage::Profile(_) => {
+            Stage::Bench(_)
+            | Stage::Search(_)
+            | Stage::RateSearch(_)
+            | Stage::Roofline(_)
+            | Stage::Profile(_) => {
                 unreachable!("quiet steps are not carried out here")
             }
         }

@@ -101,7 +101,8 @@ fn stream<E>(
     Ok((first_call, requests, end))
 }
 
-fn complete(
+/// One request: its prompt, then tokens one by one, each chosen greedily.
+pub(super) fn complete(
     generator: &mut dyn Generator,
     prompt: &[u32],
     request: Request,

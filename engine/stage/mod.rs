@@ -21,6 +21,7 @@ mod meter;
 mod operators;
 mod optimize;
 mod profile;
+mod rates;
 mod runtime;
 mod sabotage;
 mod search;
@@ -41,6 +42,7 @@ pub use load::LoadModel;
 pub use matching::MatchingJudge;
 pub use optimize::Optimize;
 pub use profile::{PEAKS_FILE, ProfileStage, Roofline, trace_file};
+pub use rates::RateSearch;
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use search::Search;
@@ -60,6 +62,7 @@ pub enum Stage {
     Judge(Judge),
     Bench(Bench),
     Search(Search),
+    RateSearch(RateSearch),
     Roofline(Roofline),
     Profile(ProfileStage),
 }
@@ -85,7 +88,7 @@ impl Stage {
             Self::Optimize(_) => "optimize",
             Self::Judge(_) => "judge",
             Self::Bench(_) => "bench",
-            Self::Search(_) => "search",
+            Self::Search(_) | Self::RateSearch(_) => "search",
             Self::Roofline(_) | Self::Profile(_) => "profile",
         }
     }
@@ -101,6 +104,7 @@ impl Stage {
             Self::Judge(judge) => judge.label(),
             Self::Bench(bench) => format!("bench {}", bench.setting),
             Self::Search(search) => search.label(),
+            Self::RateSearch(search) => search.label(),
             Self::Roofline(roofline) => {
                 let s = if roofline.threads == 1 { "" } else { "s" };
                 format!("peak rates of the machine, {} thread{s}", roofline.threads)
@@ -111,7 +115,11 @@ impl Stage {
 
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Bench(_) | Self::Search(_) | Self::Roofline(_) | Self::Profile(_) => Lane::Quiet,
+            Self::Bench(_)
+            | Self::Search(_)
+            | Self::RateSearch(_)
+            | Self::Roofline(_)
+            | Self::Profile(_) => Lane::Quiet,
             _ => Lane::Shared,
         }
     }

@@ -6,6 +6,7 @@ mod around;
 mod cells;
 mod conditions;
 mod floors;
+mod loads;
 mod methods;
 mod profiles;
 mod searches;
@@ -21,6 +22,7 @@ use super::words;
 use around::{CheckText, FailureText, StepText, VariantText};
 use cells::SettingText;
 use conditions::ConditionsText;
+use loads::{LoadText, PrefillText, RatesText};
 use methods::Method;
 use profiles::ProfileText;
 use searches::SearchesText;
@@ -76,6 +78,11 @@ pub struct Sheet {
     pub conditions: Option<ConditionsText>,
     /// Prices and memory.
     pub tables: Vec<TableText>,
+    /// `None` where nothing was under load.
+    pub loads: Option<LoadText>,
+    /// `None` where no rate was searched for.
+    pub rates: Option<RatesText>,
+    pub prefills: Vec<PrefillText>,
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -176,6 +183,9 @@ fn sheet(study: &Study, at: String) -> Sheet {
         searches: searches::searches(study),
         conditions: conditions::conditions(study),
         tables: tables::tables(study),
+        loads: loads::loads(study),
+        rates: loads::rates(study),
+        prefills: loads::prefills(study),
         variants: around::variants(study),
         failures: study
             .failures

@@ -16,6 +16,7 @@ mod model;
 mod op_profile;
 mod quality;
 mod report;
+mod scenario;
 mod variant;
 mod warmup;
 
@@ -35,6 +36,7 @@ pub use model::*;
 pub use op_profile::*;
 pub use quality::*;
 pub use report::*;
+pub use scenario::*;
 pub use variant::*;
 pub use warmup::*;
 
