@@ -77,6 +77,7 @@ fn eight_saboteurs_get_their_verdicts_and_sixteen_healthy_cells_their_numbers() 
         setting: Setting::tokens(1, 4, 3, 1),
         rules: StreamRules { warmup: 0, detect: None, min: 2, max: 2, min_time: 0 },
         seed: 7,
+        arrivals: 0,
     };
     let program = env!("CARGO_BIN_EXE_engine").into();
     let launcher = Launcher { program, interrupt: Interrupt::never() };

@@ -60,6 +60,7 @@ fn launch(cell: u64, variant: usize, block: u32) -> Launch {
         pid: Some(4000),
         started: seed * 900_000_000,
         wall: 800_000_000,
+        conditions: None,
         outcome: Outcome::Measured(observed),
     }
 }
@@ -82,6 +83,8 @@ fn record(settings: usize) -> Record {
                 .into(),
                 launches: (0..BLOCKS).map(|block| launch(number, variant, block)).collect(),
                 stop: Some(StopReason::MaxBlocks),
+                disturbed: Vec::new(),
+                slo: None,
             }
         })
     });
@@ -147,6 +150,7 @@ fn record(settings: usize) -> Record {
             parameters: None,
             dtype: None,
             context_length: None,
+            cache_per_token: None,
             random_weights: false,
         },
         runtimes: Vec::new(),
@@ -156,6 +160,12 @@ fn record(settings: usize) -> Record {
         cells: cells.collect(),
         profiles: Vec::new(),
         searches: Vec::new(),
+        conduct: Vec::new(),
+        guard: None,
+        references: Vec::new(),
+        idle: None,
+        soaks: Vec::new(),
+        rates: Vec::new(),
         notes: Vec::new(),
     }
 }

@@ -101,7 +101,7 @@ pub static METRICS: &[Metric] = &[
         better: Better::Lower,
         source: Source::Timing,
         tasks: TEXT,
-        definition: "Time to first token: from handing over the request to the first generated token, one request outstanding.",
+        definition: "Time to first token: from handing over the request to the first generated token; under load from the instant at which it was to be sent.",
     },
     Metric {
         id: "itl",
@@ -117,7 +117,7 @@ pub static METRICS: &[Metric] = &[
         better: Better::Lower,
         source: Source::Timing,
         tasks: TEXT,
-        definition: "From handing over the request to its last token.",
+        definition: "From handing over the request to its last token; under load from the instant at which it was to be sent, and of all requests at once until the last is answered.",
     },
     Metric {
         id: "latency",
@@ -125,7 +125,7 @@ pub static METRICS: &[Metric] = &[
         better: Better::Lower,
         source: Source::Timing,
         tasks: TENSOR,
-        definition: "One run of the graph with its inputs in the backend's own tensors, until all outputs are computed, one request outstanding; making inputs and copying in and out are not counted.",
+        definition: "One run of the graph with its inputs in the backend's own tensors, until all outputs are computed, one request outstanding; making inputs and copying in and out are not counted. Under load from the instant at which it was to be sent until its outputs are taken, copying in and out included; of a query until its last sample, of all requests at once until the last is answered.",
     },
     Metric {
         id: "throughput",
@@ -133,7 +133,23 @@ pub static METRICS: &[Metric] = &[
         better: Better::Higher,
         source: Source::Timing,
         tasks: TENSOR,
-        definition: "Items of a request, which are its batch, divided by its latency.",
+        definition: "Items of a request, which are its batch, divided by its latency; under load items answered in the window of a launch, divided by its length.",
+    },
+    Metric {
+        id: "tpot",
+        unit: Unit::Seconds,
+        better: Better::Lower,
+        source: Source::Timing,
+        tasks: TEXT,
+        definition: "Time per output token of a request: from its first to its last token, divided by the tokens after the first.",
+    },
+    Metric {
+        id: "output_tps",
+        unit: Unit::TokensPerSecond,
+        better: Better::Higher,
+        source: Source::Timing,
+        tasks: TEXT,
+        definition: "Under load: tokens that arrived in the window of a launch, of all requests together, divided by its length; batch sequences count each.",
     },
     Metric {
         id: "decode",

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::autocorrelation::effective_size;
 use super::quantile::{binomial, median};
 use super::sample::Timeline;
 use super::search::Answer;
@@ -61,7 +62,8 @@ impl Tally {
         let count = over.iter().filter(|over| **over).count();
         let indicator: Vec<f64> = over.iter().map(|over| f64::from(u8::from(*over))).collect();
         let series = if count < FEW { latencies } else { &indicator };
-        let share = if series.is_empty() { 1.0 } else { effective(series) / series.len() as f64 };
+        let runs = [series.to_vec()];
+        let share = effective_size(&runs) / series.len().max(1) as f64;
         Self { over: count as f64 * share, n: n * share }
     }
 
@@ -94,38 +96,6 @@ impl Tally {
     }
 }
 
-/// Independent values that say as much as these correlated ones: `n/(1 + 2·Σρ_k)`, the sum over the
-/// initial positive sequence of pairs of lags (Geyer, Statistical Science 7 (1992) 473-483). From 1
-/// to `n`; `n` where all values are equal.
-pub fn effective(values: &[f64]) -> f64 {
-    let n = values.len();
-    let count = n as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let centred: Vec<f64> = values.iter().map(|v| v - mean).collect();
-    let covariance = |lag: usize| {
-        let pairs = centred.iter().zip(&centred[lag.min(n)..]);
-        pairs.map(|(a, b)| a * b).sum::<f64>() / count
-    };
-    let variance = covariance(0);
-    // Rounding of the mean must not pass for variation.
-    if n < 4 || variance.is_nan() || variance <= 1e-18 * mean * mean {
-        return count;
-    }
-    let mut sum = 0.0;
-    for lag in (1..n / 2).step_by(2) {
-        // Geyer's pairs are lags (0, 1), (2, 3), …; ρ_0 = 1 belongs to the first.
-        let pair = match lag {
-            1 => 1.0 + covariance(1) / variance,
-            _ => (covariance(lag - 1) + covariance(lag)) / variance,
-        };
-        if pair <= 0.0 {
-            break;
-        }
-        sum += pair;
-    }
-    (count / (2.0 * sum - 1.0).max(1.0)).clamp(1.0, count)
-}
-
 /// Requests of the first look of a probe, of the second and last: as many as show that the bound is
 /// kept when the share over it is half of what is allowed, and five times as many.
 pub fn looks(share: f64, confidence: f64) -> [u32; 2] {
@@ -150,9 +120,6 @@ pub fn full_rate(service_times: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
-    use rand_pcg::Pcg64Mcg;
-
     use super::*;
 
     fn at(over: f64, n: f64) -> Tally {
@@ -180,25 +147,6 @@ mod tests {
         assert_eq!(at(0.2, 299.9).answer(0.99, 0.95), Answer::Undecided, "one over of 299");
         assert_eq!(at(1.9, 10.0).answer(0.99, 0.95), Answer::Undecided, "one over of 10");
         assert_eq!(at(0.0, 0.9).answer(0.99, 0.95), Answer::Undecided);
-    }
-
-    #[test]
-    fn correlated_requests_count_less() {
-        let mut rng = Pcg64Mcg::new(5);
-        let mut noise = || f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5;
-        let white: Vec<f64> = (0..4000).map(|_| noise()).collect();
-        assert!(effective(&white) > 3300.0, "{}", effective(&white));
-        let mut last = 0.0;
-        let slow: Vec<f64> = (0..4000)
-            .map(|_| {
-                last = 0.8 * last + noise();
-                last
-            })
-            .collect();
-        // AR(1): n·(1 − φ)/(1 + φ) is a ninth.
-        assert!((300.0..620.0).contains(&effective(&slow)), "{}", effective(&slow));
-        assert_eq!(effective(&[2.5; 90]), 90.0);
-        assert_eq!(effective(&[1.0, 2.0]), 2.0);
     }
 
     #[test]

@@ -12,8 +12,8 @@
 
 use super::estimate::{Estimate, ratio_of_sums};
 use super::sample::Timeline;
-use super::saturation::theil_sen;
 use super::summary::{rate, span};
+use super::trend::theil_sen;
 
 /// Instants and numbers of tokens of the chunks that carry some.
 fn chunks(t: &Timeline) -> impl Iterator<Item = (u64, u32)> {
@@ -111,7 +111,7 @@ pub fn prefill_slope(points: &[(u32, f64)], level: f64) -> Option<(f64, f64, f64
         return None;
     }
     let points: Vec<(f64, f64)> = points.iter().map(|(n, t)| (f64::from(*n), *t)).collect();
-    let slope = theil_sen(&points, level).filter(|slope| slope.low > 0.0)?;
+    let slope = theil_sen(&points, level, 1.0).filter(|slope| slope.low > 0.0)?;
     Some((1.0 / slope.point, 1.0 / slope.high, 1.0 / slope.low))
 }
 

@@ -3,24 +3,30 @@
 use super::expand::{Builder, Surroundings};
 use super::{StepIndex, VariantPlan};
 use crate::measure::search::Bound;
+use crate::measure::slo::{Slo, look_confidence, looks};
 use crate::measure::warmup::allowed;
 use crate::model::Kind;
-use crate::scenario::StreamRules;
-use crate::spec::{Bench as BenchSpec, OpProfile, Task, Threads, Warmup};
-use crate::stage::{Bench, ProfileStage, Roofline, Search, Setting, SoakStage, Stage, Work};
+use crate::scenario::{Arrivals, Load, Positive, StreamRules};
+use crate::spec::{
+    ArrivalLaw, Bench as BenchSpec, Objective, OpProfile, Scenario, ServerLoad, Task, Threads,
+    USUAL_REQUESTS, Warmup,
+};
+use crate::stage::{
+    Bench, ProfileStage, RateSearch, Roofline, Search, Setting, SoakStage, Stage, Work,
+};
 use crate::task::TensorInputs;
 
 impl Builder<'_> {
     /// Finds settings that can never give a number.
     pub(super) fn possible(&mut self, bench: &BenchSpec) {
-        use crate::spec::MetricName::{DecodeTps, Itl};
+        use crate::spec::MetricName::{DecodeTps, Itl, Tpot};
         let metric = bench.deciding(Some(Task::TextGeneration));
         let (prompts, new) = (&bench.matrix.prompt_tokens, &bench.matrix.new_tokens);
         let (prompts, new) =
             (prompts.as_deref().unwrap_or_default(), new.as_deref().unwrap_or_default());
         let longest_new = new.iter().max().copied().unwrap_or(0);
         for (index, &new) in new.iter().enumerate() {
-            if new < 2 && matches!(metric, DecodeTps | Itl) {
+            if new < 2 && matches!(metric, DecodeTps | Itl | Tpot) {
                 let pointer = format!("/bench/matrix/new_tokens/{index}");
                 let what =
                     "one new token has no decode speed, and `bench.design.stop.metric` asks for it";
@@ -82,14 +88,15 @@ impl Builder<'_> {
         devices.dedup();
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
         let mut searches: Vec<(Search, Vec<StepIndex>)> = Vec::new();
+        let mut rates: Vec<(RateSearch, Vec<StepIndex>)> = Vec::new();
         for (setting, inputs) in runs {
-            let id = format!("bench/{}", setting.id());
             let stage = Bench {
                 setting: setting.clone(),
                 variants: variants.clone(),
                 data: data.clone(),
                 inputs: inputs.clone(),
                 rules,
+                slo: None,
             };
             let part = setting.part.as_deref();
             let mut needs: Vec<StepIndex> = self.built.values().map(|v| v.artifact(part)).collect();
@@ -98,7 +105,19 @@ impl Builder<'_> {
             needs.extend(tokens);
             needs.extend(runtime);
             needs.extend(&devices);
-            self.push(id, Stage::Bench(stage.clone()), needs.clone(), Kind::Checkpoint);
+            for (load, slo) in loads(bench) {
+                let setting = Setting { load, ..setting.clone() };
+                let id = format!("bench/{}", setting.id());
+                let under = Bench { setting, slo, ..stage.clone() };
+                self.push(id, Stage::Bench(under), needs.clone(), Kind::Checkpoint);
+            }
+            let searched = rate_searches(bench).map(|(slo, requests, arrivals)| RateSearch {
+                bench: stage.clone(),
+                slo,
+                requests,
+                arrivals,
+            });
+            rates.extend(searched.map(|search| (search, needs.clone())));
             let search = bench.matrix.batch.search();
             if let Some((search, (quantile, time))) = search.and_then(|s| Some((s, s.bound()?))) {
                 let bound = Bound { quantile, seconds: time.as_secs() };
@@ -109,6 +128,9 @@ impl Builder<'_> {
         // After all blocks: a search may take long, and nothing else waits for it.
         for (search, needs) in searches {
             self.push(search.id(), Stage::Search(search), needs, Kind::Checkpoint);
+        }
+        for (search, needs) in rates {
+            self.push(search.id(), Stage::RateSearch(search), needs, Kind::Checkpoint);
         }
         self.soaks(bench, runs, data.as_deref(), tokens);
         if let Some(asked) = &bench.profile {
@@ -214,6 +236,70 @@ fn is_asked(asked: &OpProfile, first: Option<&Setting>, variant: &str, setting: 
                 }),
             }
     })
+}
+
+/// The scenarios that are measured in blocks, with what their requests are held to.
+pub(super) fn loads(bench: &BenchSpec) -> Vec<(Load, Option<Slo>)> {
+    let mut out = Vec::new();
+    for scenario in bench.scenarios() {
+        match scenario {
+            Scenario::SingleStream => out.push((Load::SingleStream, None)),
+            Scenario::MultiStream(load) => {
+                out.push((Load::MultiStream { samples: load.samples }, None));
+            }
+            Scenario::Offline(load) => out.push((Load::Offline { samples: load.samples }, None)),
+            Scenario::Concurrency(load) => {
+                let users = load.users.iter();
+                out.extend(users.map(|&users| (Load::Concurrency { users }, None)));
+            }
+            Scenario::Server(load) => {
+                let slo = load.slo.as_ref().and_then(slo_of);
+                let requests = load.requests.unwrap_or(USUAL_REQUESTS);
+                // The schema lets only numbers above 0 through.
+                let rates = load.rate.iter().filter_map(|rate| Positive::new(*rate));
+                let arrivals = arrivals(load);
+                out.extend(rates.map(|rate| (Load::Server { rate, arrivals, requests }, slo)));
+            }
+        }
+    }
+    if out.is_empty() {
+        // Rates that are searched for alone: what is measured beside them is one stream.
+        out.push((Load::SingleStream, None));
+    }
+    out
+}
+
+/// What rates are searched for under: bounds, requests of a launch and the law of arrivals.
+fn rate_searches(bench: &BenchSpec) -> impl Iterator<Item = (Slo, u32, Arrivals)> {
+    bench.scenarios().iter().filter_map(|scenario| {
+        let Scenario::Server(load) = scenario else { return None };
+        let slo = slo_of(load.search.as_ref()?)?;
+        let usual = || looks(slo.share, look_confidence(0.95))[0];
+        Some((slo, load.requests.unwrap_or_else(usual), arrivals(load)))
+    })
+}
+
+/// The bounds of an objective that `check` has found sound; they share one share of the requests.
+fn slo_of(objective: &Objective) -> Option<Slo> {
+    let bounds = objective.bounds();
+    let (_, share, _) = bounds.first()?;
+    let of = |what: &str| {
+        let own = bounds.iter().find(|(key, ..)| key.ends_with(what));
+        own.map(|(.., time)| time.as_secs())
+    };
+    Some(Slo { share: *share, latency: of("latency"), ttft: of("ttft"), tpot: of("tpot") })
+}
+
+fn arrivals(load: &ServerLoad) -> Arrivals {
+    match load.arrivals {
+        ArrivalLaw::Poisson => Arrivals::Poisson,
+        ArrivalLaw::Constant => Arrivals::Constant,
+        ArrivalLaw::Gamma => load.shape.and_then(Positive::new).map_or(
+            // Without a shape `check` does not let it through.
+            Arrivals::Poisson,
+            Arrivals::Gamma,
+        ),
+    }
 }
 
 /// How many threads that is on this machine.

@@ -91,7 +91,12 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
             let runs = builder.runs(&graphs).into_iter();
             runs.map(|(setting, inputs)| (setting, Some(inputs))).collect()
         };
-        settings = runs.iter().map(|(setting, _)| setting.clone()).collect();
+        let loads = super::benches::loads(bench);
+        let under = |(setting, _): &(Setting, Option<TensorInputs>)| {
+            let of = |load| Setting { load, ..setting.clone() };
+            loads.iter().map(|(load, _)| of(*load)).collect::<Vec<_>>()
+        };
+        settings = runs.iter().flat_map(under).collect();
         builder.benches(bench, &runs, source, random);
     }
     let references = builder.references();

@@ -73,6 +73,11 @@ pub fn preview(
                 let launches = 2 * search.bench.variants.len() as u64;
                 (State::Measured { launches_at_least: launches }, None)
             }
+            Stage::RateSearch(search) => {
+                // One stream, one rate that is kept or not, and one on the other side.
+                let launches = 3 * search.bench.variants.len() as u64;
+                (State::Measured { launches_at_least: launches }, None)
+            }
             Stage::Roofline(_) | Stage::Profile(_) | Stage::Soak(_) => {
                 (State::Measured { launches_at_least: 1 }, None)
             }

@@ -100,6 +100,7 @@ pub fn recipe(
         Stage::OpenDevice(_)
         | Stage::Bench(_)
         | Stage::Search(_)
+        | Stage::RateSearch(_)
         | Stage::Roofline(_)
         | Stage::Profile(_)
         | Stage::Soak(_) => None,

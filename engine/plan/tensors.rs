@@ -5,6 +5,7 @@ use super::expand::Builder;
 use super::graph::{Graph, Graphs};
 use crate::base::suggest::closest;
 use crate::model::signature::{Dim, Port};
+use crate::scenario::Load;
 use crate::spec::{Bench as BenchSpec, Matrix};
 use crate::stage::{Setting, Work};
 use crate::task::{Origin, TensorInputs, usual_size};
@@ -97,6 +98,7 @@ impl Builder<'_> {
                         batch,
                         work: Work::Run { dims },
                         threads,
+                        load: Load::SingleStream,
                     };
                     if out.iter().all(|(known, _)| *known != setting) {
                         out.push((setting, inputs));

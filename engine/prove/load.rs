@@ -21,7 +21,7 @@ use crate::scenario::{
 pub static QUEUEING: Proof = Proof {
     id: "load_queueing",
     claim: "Latencies, queue waits and numbers in the server are those of queueing theory.",
-    method: "Sessions of 20 batches on a simulated server, after an uncounted first batch; Student t over the batches. The truth lies in the 95 % interval in at least 93 % of sessions; with few sessions two standard errors are allowed, and p99, which needs long batches, is left out.",
+    method: "Sessions of 20 batches on a simulated server, after an uncounted first batch; Student t over the batches. The truth lies in the 95 % interval in at least 93 % of sessions, less two standard errors of so many of them. Times of long batches only have a p99 that is not biased.",
     run: queueing,
 };
 
@@ -52,7 +52,7 @@ pub(super) struct Simulated<'a> {
 }
 
 impl Server<Infallible> for Simulated<'_> {
-    fn serve(&mut self, _: u32) -> Result<Timeline, Infallible> {
+    fn serve(&mut self) -> Result<Timeline, Infallible> {
         let sent = self.clock.now();
         self.clock.spend(((self.time)() * 1e9).round() as u64);
         Ok(Timeline { sent, tokens: vec![self.clock.now()], batch: 1, ..Timeline::default() })
@@ -125,7 +125,7 @@ fn in_system(observed: &Observed) -> Option<Estimate> {
 fn queueing(effort: Effort) -> Table {
     let plans: &[(f64, usize, u64)] = match effort {
         Effort::Quick => &[(0.3, 600, 40)],
-        Effort::Full => &[(0.3, 5000, 300), (0.5, 8000, 300), (0.8, 20_000, 100)],
+        Effort::Full => &[(0.3, 4000, 500), (0.5, 6000, 400), (0.8, 20_000, 200)],
     };
     let quantiles: &[f64] = match effort {
         Effort::Quick => &[0.5, 0.9],
@@ -135,6 +135,8 @@ fn queueing(effort: Effort) -> Table {
     for &(load, size, sessions) in plans {
         let mut covered = vec![0_u64; quantiles.len() + 3];
         for seed in 0..sessions {
+            // Loads must not share their chances: a rare session would count for all of them.
+            let seed = (load * 10.0).round() as u64 * 1_000_000 + seed;
             let exponential = session(load, size, seed, false);
             let sojourns = load::latencies(&exponential);
             let mut found: Vec<(Option<Estimate>, f64)> = quantiles
@@ -160,10 +162,7 @@ fn queueing(effort: Effort) -> Table {
                 "M/M/1: mean wait in the queue".to_owned(),
                 "M/D/1: mean wait in the queue".to_owned(),
             ]);
-        let allowed = match effort {
-            Effort::Quick => 2.0 * (0.93 * 0.07 / sessions as f64).sqrt(),
-            Effort::Full => 0.0,
-        };
+        let bar = 0.93 - 2.0 * (0.93 * 0.07 / sessions as f64).sqrt();
         for (name, covered) in names.zip(covered) {
             let share = covered as f64 / sessions as f64;
             rows.push(Row {
@@ -173,13 +172,14 @@ fn queueing(effort: Effort) -> Table {
                     format!("{}", size * BATCHES),
                     sessions.to_string(),
                     format!("{:.1} %", share * 100.0),
+                    format!("{:.1} %", bar * 100.0),
                 ],
-                verdict: Holds::of(share >= 0.93 - allowed),
+                verdict: Holds::of(share >= bar),
             });
         }
     }
     Table {
-        columns: vec!["truth", "utilisation", "requests", "sessions", "covered"],
+        columns: vec!["truth", "utilisation", "requests", "sessions", "covered", "bar"],
         rows,
         remarks: Vec::new(),
     }

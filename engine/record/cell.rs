@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use super::guard::Disturbed;
 use crate::machine::watch::Readings;
+use crate::measure::slo::Slo;
 use crate::measure::{Observed, summary};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     pub variant: String,
-    /// `single_stream` for now.
+    /// Such as `single_stream`.
     pub scenario: String,
     /// The setting, in matrix order: `{"batch": 1, "prompt_tokens": 128, ...}` with resolved values.
     pub axes: IndexMap<String, Value>,
@@ -25,6 +26,9 @@ pub struct Cell {
     /// Blocks that something outside disturbed; shared by all variants of the setting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disturbed: Vec<Disturbed>,
+    /// What its requests are held to, where the scenario says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
 }
 
 impl Cell {
@@ -114,6 +118,8 @@ pub enum Verdict {
     Leak,
     /// It ended without a result.
     NoResult,
+    /// It ended well, but what it measured breaks the rules of its scenario.
+    Invalid,
 }
 
 impl Verdict {
@@ -128,6 +134,7 @@ impl Verdict {
             Self::OutputCap => "output cap",
             Self::Leak => "left a process behind",
             Self::NoResult => "no result",
+            Self::Invalid => "invalid",
         }
     }
 }

@@ -10,6 +10,7 @@ mod conduct;
 mod guard;
 mod profile;
 mod quality;
+mod rate;
 mod reference;
 mod search;
 mod soak;
@@ -25,6 +26,7 @@ pub use conduct::Conduct;
 pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};
+pub use rate::{LAUNCHES, RateProbe, RateSearch, probed};
 pub use reference::{Reference, ReferenceCell};
 pub use search::{Probe, Search, SearchEnd};
 pub use soak::{Reading, Soak};
@@ -74,6 +76,9 @@ pub struct Record {
     /// Long runs; none in records of earlier engines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub soaks: Vec<Soak>,
+    /// Searches for the largest rate; none in records of earlier engines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<RateSearch>,
     /// What the run wants its reader to know: fall-backs, missing readings, interruptions.
     pub notes: Vec<String>,
 }

@@ -9,8 +9,8 @@ use super::view::{
     Study, Terms,
 };
 use super::{
-    alarms, conditions, costs, effects, energy, facts, failures, gates, margins, memory, profiles,
-    quality, searches, settings, soaks, steadiness, terms, words,
+    alarms, conditions, costs, effects, energy, facts, failures, gates, loads, margins, memory,
+    profiles, quality, searches, settings, soaks, steadiness, terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
@@ -66,6 +66,9 @@ fn study(record: &Record) -> Study {
         energy: energy::rows(record, &evidence, terms.confidence),
         memory: memory::rows(record, &evidence, terms.confidence),
         caches: memory::caches(record, &evidence, terms.confidence),
+        loads: loads::sheets(record, &evidence, terms.confidence),
+        rates: loads::rates(record),
+        prefills: loads::prefills(record, terms.confidence),
         soaks: soaks::sheets(record, terms.confidence),
         variants: facts::variants(record),
         steps: facts::steps(record),

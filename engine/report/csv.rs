@@ -6,6 +6,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::{Options, Report, ReportError, escape};
+use crate::measure::tokens::generated;
 use crate::measure::{Observed, Timeline, steady, summary};
 use crate::record::{Cell, Launch, Outcome, Record};
 
@@ -29,6 +30,8 @@ const AFTER: &[&str] = &[
     "load_ns",
     "peak_memory_bytes",
     "left_out",
+    "scheduled_ns",
+    "queued_ns",
 ];
 
 /// The axis that a search has no one value of.
@@ -39,6 +42,9 @@ const SEARCH: &str = "batch_search";
 
 /// The second arm of the baseline; no variant can be called so.
 const AGAIN: &str = "the baseline again";
+/// The axis of the probes of a search for a rate, and their scenario.
+const RATE: &str = "rate";
+const RATE_SEARCH: &str = "rate_search";
 
 /// What stands in front of the launches of a cell or a probe.
 struct Place<'a> {
@@ -57,6 +63,11 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
         cells.chain(searches).flat_map(IndexMap::keys).map(String::as_str).collect();
     if report.records.iter().any(|record| !record.searches.is_empty()) {
         axes.insert(BATCH);
+    }
+    let rates = || report.records.iter().flat_map(|record| &record.rates);
+    axes.extend(rates().flat_map(|search| search.axes.keys()).map(String::as_str));
+    if rates().next().is_some() {
+        axes.insert(RATE);
     }
     let heads = BEFORE.iter().chain(&axes).chain(AFTER);
     let mut out = heads.map(|head| escape::csv(head)).collect::<Vec<_>>().join(",");
@@ -81,6 +92,14 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
                 let mut own = search.axes.clone();
                 own.insert(BATCH.to_owned(), probe.batch.into());
                 let at = Place { variant: &search.variant, scenario: SEARCH, axes: &own };
+                rows(&mut out, record, &at, &probe.launches, &axes, &|_| true);
+            }
+        }
+        for search in &record.rates {
+            for probe in &search.probes {
+                let mut own = search.axes.clone();
+                own.extend(probe.rate.map(|rate| (RATE.to_owned(), rate.into())));
+                let at = Place { variant: &search.variant, scenario: RATE_SEARCH, axes: &own };
                 rows(&mut out, record, &at, &probe.launches, &axes, &|_| true);
             }
         }
@@ -152,10 +171,10 @@ fn row(
     let instant = |at: Option<&u64>| at.map_or_else(String::new, u64::to_string);
     // A request that is not about tokens has its end only.
     let about_tokens = request.prompt_tokens.is_some();
-    let tokens = if about_tokens { request.tokens.len().to_string() } else { String::new() };
+    let tokens = if about_tokens { generated(request).to_string() } else { String::new() };
     let _ = writeln!(
         out,
-        "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{},{left_out}",
+        "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{},{left_out},{},{}",
         value("ttft"),
         value("itl"),
         value("e2e"),
@@ -167,6 +186,8 @@ fn row(
         instant(request.tokens.last()),
         observed.load,
         observed.peak_memory.map_or_else(String::new, |bytes| bytes.to_string()),
+        instant(request.scheduled.as_ref()),
+        instant(request.queued.as_ref()),
     );
 }
 

@@ -108,6 +108,7 @@ fn cells(blocks: u32) -> Vec<Cell> {
                 launches: launches.collect(),
                 stop: Some(if prompt == 32 { StopReason::Target } else { StopReason::MaxBlocks }),
                 disturbed: Vec::new(),
+                slo: None,
             });
         }
     }
@@ -365,6 +366,7 @@ pub fn record() -> Record {
         references: Vec::new(),
         idle: None,
         soaks: Vec::new(),
+        rates: Vec::new(),
         notes: vec!["The frequency governor cannot be read here.".into()],
     }
 }

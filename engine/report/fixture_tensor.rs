@@ -63,6 +63,7 @@ fn cells() -> Vec<Cell> {
                 launches: launches.collect(),
                 stop: Some(StopReason::Target),
                 disturbed: Vec::new(),
+                slo: None,
             });
         }
     }

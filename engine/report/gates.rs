@@ -5,6 +5,7 @@ use super::evidence::Evidence;
 use super::failures;
 use super::floors::Floors;
 use super::judged::{Judged, inverted, own_value};
+use super::terms::SCENARIO;
 use super::terms::{self, Condition, Gate};
 use super::view::{GateRow, GateSight, Outcome, QualityRow, Reading, Terms};
 use crate::measure::estimate::exact;
@@ -113,8 +114,12 @@ fn on_cells(
     gate: &Gate,
     metric: &'static Metric,
 ) -> Vec<GateSight> {
-    let matches =
-        |cell: &Cell| gate.axes.iter().all(|(axis, value)| cell.axes.get(axis) == Some(value));
+    let matches = |cell: &Cell| {
+        gate.axes.iter().all(|(axis, value)| match axis.as_str() {
+            SCENARIO => value.as_str() == Some(&cell.scenario),
+            axis => cell.axes.get(axis) == Some(value),
+        })
+    };
     let mut out = Vec::new();
     for (setting, first) in evidence.settings.iter().enumerate() {
         if !matches(first) {

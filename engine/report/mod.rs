@@ -33,6 +33,7 @@ mod html;
 mod json;
 mod judged;
 mod latencies;
+mod loads;
 mod margins;
 mod markdown;
 mod memory;

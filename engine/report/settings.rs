@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::conduct;
@@ -11,9 +11,9 @@ use super::view::{Setting, Terms};
 use crate::record::{Cell, Record, StopReason};
 
 pub fn all(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Vec<Setting> {
-    let varying = varying(&evidence.settings);
+    let shorts = shorts(evidence);
     let name = |(i, cell): (usize, &&Cell)| Setting {
-        short: short(cell, &varying),
+        short: shorts[i].clone(),
         long: long(cell),
         stop: cell.stop.map(|reason| stopped(reason).to_owned()),
         notes: conduct::notes(record, evidence, terms, i),
@@ -24,13 +24,13 @@ pub fn all(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Vec<Setti
 /// What tells each setting from the others, in the order of the evidence.
 pub fn shorts(evidence: &Evidence<'_>) -> Vec<String> {
     let varying = varying(&evidence.settings);
-    evidence.settings.iter().map(|cell| short(cell, &varying)).collect()
+    let scenarios: BTreeSet<_> = evidence.settings.iter().map(|cell| &cell.scenario).collect();
+    evidence.settings.iter().map(|cell| short(cell, &varying, scenarios.len() > 1)).collect()
 }
 
 /// Axes that have more than one value over the settings.
 fn varying(settings: &[&Cell]) -> Vec<String> {
-    let names: Vec<&String> =
-        settings.first().map_or(Vec::new(), |cell| cell.axes.keys().collect());
+    let names: IndexSet<&String> = settings.iter().flat_map(|cell| cell.axes.keys()).collect();
     let many = |name: &&&String| {
         let values: BTreeSet<String> = settings
             .iter()
@@ -45,9 +45,10 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn short(cell: &Cell, varying: &[String]) -> String {
+fn short(cell: &Cell, varying: &[String], several: bool) -> String {
     let told = |name: &String| Some(format!("{} {}", axis(name), text(cell.axes.get(name)?)));
-    let parts: Vec<String> = varying.iter().filter_map(told).collect();
+    let scenario = several.then(|| cell.scenario.replace('_', " "));
+    let parts: Vec<String> = scenario.into_iter().chain(varying.iter().filter_map(told)).collect();
     if parts.is_empty() { "the one setting".into() } else { parts.join(", ") }
 }
 

@@ -56,12 +56,59 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
         wrapped(out, &remark, Tone::Plain, page::sign(Tone::Plain), colour, width);
     }
     searches(out, sheet, colour, width);
+    loads(out, sheet, colour, width);
+    rates(out, sheet, colour, width);
     if sheet.gates.is_empty() {
         return;
     }
     out.push('\n');
     for gate in &sheet.gates {
         wrapped(out, &told_gate(gate), gate.chip.tone, gate.chip.sign, colour, width);
+    }
+}
+
+/// Every variant under every load, one after the other: the table of the other reports is too wide.
+fn loads(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
+    let Some(loads) = &sheet.loads else { return };
+    out.push('\n');
+    line(out, &bold("Load", colour));
+    for row in &loads.rows {
+        let mut told = vec![
+            format!("p50 {}", whole(&row.p50)),
+            format!("p99 {}", whole(&row.p99)),
+            whole(&row.throughput),
+        ];
+        told.extend(loads.has_tokens.then(|| whole(&row.output)));
+        told.extend(row.chip.as_ref().map(|chip| format!("{}: {}", row.bounds, chip.text)));
+        told.extend(row.remarks.iter().cloned());
+        let text = format!("{}, {}: {}", row.variant, row.setting, told.join("; "));
+        let (tone, sign) = match &row.chip {
+            Some(chip) => (chip.tone, chip.sign),
+            None => (Tone::Plain, page::sign(Tone::Plain)),
+        };
+        wrapped(out, &text, tone, sign, colour, width);
+    }
+}
+
+/// The largest rate of every variant.
+fn rates(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
+    let Some(rates) = &sheet.rates else { return };
+    out.push('\n');
+    let title = escape::terminal(&rates.title).replace('\u{a0}', " ");
+    line(out, &bold(&title, colour));
+    for row in &rates.rows {
+        let place = if rates.several_places { format!(" at {}", row.place) } else { String::new() };
+        let told = match row.pass.gap {
+            true => vec![row.pass.text.clone()],
+            false => vec![
+                format!("keeps {}, breaks {}", row.pass.text, row.fail.text),
+                row.chip.text.clone(),
+                row.effort.clone(),
+            ],
+        };
+        let parts = told.into_iter().chain(row.remarks.iter().cloned()).collect::<Vec<_>>();
+        let text = format!("{}{place}: {}", row.variant, parts.join("; "));
+        wrapped(out, &text, row.chip.tone, row.chip.sign, colour, width);
     }
 }
 

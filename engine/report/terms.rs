@@ -146,6 +146,9 @@ fn shown<'a>(record: &'a Record, primary: &'a str) -> impl Iterator<Item = &'sta
     })
 }
 
+/// What a gate calls the scenario of a cell, which is not among its axes.
+pub const SCENARIO: &str = "scenario";
+
 /// Every gate of the spec; one that cannot be read stays in the list and cannot pass.
 pub fn gates(spec: &Value) -> Vec<Gate> {
     spec.get("gates").and_then(Value::as_array).into_iter().flatten().map(gate).collect()
@@ -159,7 +162,10 @@ fn gate(value: &Value) -> Gate {
         Some((axis.to_owned(), found.clone())).filter(|_| !found.is_null())
     };
     let mut axes: Vec<(String, Value)> =
-        ["part", "batch", "prompt_tokens", "new_tokens"].into_iter().filter_map(axis).collect();
+        ["part", "batch", "prompt_tokens", "new_tokens", SCENARIO, "users", "rate"]
+            .into_iter()
+            .filter_map(axis)
+            .collect();
     let dims = value.pointer("/on/dims").and_then(Value::as_object);
     axes.extend(
         dims.into_iter().flatten().map(|(name, size)| (dimension_axis(name), size.clone())),

@@ -22,6 +22,7 @@ use crate::spec::{Bench as BenchSpec, Spec};
 use crate::stage::{Artifact, Bench, Setting, Stage};
 pub(super) use arms::{AGAIN, launches_again, shows_noise};
 use arms::{Arm, arms};
+use launching::valid;
 pub(super) use launching::{At, Given, able, gpus, launch};
 use looking::{compare, decided, reason_of, widest, words};
 use piloting::{settle, settled, told};
@@ -150,7 +151,7 @@ fn repeat(
                 continue;
             }
             let at = At { block: block as usize, position, seed: design.seed };
-            let launch = launch(blocks, name, artifact, given, at, session, conditions)?;
+            let launch = valid(launch(blocks, name, artifact, given, at, session, conditions)?);
             if let Outcome::Failed(failure) = &launch.outcome {
                 let text = describe(failure);
                 conditions.progress.line(&format!("✗ {recorded} under {setting}  {text}"));

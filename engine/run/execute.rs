@@ -13,6 +13,7 @@ use super::ledger::assemble;
 use super::placing::look;
 use super::profiles::Profiles;
 use super::progress::Progress;
+use super::rates::Rates;
 use super::searches::Searches;
 use super::session::{Session, SessionError};
 use super::soaks::Soaks;
@@ -223,6 +224,7 @@ fn stages(
         }
     }
     Searches { spec, bench, plan, conditions, state }.carry_out(session)?;
+    Rates { spec, bench, plan, conditions, state }.carry_out(session)?;
     Soaks { bench, plan, conditions, state }.carry_out(session)?;
     Profiles { bench, plan, conditions, state }.carry_out(session)?;
     state.look_again(plan);

@@ -11,8 +11,8 @@ use crate::base::Digest;
 use crate::base::text::inert;
 use crate::plan::{Output, Plan, VariantPlan};
 use crate::record::{
-    ArtifactFacts, Cell, Conduct, Device, Guard, Model, Quality, Record, Run, Runtime, Search,
-    SearchEnd, StopReason, VERSION, Variant,
+    ArtifactFacts, Cell, Conduct, Device, Guard, Model, Quality, RateSearch, Record, Run, Runtime,
+    Search, SearchEnd, StopReason, VERSION, Variant,
 };
 use crate::spec::{Spec, Task};
 use crate::stage::{Bench, Judge, JudgeOn, OpenDevice, Stage};
@@ -75,6 +75,7 @@ pub fn assemble(
         guard: guard(spec, plan),
         references: plan.references.clone(),
         idle: state.idle.clone(),
+        rates: rates(spec, plan, session, state, interrupted),
         notes,
     }
 }
@@ -295,11 +296,12 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
             launches.sort_by_key(|launch| (launch.block, launch.position));
             cells.push(Cell {
                 variant: variant.clone(),
-                scenario: "single_stream".into(),
+                scenario: setting.load.id().into(),
                 axes: setting.axes(),
                 launches,
                 stop,
                 disturbed: disturbed.clone(),
+                slo: bench.slo,
             });
         }
     }
@@ -350,12 +352,7 @@ fn searches(
             let known = &state.variants[variant];
             let probes = session.probes_of(setting, variant);
             let ended = session.search_end(setting, variant);
-            let stands_against = match (&known.failed, &known.skipped) {
-                (Some(why), _) => format!("the variant failed: {why}"),
-                (_, Some(why)) => format!("the variant was skipped: {why}"),
-                _ if interrupted => "the run was stopped before".to_owned(),
-                _ => "there is no artifact".to_owned(),
-            };
+            let stands_against = stands_against(known, interrupted);
             let mut axes = setting.axes();
             axes.shift_remove("batch");
             out.push(Search {
@@ -375,6 +372,49 @@ fn searches(
         }
     }
     out
+}
+
+/// One entry per variant and search for a rate of the plan.
+fn rates(
+    spec: &Spec,
+    plan: &Plan,
+    session: &Session,
+    state: &Progressed,
+    interrupted: bool,
+) -> Vec<RateSearch> {
+    let mut out = Vec::new();
+    for step in &plan.steps {
+        let Stage::RateSearch(search) = &step.stage else { continue };
+        let setting = &search.bench.setting;
+        for variant in &search.bench.variants {
+            let probes = session.rate_probes_of(setting, variant);
+            let why = stands_against(&state.variants[variant], interrupted);
+            out.push(RateSearch {
+                variant: variant.clone(),
+                axes: setting.axes(),
+                slo: search.slo,
+                requests: search.requests,
+                confidence: spec.compare.confidence.0,
+                unsearched: probes.is_empty().then_some(why),
+                end: match session.rate_end(setting, variant) {
+                    None if interrupted && !probes.is_empty() => Some(SearchEnd::Interrupted),
+                    ended => ended,
+                },
+                probes: probes.into_iter().map(|probed| probed.probe.clone()).collect(),
+            });
+        }
+    }
+    out
+}
+
+/// Why a variant was not searched with.
+fn stands_against(known: &VariantState, interrupted: bool) -> String {
+    match (&known.failed, &known.skipped) {
+        (Some(why), _) => format!("the variant failed: {why}"),
+        (_, Some(why)) => format!("the variant was skipped: {why}"),
+        _ if interrupted => "the run was stopped before".to_owned(),
+        _ => "there is no artifact".to_owned(),
+    }
 }
 
 /// What inputs were made of where none were given.

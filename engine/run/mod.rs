@@ -17,6 +17,7 @@ mod limits;
 mod placing;
 mod profiles;
 mod progress;
+mod rates;
 mod runtime;
 mod searches;
 mod session;

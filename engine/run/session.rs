@@ -11,7 +11,7 @@ use time::macros::format_description;
 use crate::base::Digest;
 use crate::measure::repetition::Repetition;
 use crate::record::{
-    Disturbed, Launch, Probe, Profile, SearchEnd, Soak, Step, StepState, StopReason,
+    Disturbed, Launch, Probe, Profile, RateProbe, SearchEnd, Soak, Step, StepState, StopReason,
 };
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
@@ -47,6 +47,14 @@ enum Entry {
     Probe(Box<Probed>),
     /// The end of a search.
     Searched {
+        setting: Setting,
+        variant: String,
+        end: SearchEnd,
+    },
+    /// A finished probe of a search for a rate.
+    RateProbe(Box<RateProbed>),
+    /// The end of a search for a rate.
+    Rated {
         setting: Setting,
         variant: String,
         end: SearchEnd,
@@ -90,6 +98,21 @@ pub struct Probed {
     #[serde(default)]
     pub runtime: Option<Digest>,
     pub probe: Probe,
+}
+
+/// A finished probe of a search for a rate, and what it ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateProbed {
+    /// That of the search: its scenario is not the probe's.
+    pub setting: Setting,
+    pub variant: String,
+    /// Probes of a search count from 0.
+    pub number: u32,
+    pub artifact: Digest,
+    #[serde(default)]
+    pub runtime: Option<Digest>,
+    pub probe: RateProbe,
 }
 
 /// What a run set out to do: everything that is needed to go on with it.
@@ -150,6 +173,9 @@ pub struct Session {
     pub probes: Vec<Probed>,
     /// Searches that have ended, by setting and variant.
     pub searched: Vec<(Setting, String, SearchEnd)>,
+    pub rate_probes: Vec<RateProbed>,
+    /// Searches for a rate that have ended, by setting and variant.
+    pub rated: Vec<(Setting, String, SearchEnd)>,
     pub profiles: Vec<Profile>,
     pub soaks: Vec<Soak>,
     /// Wall seconds of earlier stretches.
@@ -241,6 +267,8 @@ impl Session {
             disturbed: Vec::new(),
             probes: Vec::new(),
             searched: Vec::new(),
+            rate_probes: Vec::new(),
+            rated: Vec::new(),
             profiles: Vec::new(),
             soaks: Vec::new(),
             seconds: 0.0,
@@ -287,6 +315,16 @@ impl Session {
             Entry::Searched { setting, variant, end } => {
                 self.searched.push((setting, variant, end));
             }
+            Entry::RateProbe(new) => {
+                let same = |old: &RateProbed| {
+                    (&old.setting, &old.variant, old.number)
+                        == (&new.setting, &new.variant, new.number)
+                };
+                if !self.rate_probes.iter().any(same) {
+                    self.rate_probes.push(*new);
+                }
+            }
+            Entry::Rated { setting, variant, end } => self.rated.push((setting, variant, end)),
             Entry::Profile(new) => {
                 let same = |old: &Profile| (&old.variant, &old.axes) == (&new.variant, &new.axes);
                 if !self.profiles.iter().any(same) {
@@ -401,6 +439,36 @@ impl Session {
     pub fn search_end(&self, setting: &Setting, variant: &str) -> Option<SearchEnd> {
         let own = |(s, v, _): &&(Setting, String, SearchEnd)| s == setting && v == variant;
         self.searched.iter().find(own).map(|(.., end)| *end)
+    }
+
+    pub fn record_rate_probe(&mut self, probed: RateProbed) -> Result<(), SessionError> {
+        self.write(&Entry::RateProbe(Box::new(probed.clone())))?;
+        self.rate_probes.push(probed);
+        Ok(())
+    }
+
+    pub fn record_rated(
+        &mut self,
+        setting: Setting,
+        variant: String,
+        end: SearchEnd,
+    ) -> Result<(), SessionError> {
+        let entry = Entry::Rated { setting: setting.clone(), variant: variant.clone(), end };
+        self.write(&entry)?;
+        self.rated.push((setting, variant, end));
+        Ok(())
+    }
+
+    /// Finished probes of one search for a rate, in order.
+    pub fn rate_probes_of(&self, setting: &Setting, variant: &str) -> Vec<&RateProbed> {
+        let own = |p: &&RateProbed| p.setting == *setting && p.variant == variant;
+        self.rate_probes.iter().filter(own).collect()
+    }
+
+    /// How a search for a rate has ended, if it has.
+    pub fn rate_end(&self, setting: &Setting, variant: &str) -> Option<SearchEnd> {
+        let own = |(s, v, _): &&(Setting, String, SearchEnd)| s == setting && v == variant;
+        self.rated.iter().find(own).map(|(.., end)| *end)
     }
 
     pub fn record_profile(&mut self, profile: Profile) -> Result<(), SessionError> {

@@ -263,6 +263,7 @@ impl Task<'_> {
             }
             Stage::Bench(_)
             | Stage::Search(_)
+            | Stage::RateSearch(_)
             | Stage::Roofline(_)
             | Stage::Profile(_)
             | Stage::Soak(_) => {

@@ -32,8 +32,7 @@ impl Sent {
         warmup: bool,
         clock: &dyn Clock,
     ) -> Result<u64, E> {
-        let number = self.timelines.len() as u32;
-        let timeline = match server.serve(number) {
+        let timeline = match server.serve() {
             Ok(timeline) => timeline,
             Err(error) if self.failed >= self.most_failed => return Err(error),
             Err(_) => {
@@ -143,11 +142,13 @@ mod tests {
     struct Even<'a> {
         clock: &'a Virtual,
         fails: fn(u32) -> bool,
+        served: u32,
     }
 
     impl Server<&'static str> for Even<'_> {
-        fn serve(&mut self, number: u32) -> Result<Timeline, &'static str> {
-            let sent = self.clock.now();
+        fn serve(&mut self) -> Result<Timeline, &'static str> {
+            let (sent, number) = (self.clock.now(), self.served);
+            self.served += 1;
             self.clock.spend(10);
             match (self.fails)(number) {
                 true => Err("broken"),
@@ -164,7 +165,7 @@ mod tests {
     const RULES: StreamRules = StreamRules { warmup: 1, detect: None, min: 3, max: 6, min_time: 0 };
 
     fn sound(clock: &Virtual) -> Even<'_> {
-        Even { clock, fails: |_| false }
+        Even { clock, fails: |_| false, served: 0 }
     }
 
     fn observed((requests, sending): (Vec<Timeline>, Sending)) -> Observed {
@@ -214,12 +215,13 @@ mod tests {
     #[test]
     fn one_request_in_a_thousand_may_fail() {
         let clock = Virtual::default();
-        let mut once = Even { clock: &clock, fails: |number| number == 7 };
+        let mut once = Even { clock: &clock, fails: |number| number == 7, served: 0 };
         assert_eq!(offline(&mut once, 999, &clock).unwrap_err(), "broken");
+        once.served = 0;
         let (timelines, sending) = offline(&mut once, 1000, &clock).unwrap();
         assert_eq!((sending.failed, timelines.len()), (1, 1000));
         assert!(timelines[7].tokens.is_empty());
-        let mut twice = Even { clock: &clock, fails: |number| number > 997 };
+        let mut twice = Even { clock: &clock, fails: |number| number > 997, served: 0 };
         assert!(offline(&mut twice, 1000, &clock).is_err());
     }
 }

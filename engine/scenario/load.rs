@@ -61,7 +61,7 @@ impl Load {
         }
     }
 
-    /// Requests of a launch after its first call, at most.
+    /// Requests of a launch, its first call not included, at most.
     pub fn most_requests(self, rules: StreamRules, batch: u32) -> u32 {
         let own = match self {
             Self::SingleStream => rules.warmup.max(1).saturating_add(rules.max),
@@ -93,10 +93,10 @@ pub fn under_load<E: From<io::Error>>(
     (batch, seed): (u32, u64),
     clock: Monotonic,
 ) -> Result<(Timeline, Vec<Timeline>, Sending), E> {
-    let first_call = server.serve(0)?;
+    let first_call = server.serve()?;
     let mut requests = Vec::new();
-    for number in 0..rules.warmup {
-        requests.push(Timeline { warmup: true, ..server.serve(number)? });
+    for _ in 0..rules.warmup {
+        requests.push(Timeline { warmup: true, ..server.serve()? });
     }
     let (own, sending) = match load {
         // One user is one stream; its first request is one more that does not count.
@@ -126,7 +126,7 @@ mod tests {
     struct Sleepy(Monotonic);
 
     impl Server<io::Error> for Sleepy {
-        fn serve(&mut self, _: u32) -> io::Result<Timeline> {
+        fn serve(&mut self) -> io::Result<Timeline> {
             let sent = self.0.now();
             self.0.sleep_until(sent + 200_000);
             Ok(Timeline { sent, tokens: vec![self.0.now()], batch: 2, ..Timeline::default() })

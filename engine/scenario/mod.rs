@@ -15,6 +15,7 @@ mod clock;
 mod closed;
 mod load;
 mod open;
+mod servers;
 mod single_stream;
 mod soak;
 mod warmup;
@@ -24,6 +25,7 @@ pub use clock::{Clock, Monotonic, Virtual};
 pub use closed::{concurrency, multi_stream, offline};
 pub use load::{Load, under_load};
 pub use open::{Arrival, OpenRules, Patience, Queue, Timetable, live, open_loop};
+pub use servers::{GraphServer, TextServer};
 pub use single_stream::{Given, Request, StreamRules, single_stream, single_stream_of_runs};
 pub use soak::{SoakRules, soak, soak_of_runs};
 
@@ -61,7 +63,7 @@ pub static SCENARIOS: &[Scenario] = &[
 
 /// What answers requests, one at a time.
 pub trait Server<E> {
-    /// Serves request `number` and returns when it was handed over and when its answers were there.
+    /// Serves one request and returns when it was handed over and when its answers were there.
     /// Inputs are ready before: making them is no part of serving.
-    fn serve(&mut self, number: u32) -> Result<Timeline, E>;
+    fn serve(&mut self) -> Result<Timeline, E>;
 }

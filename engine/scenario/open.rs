@@ -201,18 +201,24 @@ mod tests {
         time: F,
     }
 
-    impl<F: FnMut(u32) -> u64> Server<()> for Timed<'_, Virtual, F> {
-        fn serve(&mut self, number: u32) -> Result<Timeline, ()> {
+    /// Times in turn.
+    fn each(times: &[u64]) -> impl FnMut() -> u64 {
+        let mut left = times.to_vec().into_iter();
+        move || left.next().expect("a time for every request")
+    }
+
+    impl<F: FnMut() -> u64> Server<()> for Timed<'_, Virtual, F> {
+        fn serve(&mut self) -> Result<Timeline, ()> {
             let sent = self.clock.now();
-            self.clock.spend((self.time)(number));
+            self.clock.spend((self.time)());
             Ok(Timeline { sent, tokens: vec![self.clock.now()], batch: 1, ..Timeline::default() })
         }
     }
 
-    impl<F: FnMut(u32) -> u64> Server<()> for Timed<'_, Monotonic, F> {
-        fn serve(&mut self, number: u32) -> Result<Timeline, ()> {
+    impl<F: FnMut() -> u64> Server<()> for Timed<'_, Monotonic, F> {
+        fn serve(&mut self) -> Result<Timeline, ()> {
             let sent = self.clock.now();
-            self.clock.sleep_until(sent + (self.time)(number));
+            self.clock.sleep_until(sent + (self.time)());
             Ok(Timeline { sent, tokens: vec![self.clock.now()], batch: 1, ..Timeline::default() })
         }
     }
@@ -225,7 +231,7 @@ mod tests {
         let clock = Virtual::default();
         let schedule = [10, 20, 30, 100];
         let mut queue = Timetable::new(&schedule, &clock);
-        let mut server = Timed { clock: &clock, time: |n| [25, 5, 5, 5][n as usize] };
+        let mut server = Timed { clock: &clock, time: each(&[25, 5, 5, 5]) };
         let (seen, sending) = open_loop(&mut server, &mut queue, RULES, &clock).unwrap();
         let times: Vec<_> =
             seen.iter().map(|t| (t.scheduled.unwrap(), t.sent, t.tokens[0])).collect();
@@ -239,7 +245,7 @@ mod tests {
         let clock = Virtual::default();
         let schedule = [10, 20, 30];
         let mut queue = Timetable::new(&schedule, &clock).with_stall(15, 90);
-        let mut server = Timed { clock: &clock, time: |_| 1 };
+        let mut server = Timed { clock: &clock, time: || 1 };
         let (seen, _) = open_loop(&mut server, &mut queue, RULES, &clock).unwrap();
         let queued: Vec<_> = seen.iter().map(|t| t.queued.unwrap()).collect();
         assert_eq!(queued, [10, 90, 90]);
@@ -251,12 +257,12 @@ mod tests {
         let clock = Virtual::default();
         let schedule: Vec<u64> = (1..=10_000).map(|i| i * 100).collect();
         let mut queue = Timetable::new(&schedule, &clock);
-        let mut server = Timed { clock: &clock, time: |_| 150 };
+        let mut server = Timed { clock: &clock, time: || 150 };
         let (seen, sending) = open_loop(&mut server, &mut queue, RULES, &clock).unwrap();
         assert!(seen.len() < 300, "{} were served", seen.len());
         assert!(sending.saturated.unwrap() > 50);
         let mut queue = Timetable::new(&schedule, &clock);
-        let mut quick = Timed { clock: &clock, time: |_| 1 };
+        let mut quick = Timed { clock: &clock, time: || 1 };
         let (seen, sending) = open_loop(&mut quick, &mut queue, RULES, &clock).unwrap();
         assert_eq!((seen.len(), sending.saturated), (10_000, None));
     }
@@ -266,7 +272,7 @@ mod tests {
         let clock = Monotonic::start();
         let begin = clock.now() + 1_000_000;
         let schedule: Vec<u64> = (0..20).map(|i| begin + i * 300_000).collect();
-        let mut server = Timed { clock: &clock, time: |_| 100_000 };
+        let mut server = Timed { clock: &clock, time: || 100_000 };
         let (seen, sending) =
             live(&schedule, clock, |queue| open_loop(&mut server, queue, RULES, &clock).unwrap())
                 .unwrap();

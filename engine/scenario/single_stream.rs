@@ -108,6 +108,7 @@ fn stream<E>(
     Ok((first_call, requests, end))
 }
 
+/// One request: its prompt, then tokens one by one, each chosen greedily.
 pub(super) fn complete(
     generator: &mut dyn Generator,
     prompt: &[u32],

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use super::MAX_CELLS;
 use super::check::{Rules, id};
 use super::locate::{below, dotted};
+use super::scenarios::{self, Scenario};
 use super::types::{Bench, Matrix};
 use crate::base::Nanos;
 
@@ -16,6 +17,7 @@ const SHORTEST_SOAK: Nanos = Nanos::seconds(5);
 
 pub(crate) fn check(rules: &mut Rules<'_>, bench: &Bench) {
     rules.matrix(bench);
+    scenarios::check(rules, bench);
     rules.design(bench);
     rules.profile(bench);
     rules.guard(bench);
@@ -50,6 +52,8 @@ impl Rules<'_> {
         axes.extend(tokens.iter().filter_map(|(_, values)| values.as_ref().map(Vec::len)));
         axes.extend(m.dims.values().map(Vec::len));
         axes.push(m.threads.len());
+        let settings: usize = bench.scenarios().iter().map(Scenario::settings).sum();
+        axes.extend((settings > 1).then_some(settings));
         let variants = self.spec.variants.len() as u64;
         let cells = axes.iter().fold(variants, |n, axis| n.saturating_mul(*axis as u64));
         if cells > MAX_CELLS {
@@ -62,7 +66,7 @@ impl Rules<'_> {
         }
     }
 
-    fn duplicates<T: Hash + Eq + Display>(&mut self, here: &str, values: &[T]) {
+    pub(super) fn duplicates<T: Hash + Eq + Display>(&mut self, here: &str, values: &[T]) {
         let mut seen = HashSet::new();
         if let Some(i) = values.iter().position(|value| !seen.insert(value)) {
             let shown = values[i].to_string();

@@ -227,6 +227,8 @@ pub(crate) fn id(name: MetricName) -> &'static str {
         MetricName::E2e => "e2e",
         MetricName::Latency => "latency",
         MetricName::Throughput => "throughput",
+        MetricName::Tpot => "tpot",
+        MetricName::OutputTps => "output_tps",
         MetricName::Decode => "decode",
         MetricName::Preprocess => "preprocess",
         MetricName::PeakMemory => "peak_memory",

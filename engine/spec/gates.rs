@@ -55,6 +55,8 @@ pub(crate) fn metric(metric: GateMetric) -> (&'static str, bool) {
         GateMetric::E2e => (id(M::E2e), true),
         GateMetric::Latency => (id(M::Latency), true),
         GateMetric::Throughput => (id(M::Throughput), true),
+        GateMetric::Tpot => (id(M::Tpot), true),
+        GateMetric::OutputTps => (id(M::OutputTps), true),
         GateMetric::Decode => (id(M::Decode), true),
         GateMetric::Preprocess => (id(M::Preprocess), true),
         GateMetric::PeakMemory => (id(M::PeakMemory), true),
@@ -228,4 +230,5 @@ fn settings(rules: &mut Rules<'_>, gate: &Gate, here: &str) {
     rules.part(&format!("{here}/on/part"), on.part.as_deref(), &m.part);
     rules.batch(&format!("{here}/on/batch"), on.batch, &m.batch);
     rules.axes_of(&below(here, "on"), (on.prompt_tokens, on.new_tokens, &on.dims), m);
+    rules.load_of(&below(here, "on"), on, bench);
 }

@@ -83,9 +83,9 @@ impl Task {
     /// Performance metrics that can be asked for: those of [`Task::measure`], and what not every
     /// machine can tell.
     pub fn measurable(self) -> Vec<MetricName> {
-        use MetricName::{Energy, EnergyPerToken, SteadyMemory};
+        use MetricName::{Energy, EnergyPerToken, OutputTps, SteadyMemory, Tpot};
         let more: &[MetricName] = match self {
-            Self::TextGeneration => &[SteadyMemory, Energy, EnergyPerToken],
+            Self::TextGeneration => &[Tpot, OutputTps, SteadyMemory, Energy, EnergyPerToken],
             _ => &[SteadyMemory, Energy],
         };
         [self.measure(), more].concat()
@@ -127,8 +127,22 @@ impl Bench {
     pub fn measured(&self, task: Option<Task>) -> Vec<MetricName> {
         match (&self.measure, task) {
             (Some(measure), _) => measure.clone(),
-            (None, Some(task)) => task.measure().to_vec(),
-            (None, None) => Task::ALL.iter().flat_map(|task| task.measure()).copied().collect(),
+            (None, Some(task)) => self.usual(task),
+            (None, None) => Task::ALL.iter().flat_map(|task| task.measurable()).collect(),
+        }
+    }
+
+    /// What is measured of `task` when the spec leaves it out.
+    fn usual(&self, task: Task) -> Vec<MetricName> {
+        if self.loads() { task.measurable() } else { task.measure().to_vec() }
+    }
+
+    /// What decides of `task` when the spec leaves it out. Without a single stream that is the time
+    /// of an answer, which every scenario has.
+    fn usually_deciding(&self, task: Task) -> MetricName {
+        match task {
+            Task::TextGeneration if !self.streams() => MetricName::E2e,
+            task => task.deciding(),
         }
     }
 
@@ -137,7 +151,7 @@ impl Bench {
         let measured = |metric| self.measure.as_ref().is_some_and(|list| list.contains(&metric));
         let guess =
             if measured(Task::Tensor.deciding()) { Task::Tensor } else { Task::TextGeneration };
-        self.design.stop.metric.unwrap_or_else(|| task.unwrap_or(guess).deciding())
+        self.design.stop.metric.unwrap_or_else(|| self.usually_deciding(task.unwrap_or(guess)))
     }
 }
 
@@ -145,8 +159,9 @@ impl Bench {
 pub(crate) fn fill(spec: &mut Spec, task: Task) {
     spec.model.task = Some(task);
     let Some(bench) = &mut spec.bench else { return };
-    bench.measure.get_or_insert_with(|| task.measure().to_vec());
-    bench.design.stop.metric.get_or_insert_with(|| task.deciding());
+    let (measure, deciding) = (bench.usual(task), bench.usually_deciding(task));
+    bench.measure.get_or_insert(measure);
+    bench.design.stop.metric.get_or_insert(deciding);
     if task == Task::TextGeneration {
         bench.matrix.prompt_tokens.get_or_insert_with(|| vec![128]);
         bench.matrix.new_tokens.get_or_insert_with(|| vec![32]);
@@ -168,6 +183,7 @@ pub(crate) fn check(rules: &mut Rules<'_>, task: Task) {
         if m.batch.search().is_some() {
             rules.searches_batches(task);
         }
+        rules.objectives_of(task, bench);
         for (i, metric) in bench.measure.iter().flatten().enumerate() {
             rules.performance(task, &below("/bench/measure", i), *metric);
         }

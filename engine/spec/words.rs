@@ -11,6 +11,9 @@ pub(crate) fn title(schema: &Value) -> Option<&str> {
 
 pub(crate) fn expected(schema: &Value) -> String {
     if let Some(noun) = one_key(schema) {
+        if types(schema).contains(&"string") {
+            return format!("`single_stream` or a map with one key, the name of another {noun}");
+        }
         return format!("a map with one key, the name of a {noun}");
     }
     if let Some(title) = title(schema).filter(|_| types(schema) != ["object"]) {

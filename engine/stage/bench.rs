@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::base::text::inert;
+use crate::measure::slo::Slo;
 use crate::record::dimension_axis;
-use crate::scenario::{Request, StreamRules};
+use crate::scenario::{Load, Request, StreamRules};
 use crate::task::TensorInputs;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Bench {
     /// Of a graph: what its requests are.
     pub inputs: Option<TensorInputs>,
     pub rules: StreamRules,
+    /// What requests are held to, where the scenario says so.
+    pub slo: Option<Slo>,
 }
 
 /// One combination of the matrix's values, resolved for this machine.
@@ -32,6 +35,9 @@ pub struct Setting {
     pub batch: u32,
     pub work: Work,
     pub threads: u32,
+    /// The scenario with its parameters.
+    #[serde(default, skip_serializing_if = "Load::is_single_stream")]
+    pub load: Load,
 }
 
 /// The axes that depend on the task.
@@ -51,7 +57,8 @@ pub enum Work {
 impl Setting {
     /// A setting of text generation.
     pub fn tokens(batch: u32, prompt_tokens: u32, new_tokens: u32, threads: u32) -> Self {
-        Self { part: None, batch, work: Work::Tokens { prompt_tokens, new_tokens }, threads }
+        let work = Work::Tokens { prompt_tokens, new_tokens };
+        Self { part: None, batch, work, threads, load: Load::SingleStream }
     }
 
     /// In matrix order, as records keep it.
@@ -68,7 +75,9 @@ impl Setting {
             }
         }
         axes.push(("threads".to_owned(), self.threads));
-        part.chain(axes.into_iter().map(|(name, value)| (name, json!(value)))).collect()
+        let axes = axes.into_iter().map(|(name, value)| (name, json!(value)));
+        let load = self.load.axis().map(|(name, value)| (name.to_owned(), value));
+        part.chain(axes).chain(load).collect()
     }
 
     /// The work of one request; `None` where requests are not about tokens.
@@ -94,7 +103,14 @@ impl Setting {
     }
 
     fn named(&self, batch: &str) -> String {
-        let threads = self.threads;
+        let load = match self.load {
+            Load::SingleStream => String::new(),
+            Load::MultiStream { samples } => format!("-multi{samples}"),
+            Load::Offline { samples } => format!("-offline{samples}"),
+            Load::Concurrency { users } => format!("-users{users}"),
+            Load::Server { rate, .. } => format!("-rate{rate}"),
+        };
+        let threads = format!("{}{load}", self.threads);
         match &self.work {
             Work::Tokens { prompt_tokens, new_tokens } => {
                 format!("{batch}p{prompt_tokens}-n{new_tokens}-t{threads}")
@@ -128,7 +144,15 @@ impl Setting {
             }
         };
         let s = if self.threads == 1 { "" } else { "s" };
-        format!("{part}{batch}{work}{} thread{s}", self.threads)
+        let load = match self.load {
+            Load::SingleStream => String::new(),
+            Load::MultiStream { samples } => format!(", queries of {samples} samples"),
+            Load::Offline { samples } => format!(", {samples} samples at once"),
+            Load::Concurrency { users: 1 } => ", 1 user".to_owned(),
+            Load::Concurrency { users } => format!(", {users} users"),
+            Load::Server { rate, .. } => format!(", {rate} requests per second"),
+        };
+        format!("{part}{batch}{work}{} thread{s}{load}", self.threads)
     }
 }
 

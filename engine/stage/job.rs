@@ -16,11 +16,13 @@ use crate::backend::{
 use crate::base::{Digest, chain};
 use crate::data::{TOKENS_FILE, TextChoice, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
-use crate::measure::{Energy, Observed, Resident, Timeline, WarmupEnd};
+use crate::measure::{Energy, Observed, Resident, Sending, Timeline, WarmupEnd};
 use crate::model::{Kind, RandomModel};
 use crate::pass::{self, PassJob};
 use crate::record::{Phase, Reading};
-use crate::scenario::{Clock, Monotonic, Request, StreamRules, single_stream};
+use crate::scenario::{
+    Clock, Load, Monotonic, Request, StreamRules, TextServer, single_stream, under_load,
+};
 use crate::task::{
     self, Finish, JudgeJob, Judged, PromptSource, Prompts, Sampling, TensorInputs, Tokens,
 };
@@ -87,6 +89,8 @@ pub enum Job {
         setting: Setting,
         rules: StreamRules,
         seed: u64,
+        /// Seeds arrivals: the same for every variant and rate.
+        arrivals: u64,
     },
     /// Measures a graph.
     BenchTensors(TensorBench),
@@ -292,7 +296,7 @@ impl Job {
                 let how = OpenOptions { capacity, threads, runtime, ..OpenOptions::default() };
                 run_judge(variant, backend, reference.as_ref(), tokens, judge, &how, progress)
             }
-            Self::Bench { artifact, backend, tokens, runtime, setting, rules, seed } => {
+            Self::Bench { artifact, backend, tokens, runtime, setting, rules, seed, arrivals } => {
                 let positions = |request: Request| request.prompt_tokens + request.new_tokens;
                 let how = OpenOptions {
                     capacity: setting.request().map_or(0, positions),
@@ -300,7 +304,8 @@ impl Job {
                     runtime: runtime.clone(),
                     ..OpenOptions::default()
                 };
-                run_bench(artifact, backend, tokens.as_deref(), setting, *rules, *seed, &how)
+                let (tokens, seeds) = (tokens.as_deref(), (*seed, *arrivals));
+                run_bench(artifact, backend, tokens, setting, *rules, seeds, &how)
             }
             Self::BenchTensors(bench) => tensors::bench(bench),
             Self::JudgeTensors(judge) => tensors::judge(judge, progress),
@@ -420,7 +425,7 @@ fn run_bench(
     tokens: Option<&Path>,
     setting: &Setting,
     rules: StreamRules,
-    seed: u64,
+    (seed, arrivals): (u64, u64),
     how: &OpenOptions,
 ) -> Result<Done, JobError> {
     let (found, how) = (find_backend(backend)?, how.on(backend));
@@ -448,10 +453,26 @@ fn run_bench(
         meter.note(clock.now());
         prompts.next_batch(request.batch)
     };
-    let (first_call, requests, end) =
-        single_stream(generator.as_mut(), &mut next, request, rules, &clock)?;
-    let energy = meter.end(clock.now(), &requests);
-    let observed = memory.observed(load, first_call, requests, end, energy);
+    let (first_call, requests, end, sending) = match setting.load {
+        Load::SingleStream => {
+            let (first_call, requests, end) =
+                single_stream(generator.as_mut(), &mut next, request, rules, &clock)?;
+            (first_call, requests, end, None)
+        }
+        scenario => {
+            let count = scenario.most_requests(rules, setting.batch).saturating_add(1);
+            let mut server = TextServer::new(generator.as_mut(), &mut next, request, count, &clock);
+            let seeds = (setting.batch, arrivals);
+            let (first_call, requests, sending) =
+                under_load::<JobError>(scenario, &mut server, rules, seeds, clock)?;
+            (first_call, requests, WarmupEnd::Fixed, Some(sending))
+        }
+    };
+    let energy = match sending {
+        None => meter.end(clock.now(), &requests),
+        Some(_) => meter.none(),
+    };
+    let observed = memory.observed(load, first_call, requests, (end, energy, sending));
     Ok(Done::Benched { observed, prompts: source })
 }
 
@@ -471,8 +492,7 @@ impl Memory {
         load: u64,
         first_call: Timeline,
         requests: Vec<Timeline>,
-        end: WarmupEnd,
-        energy: Energy,
+        (end, energy, sending): (WarmupEnd, Energy, Option<Sending>),
     ) -> Observed {
         let steady = machine::peak_memory();
         let kinds = machine::resident_kinds();
@@ -490,6 +510,7 @@ impl Memory {
             }),
             energy: Some(energy),
             warmup_end: Some(end),
+            sending,
             ..Observed::default()
         }
     }

@@ -40,12 +40,18 @@ impl Meter {
         }
     }
 
+    /// Of requests that are prepared beforehand and may overlap: nothing was read between them.
+    pub fn none(self) -> Energy {
+        let apart = "requests of this scenario do not come one after the other";
+        Energy::Unmeasured(self.counters.err().unwrap_or_else(|| apart.into()))
+    }
+
     fn window(self, now: u64, requests: &[Timeline]) -> Result<(Vec<(String, f64)>, u64), String> {
         let counters = self.counters?;
         let first = requests.iter().position(|request| !request.warmup);
         let first = first.ok_or("no request counted")?;
         if self.readings.len() != requests.len() + 1 {
-            return Err("requests of this scenario do not come one after the other".into());
+            return Err("requests do not come one after the other".into());
         }
         let from = self.readings[first + 1].clone()?;
         let to = counters.read(now)?;

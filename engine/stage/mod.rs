@@ -21,6 +21,7 @@ mod meter;
 mod operators;
 mod optimize;
 mod profile;
+mod rates;
 mod runtime;
 mod sabotage;
 mod search;
@@ -42,6 +43,7 @@ pub use load::LoadModel;
 pub use matching::MatchingJudge;
 pub use optimize::Optimize;
 pub use profile::{PEAKS_FILE, ProfileStage, Roofline, trace_file};
+pub use rates::RateSearch;
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use search::Search;
@@ -62,6 +64,7 @@ pub enum Stage {
     Judge(Judge),
     Bench(Bench),
     Search(Search),
+    RateSearch(RateSearch),
     Roofline(Roofline),
     Profile(ProfileStage),
     Soak(SoakStage),
@@ -88,7 +91,7 @@ impl Stage {
             Self::Optimize(_) => "optimize",
             Self::Judge(_) => "judge",
             Self::Bench(_) => "bench",
-            Self::Search(_) => "search",
+            Self::Search(_) | Self::RateSearch(_) => "search",
             Self::Soak(_) => "soak",
             Self::Roofline(_) | Self::Profile(_) => "profile",
         }
@@ -106,6 +109,7 @@ impl Stage {
             Self::Bench(bench) => format!("bench {}", bench.setting),
             Self::Search(search) => search.label(),
             Self::Soak(soak) => soak.label(),
+            Self::RateSearch(search) => search.label(),
             Self::Roofline(roofline) => {
                 let s = if roofline.threads == 1 { "" } else { "s" };
                 format!("peak rates of the machine, {} thread{s}", roofline.threads)
@@ -118,6 +122,7 @@ impl Stage {
         match self {
             Self::Bench(_)
             | Self::Search(_)
+            | Self::RateSearch(_)
             | Self::Roofline(_)
             | Self::Profile(_)
             | Self::Soak(_) => Lane::Quiet,

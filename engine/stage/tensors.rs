@@ -8,7 +8,10 @@ use super::job::{Done, JobError, Memory, find_backend, threads};
 use super::meter::Meter;
 use super::{Artifact, Setting};
 use crate::backend::{OpenOptions, Runner, Session};
-use crate::scenario::{Clock, Given, Monotonic, StreamRules, single_stream_of_runs};
+use crate::measure::WarmupEnd;
+use crate::scenario::{
+    Clock, Given, GraphServer, Load, Monotonic, StreamRules, single_stream_of_runs, under_load,
+};
 use crate::task::{
     Beside, MetricRequest, PromptSource, Requests, TensorInputs, depth, in_types_of, judge_pairs,
     judge_tensors,
@@ -26,6 +29,8 @@ pub struct TensorBench {
     pub setting: Setting,
     pub rules: StreamRules,
     pub seed: u64,
+    /// Seeds arrivals: the same for every variant and rate.
+    pub arrivals: u64,
 }
 
 /// Quality of one graph against another, or against recorded outputs.
@@ -81,10 +86,27 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
         let inputs = in_types_of(&signature, drawn.inputs);
         Ok::<_, JobError>(Given { inputs, decode: drawn.decode, preprocess: drawn.preprocess })
     };
-    let (first_call, rest, end) =
-        single_stream_of_runs(session.as_mut(), &mut next, batch, job.rules, &clock)?;
-    let energy = meter.end(clock.now(), &rest);
-    let observed = memory.observed(load, first_call, rest, end, energy);
+    let (first_call, rest, end, sending) = match job.setting.load {
+        Load::SingleStream => {
+            let (first_call, rest, end) =
+                single_stream_of_runs(session.as_mut(), &mut next, batch, job.rules, &clock)?;
+            (first_call, rest, end, None)
+        }
+        scenario => {
+            let requests = scenario.most_requests(job.rules, batch).saturating_add(1);
+            let mut server =
+                GraphServer::new(session.as_mut(), &mut next, batch, requests, &clock)?;
+            let seeds = (batch, job.arrivals);
+            let (first_call, rest, sending) =
+                under_load::<JobError>(scenario, &mut server, job.rules, seeds, clock)?;
+            (first_call, rest, WarmupEnd::Fixed, Some(sending))
+        }
+    };
+    let energy = match sending {
+        None => meter.end(clock.now(), &rest),
+        Some(_) => meter.none(),
+    };
+    let observed = memory.observed(load, first_call, rest, (end, energy, sending));
     let prompts = match job.inputs.origin.is_synthetic() {
         false => PromptSource::Recorded,
         true => PromptSource::Synthetic,

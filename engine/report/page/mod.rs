@@ -7,6 +7,7 @@ mod cells;
 mod conditions;
 mod effects;
 mod floors;
+mod loads;
 mod methods;
 mod profiles;
 mod searches;
@@ -23,6 +24,7 @@ use super::words;
 use around::{CheckText, FailureText, StepText, VariantText};
 use cells::SettingText;
 use conditions::ConditionsText;
+use loads::{LoadText, PrefillText, RatesText};
 use methods::Method;
 use profiles::ProfileText;
 use searches::SearchesText;
@@ -80,6 +82,11 @@ pub struct Sheet {
     /// Prices and memory.
     pub tables: Vec<TableText>,
     pub soaks: Vec<SoakText>,
+    /// `None` where nothing was under load.
+    pub loads: Option<LoadText>,
+    /// `None` where no rate was searched for.
+    pub rates: Option<RatesText>,
+    pub prefills: Vec<PrefillText>,
     pub variants: Vec<VariantText>,
     pub failures: Vec<FailureText>,
     pub checks: Vec<CheckText>,
@@ -181,6 +188,9 @@ fn sheet(study: &Study, at: String) -> Sheet {
         conditions: conditions::conditions(study),
         tables: tables::tables(study),
         soaks: soaks::soaks(study),
+        loads: loads::loads(study),
+        rates: loads::rates(study),
+        prefills: loads::prefills(study),
         variants: around::variants(study),
         failures: study
             .failures

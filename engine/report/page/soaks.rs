@@ -101,6 +101,6 @@ fn per_day(growth: &Estimate, is_memory: bool) -> Shown {
         text: signed(growth.point),
         bounds: format!("[{}, {}]", signed(growth.low), signed(growth.high)),
         key: growth.point.to_string(),
-        gap: false,
+        ..Shown::default()
     }
 }

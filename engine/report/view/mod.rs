@@ -7,6 +7,7 @@ mod conditions;
 mod effects;
 mod finding;
 mod floor;
+mod load;
 mod profile;
 mod resources;
 mod rows;
@@ -23,6 +24,7 @@ pub use conditions::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
 pub use effects::{EffectSheet, Margin};
 pub use finding::{Finding, Outcome, Reading, Tone};
 pub use floor::FloorRow;
+pub use load::{LoadSheet, ObjectiveSheet, PrefillSheet, RateRow, RateSheet};
 pub use profile::{Advice, Bound, Limit, LoadRow, PhaseSheet, ProfileSheet};
 pub use resources::{CacheRow, CostRow, CostSheet, EnergyRow, MemoryRow};
 pub use rows::{
@@ -92,6 +94,15 @@ pub struct Study {
     /// Long runs, variant by variant; empty where none was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub soaks: Vec<SoakSheet>,
+    /// Cells under load, setting by setting; left out without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<LoadSheet>,
+    /// The largest rates that keep bounds, variant by variant; left out without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<RateSheet>,
+    /// Prefill without its fixed cost, where there are three prompt lengths; left out without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefills: Vec<PrefillSheet>,
     pub variants: Vec<VariantFacts>,
     pub failures: Vec<FailureRow>,
     pub steps: Vec<StepRow>,

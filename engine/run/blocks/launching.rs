@@ -8,6 +8,7 @@ use super::Blocks;
 use crate::backend::{Device, Runner};
 use crate::base::Digest;
 use crate::measure::design::padding;
+use crate::measure::load;
 use crate::plan::Output;
 use crate::record::{Failure, Launch, Outcome, Verdict};
 use crate::run::Limits;
@@ -115,15 +116,31 @@ fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: 
     let text = format!("{setting}/{}/{}", at.block, at.seed);
     let seed = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
     let seed = seed.expect("sixteen hex digits make a number");
+    // Neither the setting nor the variant: all of them meet the same bursts.
+    let arrivals = at.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(at.block as u64);
     let (artifact, setting, rules) = (artifact.clone(), setting.clone(), blocks.stage.rules);
     let backend = given.runners[name].clone();
     let runtime = given.runtimes.get(name).map(|(library, _)| library.clone());
     if let Some(inputs) = blocks.stage.inputs.clone() {
-        let bench = TensorBench { artifact, backend, runtime, inputs, setting, rules, seed };
+        let bench =
+            TensorBench { artifact, backend, runtime, inputs, setting, rules, seed, arrivals };
         return Job::BenchTensors(bench);
     }
     let tokens = given.tokens.clone();
-    Job::Bench { artifact, backend, tokens, runtime, setting, rules, seed }
+    Job::Bench { artifact, backend, tokens, runtime, setting, rules, seed, arrivals }
+}
+
+/// A launch under load whose rules were broken gives no number.
+pub fn valid(launch: Launch) -> Launch {
+    let Outcome::Measured(observed) = &launch.outcome else { return launch };
+    match load::check(observed) {
+        Ok(()) => launch,
+        Err(why) => {
+            let (verdict, detail) = (Verdict::Invalid, why.to_string());
+            let failure = Failure { verdict, detail, log_tail: String::new() };
+            Launch { outcome: Outcome::Failed(failure), ..launch }
+        }
+    }
 }
 
 /// One launch in a process of its own. How it ends is its outcome, not an error.

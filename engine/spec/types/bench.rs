@@ -9,6 +9,7 @@ use super::matrix::Matrix;
 use super::op_profile::OpProfile;
 use super::soak::Soak;
 use crate::base::{Bytes, Nanos};
+use crate::spec::scenarios::Scenario;
 
 /// What is timed, under which settings, and when it is enough.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,10 @@ pub struct Bench {
     pub data: Option<String>,
     #[serde(default)]
     pub matrix: Matrix,
+    /// In which order and at what pace requests are made; each scenario is measured under every setting of the matrix. One request after the other when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 5))]
+    pub scenarios: Vec<Scenario>,
     /// What is reported. Everything the task has when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<MetricName>", length(min = 1))]
@@ -51,6 +56,8 @@ pub enum MetricName {
     E2e,
     Latency,
     Throughput,
+    Tpot,
+    OutputTps,
     Decode,
     Preprocess,
     PeakMemory,

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::scenario::ScenarioName;
 use crate::base::Percent;
 
 /// A condition on the bound of an interval, never on its point. Exactly one of `ratio`, `loss` and `value`.
@@ -52,6 +53,15 @@ pub struct GateTarget {
     /// Only cells that generate this many tokens.
     #[serde(default)]
     pub new_tokens: Option<u32>,
+    /// Only cells of this scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<ScenarioName>,
+    /// Only cells of `server` with this rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Only cells of `concurrency` with this many users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u32>,
     /// Only cells with these sizes of free dimensions.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub dims: IndexMap<String, u32>,
@@ -70,6 +80,8 @@ pub enum GateMetric {
     E2e,
     Latency,
     Throughput,
+    Tpot,
+    OutputTps,
     Decode,
     Preprocess,
     PeakMemory,

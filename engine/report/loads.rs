@@ -1,0 +1,255 @@
+//! Load read: how long answers take from their scheduled instant, how many come per second, and
+//! whether bounds are kept.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::evidence::{Evidence, block_values, observed};
+use super::settings;
+use super::view::{
+    LoadSheet, ObjectiveSheet, PrefillSheet, QuantileSheet, RateRow, RateSheet, Reading,
+};
+use crate::measure::autocorrelation::effective_size;
+use crate::measure::estimate::mean_t;
+use crate::measure::load::{self, dispatch_delays, goodput, latencies};
+use crate::measure::quantile::{dependent, grade, median, quantile};
+use crate::measure::search::Answer;
+use crate::measure::slo::{Slo, Tally};
+use crate::measure::tokens::{mean_itl, prefill_slope};
+use crate::measure::{Admission, Estimate, Method, Observed, Timeline};
+use crate::record::{Cell, Outcome, RateProbe, RateSearch, Record, SearchEnd, probed};
+
+const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
+const SINGLE: &str = "single_stream";
+
+/// One sheet per variant and setting under load.
+pub fn sheets(record: &Record, evidence: &Evidence<'_>, confidence: f64) -> Vec<LoadSheet> {
+    let mut out = Vec::new();
+    for setting in 0..evidence.settings.len() {
+        for variant in record.variants.keys() {
+            let loaded = evidence.cell(variant, setting).filter(|cell| cell.scenario != SINGLE);
+            out.extend(loaded.map(|cell| sheet(cell, setting, confidence)));
+        }
+    }
+    out
+}
+
+fn sheet(cell: &Cell, setting: usize, confidence: f64) -> LoadSheet {
+    let seen: Vec<&Observed> = observed(cell).map(|(_, seen)| seen).collect();
+    let runs: Vec<Vec<f64>> = seen.iter().map(|seen| latencies(seen)).collect();
+    let all = |of: fn(&Observed) -> Vec<f64>| -> Vec<f64> {
+        seen.iter().flat_map(|seen| of(seen)).collect()
+    };
+    let over_launches = |of: &dyn Fn(&Observed) -> Option<f64>| {
+        let values: Vec<f64> = seen.iter().filter_map(|seen| of(seen)).collect();
+        reading(mean_t(&values, confidence), "need two launches")
+    };
+    let counted: Vec<&Timeline> = counted(&seen);
+    let is_text = counted.iter().any(|t| t.prompt_tokens.is_some());
+    let p99 =
+        |seen: &&Observed| quantile(&dispatch_delays(seen), 0.99, confidence).map(|q| q.point);
+    let scheduled = |seen: &&Observed| {
+        seen.sending.is_some_and(|sending| sending.admission == Admission::Scheduled)
+    };
+    let late = seen.iter().copied().filter(scheduled).filter_map(|seen| p99(&seen));
+    LoadSheet {
+        variant: cell.variant.clone(),
+        setting,
+        scenario: cell.scenario.clone(),
+        measured: seen.len(),
+        launches: cell.launches.len(),
+        requests: counted.len(),
+        latency: quantiles(&runs, confidence),
+        wait: median(&all(load::queue_waits)),
+        service: median(&all(load::service_times)),
+        dispatch: late.reduce(f64::max),
+        throughput: over_launches(&load::throughput),
+        output: is_text.then(|| over_launches(&load::output_tps)),
+        itl: is_text.then(|| {
+            reading(mean_itl(&counted, confidence), "need two requests of several tokens")
+        }),
+        objective: cell.slo.map(|slo| objective(slo, &seen, confidence, &over_launches)),
+        remarks: remarks(cell),
+    }
+}
+
+fn counted<'a>(seen: &[&'a Observed]) -> Vec<&'a Timeline> {
+    seen.iter().flat_map(|seen| seen.requests.iter().filter(|t| !t.warmup)).collect()
+}
+
+fn reading(found: Option<Estimate>, why: &str) -> Reading<Estimate> {
+    found.map_or_else(|| Reading::Unmeasured(why.to_owned()), Reading::Known)
+}
+
+/// Over the requests of all launches; requests that wait in one queue depend on each other, so the
+/// bounds are those of as many independent ones as they are worth.
+fn quantiles(runs: &[Vec<f64>], level: f64) -> Vec<QuantileSheet> {
+    let (worth, all) = (effective_size(runs), runs.concat());
+    let sheet = |&q: &f64| {
+        let found = dependent(&all, q, level, worth);
+        let reading = match found.and_then(|found| Some((found, found.bounds?))) {
+            Some((found, (low, high))) => Reading::Known(Estimate {
+                point: found.point,
+                low,
+                high,
+                level,
+                n: u32::try_from(found.n).unwrap_or(u32::MAX),
+                method: Method::OrderStatistic,
+            }),
+            None => Reading::Unmeasured(format!("need {}", found.map_or(0, |found| found.need))),
+        };
+        let grade = reading.known().map(|_| grade(q, worth));
+        QuantileSheet { q, reading, effective: worth, grade, harrell_davis: None }
+    };
+    if all.is_empty() { Vec::new() } else { QUANTILES.iter().map(sheet).collect() }
+}
+
+fn objective(
+    slo: Slo,
+    seen: &[&Observed],
+    confidence: f64,
+    over_launches: &dyn Fn(&dyn Fn(&Observed) -> Option<f64>) -> Reading<Estimate>,
+) -> ObjectiveSheet {
+    let over = |seen: &Observed| -> Vec<bool> {
+        seen.requests.iter().filter(|t| !t.warmup).map(|t| !slo.keeps(t)).collect()
+    };
+    let tally = seen
+        .iter()
+        .map(|seen| Tally::of(&over(seen), &latencies(seen)))
+        .fold(Tally::default(), Tally::and);
+    let flags: Vec<bool> = seen.iter().flat_map(|seen| over(seen)).collect();
+    let count = flags.iter().filter(|over| **over).count();
+    ObjectiveSheet {
+        slo,
+        answer: tally.answer(slo.share, confidence),
+        over: count as f64 / flags.len().max(1) as f64,
+        goodput: over_launches(&|seen| goodput(seen, &slo)),
+    }
+}
+
+/// Each reason once, with how many launches it cost.
+fn remarks(cell: &Cell) -> Vec<String> {
+    let mut reasons: IndexMap<String, usize> = IndexMap::new();
+    for launch in &cell.launches {
+        if let Outcome::Failed(failure) = &launch.outcome {
+            let why = format!("{}: {}", failure.verdict.label(), failure.detail);
+            *reasons.entry(why).or_default() += 1;
+        }
+    }
+    let told =
+        |(why, n): (String, usize)| if n == 1 { why } else { format!("{why} ({n} launches)") };
+    reasons.into_iter().map(told).collect()
+}
+
+/// One sheet per variant and search for a rate.
+pub fn rates(record: &Record) -> Vec<RateSheet> {
+    record.rates.iter().map(rate_sheet).collect()
+}
+
+fn rate_sheet(search: &RateSearch) -> RateSheet {
+    let found = search.found();
+    let rows = search.probes.iter().filter_map(|probe| rate_row(search, probe)).collect();
+    let mut remarks = Vec::new();
+    if let (Some(pass), Some(open)) = (found.pass, found.open)
+        && found.fail.is_none_or(|fail| fail > open)
+    {
+        remarks.push(format!(
+            "rates from {} on were not shown to keep the bounds, nor to break them: more requests would tell",
+            rate_text(open.max(pass))
+        ));
+    }
+    if let Some((low, high)) = found.cliff {
+        remarks.push(format!(
+            "the share over the bounds does not rise with the rate between {} and {}: there may be a cliff",
+            rate_text(low),
+            rate_text(high)
+        ));
+    }
+    match (search.end, &search.unsearched) {
+        (_, Some(_)) => {}
+        (Some(SearchEnd::Budget), _) => remarks.push("the time allowed ran out".to_owned()),
+        (Some(SearchEnd::Interrupted) | None, _) => remarks.push("interrupted".to_owned()),
+        (Some(SearchEnd::Complete), _)
+            if probed(&search.probes, &search.slo, search.confidence).1.is_none() =>
+        {
+            let why = search.probes.iter().find_map(RateProbe::failure);
+            remarks.push(why.unwrap_or_else(|| "one stream could not be measured".to_owned()));
+        }
+        (Some(SearchEnd::Complete), _) if !found.settled => {
+            remarks.push("the ends are not within 5 %, or the lower was not confirmed".to_owned());
+        }
+        (Some(SearchEnd::Complete), _) => {}
+    }
+    RateSheet {
+        variant: search.variant.clone(),
+        place: settings::told(&search.axes),
+        slo: search.slo,
+        requests: search.requests,
+        pass: found.pass,
+        fail: found.fail,
+        settled: found.settled && search.end == Some(SearchEnd::Complete),
+        remarks,
+        unsearched: search.unsearched.clone(),
+        probes: rows,
+    }
+}
+
+/// With as many digits as matter at a distance of 5 %.
+pub fn rate_text(rate: f64) -> String {
+    format!("{}/s", super::format::significant(rate, 3))
+}
+
+fn rate_row(search: &RateSearch, probe: &RateProbe) -> Option<RateRow> {
+    let seen = probe.probed(&search.slo, search.confidence)?;
+    let requests: usize =
+        probe.valid().map(|seen| seen.requests.iter().filter(|t| !t.warmup).count()).sum();
+    Some(RateRow {
+        rate: seen.rate,
+        launches: probe.launches.len(),
+        requests,
+        over: (requests > 0).then_some(seen.over),
+        answer: seen.answer,
+        detail: match (probe.saturated(), probe.failure(), &probe.cut_short) {
+            (Some(waiting), _, _) => format!("saturated: {waiting} waited"),
+            (None, Some(why), _) => why,
+            (None, None, Some(why)) => why.clone(),
+            (None, None, None) => String::new(),
+        },
+    })
+}
+
+/// For every variant with three prompt lengths or more under otherwise equal settings of one stream.
+pub fn prefills(record: &Record, confidence: f64) -> Vec<PrefillSheet> {
+    let mut groups: IndexMap<(String, String), Vec<&Cell>> = IndexMap::new();
+    for cell in record.cells.iter().filter(|cell| cell.scenario == SINGLE) {
+        let mut rest = cell.axes.clone();
+        if rest.shift_remove("prompt_tokens").is_some() {
+            let key = (cell.variant.clone(), settings::told(&rest));
+            groups.entry(key).or_default().push(cell);
+        }
+    }
+    let sheet = |((variant, place), cells): ((String, String), Vec<&Cell>)| {
+        let mut points = Vec::new();
+        for cell in &cells {
+            let length = cell.axes.get("prompt_tokens").and_then(Value::as_u64)?;
+            let values = block_values(cell, "ttft").into_values();
+            points.extend(values.map(|ttft| (length as u32, ttft)));
+        }
+        let mut lengths: Vec<u64> = points.iter().map(|(n, _)| u64::from(*n)).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        let rate = prefill_slope(&points, confidence);
+        (lengths.len() >= 3).then_some(PrefillSheet { variant, place, lengths, rate })
+    };
+    groups.into_iter().filter_map(sheet).collect()
+}
+
+/// Whether a sheet says that bounds are kept, in the words of tables.
+pub fn answer_word(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Keeps => "kept",
+        Answer::Breaks => "broken",
+        Answer::Undecided => "undecided",
+        Answer::Failed => "failed",
+    }
+}
