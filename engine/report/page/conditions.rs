@@ -76,7 +76,7 @@ fn legend(sheet: &ConditionsSheet) -> String {
     if let Some(switches) = sheet.switches {
         let rate = format::rough(switches);
         out.push_str(&format!(
-            " A measured process was taken off a processor at most {rate} times a second while it wanted to run."
+            " A measured process was taken off a processor at most {rate} times a second while it could have run on, its own yielding included."
         ));
     }
     out
