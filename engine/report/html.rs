@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::chart::{self, Chart};
 use super::page::{self, Page};
-use super::render::{self, source};
+use super::render::{fill, source};
 use super::{Options, Report, ReportError};
 use crate::base::Digest;
 
@@ -24,7 +24,7 @@ pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportEr
     let style = source("parts/style.css", folder)?;
     let script = source("parts/script.js", folder)?;
     let page = page::page(report);
-    let context = render::context(&Context {
+    let context = serde_json::to_value(&Context {
         page: &page,
         charts: report.studies.iter().map(chart::all).collect::<Result<_, _>>()?,
         policy: policy(&style, &script),
@@ -32,7 +32,7 @@ pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportEr
         script: &script,
     })?;
     drop(page);
-    render::render("report.html.j2", context, folder)
+    fill("report.html.j2", context, folder)
 }
 
 fn policy(style: &str, script: &str) -> String {

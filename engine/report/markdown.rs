@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::page::{self, Page};
-use super::render;
+use super::render::render;
 use super::{Options, Report, ReportError};
 
 #[derive(Serialize)]
@@ -12,6 +12,6 @@ struct Context {
 }
 
 pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportError> {
-    let context = render::context(&Context { page: page::page(report) })?;
-    render::render("report.md.j2", context, options.templates.as_deref())
+    let context = Context { page: page::page(report) };
+    render("report.md.j2", &context, options.templates.as_deref())
 }

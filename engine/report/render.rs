@@ -30,14 +30,18 @@ const SHIPPED: &[(&str, &str)] = &[
 /// Steps a template may take: enough for tens of thousands of cells, far from for ever.
 const FUEL: u64 = 400_000_000;
 
-/// What a template is given. Made before [`render`], so that what it was made from can go first:
-/// a page of ten thousand cells is large in every form.
-pub fn context(of: &impl Serialize) -> Result<Json, ReportError> {
-    Ok(serde_json::to_value(of)?)
+/// Renders the template `name` with `context`.
+pub fn render(
+    name: &str,
+    context: &impl Serialize,
+    folder: Option<&Path>,
+) -> Result<String, ReportError> {
+    fill(name, serde_json::to_value(context)?, folder)
 }
 
-/// Renders the template `name` with `context`.
-pub fn render(name: &str, context: Json, folder: Option<&Path>) -> Result<String, ReportError> {
+/// [`render`] with values that own what they say, so that what they were made from can be gone
+/// before: a page of ten thousand cells is large in every form.
+pub fn fill(name: &str, context: Json, folder: Option<&Path>) -> Result<String, ReportError> {
     let fail = |error: Error| ReportError::Template { name: name.into(), detail: chain(&error) };
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
