@@ -325,7 +325,7 @@ fn conduct(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
             Ok(()) => Some("the baseline cannot be run".into()),
         };
         Some(Conduct {
-            scenario: "single_stream".into(),
+            scenario: stage.setting.load.id().into(),
             axes: stage.setting.axes(),
             repetition: session.repetition(&stage.setting).copied(),
             baseline: plan.baseline.clone(),
