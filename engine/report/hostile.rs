@@ -353,9 +353,7 @@ fn bare(markdown: &str) -> String {
 
 #[test]
 fn hostile_text_is_inert_in_markdown() {
-    let searches = super::fixture_search::record().searches;
-    let soaks = soaks("x", "q8");
-    let harmless = [Record { searches, soaks, ..profiled() }];
+    let harmless = [poisoned("plain")];
     let plain = export(&build(&harmless), "markdown", &Options::default()).unwrap();
     let heads = |text: &str| bare(text).lines().filter(|line| line.starts_with('#')).count();
     for text in HOSTILE {
