@@ -8,7 +8,7 @@ use super::quality::{Moved, QualityShift, in_shares};
 use crate::measure::verdict::Verdict;
 use crate::measure::{Estimate, Unit, metric};
 use crate::report::page::{Chip, Shown, chip, gap, loss, metric_name, shown, sign, times, verdict};
-use crate::report::render::{context, render};
+use crate::report::render::render;
 use crate::report::view::{Finding, Reading, Tone};
 use crate::report::{Options, ReportError, format};
 
@@ -67,7 +67,7 @@ pub fn markdown(found: &Compared, options: &Options) -> Result<String, ReportErr
     struct Context {
         page: Page,
     }
-    render("compare.md.j2", context(&Context { page: page(found) })?, options.templates.as_deref())
+    render("compare.md.j2", &Context { page: page(found) }, options.templates.as_deref())
 }
 
 pub(super) fn page(found: &Compared) -> Page {

@@ -6,7 +6,7 @@ use super::series::{Line, Past, Point};
 use crate::measure::Estimate;
 use crate::report::columns::Columns;
 use crate::report::page::{metric_name, sign};
-use crate::report::render::{context, render};
+use crate::report::render::render;
 use crate::report::terminal::{bold, line, wrapped};
 use crate::report::view::{Reading, Tone};
 use crate::report::{Options, ReportError, escape, format};
@@ -109,7 +109,7 @@ pub fn timeline_markdown(
         reference: past.reference.clone(),
         machines: machines.collect(),
     };
-    render("history.md.j2", context(&told)?, options.templates.as_deref())
+    render("history.md.j2", &told, options.templates.as_deref())
 }
 
 struct Told {
