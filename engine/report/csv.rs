@@ -29,9 +29,9 @@ const AFTER: &[&str] = &[
     "last_token_ns",
     "load_ns",
     "peak_memory_bytes",
-    "left_out",
     "scheduled_ns",
     "queued_ns",
+    "left_out",
 ];
 
 /// The axis that a search has no one value of.
@@ -175,7 +175,7 @@ fn row(
     let tokens = if about_tokens { generated(request).to_string() } else { String::new() };
     let _ = writeln!(
         out,
-        "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{},{left_out},{},{}",
+        "{prefix},measured,{index},{phase},{},{},{},{},{},{},{},{},{},{},{},{},{},{left_out}",
         value("ttft"),
         value("itl"),
         value("e2e"),

@@ -21,13 +21,17 @@ use crate::record::{Cell, Outcome, RateProbe, RateSearch, Record, SearchEnd, pro
 
 const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
 const SINGLE: &str = "single_stream";
+/// Scenarios that put load on a server.
+const LOADS: &[&str] = &["multi_stream", "offline", "concurrency", "server"];
 
 /// One sheet per variant and setting under load.
 pub fn sheets(record: &Record, evidence: &Evidence<'_>, confidence: f64) -> Vec<LoadSheet> {
     let mut out = Vec::new();
     for setting in 0..evidence.settings.len() {
         for variant in record.variants.keys() {
-            let loaded = evidence.cell(variant, setting).filter(|cell| cell.scenario != SINGLE);
+            let loaded = evidence
+                .cell(variant, setting)
+                .filter(|cell| LOADS.contains(&cell.scenario.as_str()));
             out.extend(loaded.map(|cell| sheet(cell, setting, confidence)));
         }
     }
