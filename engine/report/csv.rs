@@ -153,9 +153,9 @@ fn launch_rows(out: &mut String, prefix: &str, launch: &Launch, left_out: &str) 
         Outcome::Failed(failure) => format!("failed: {}", failure.verdict.label()),
         Outcome::Skipped { .. } => "skipped".to_owned(),
     };
-    // Between the outcome and the mark, and the two columns after it.
-    let gaps = ",".repeat(AFTER.len() - 6);
-    let _ = writeln!(out, "{prefix},{}{gaps}{left_out},,", escape::csv(&outcome));
+    // Between the outcome, which is the fourth, and the mark, which is the last.
+    let gaps = ",".repeat(AFTER.len() - 4);
+    let _ = writeln!(out, "{prefix},{}{gaps}{left_out}", escape::csv(&outcome));
 }
 
 fn row(
