@@ -35,7 +35,16 @@ impl Trial {
     pub fn of(observed: &Observed, wall: u64, metric: &str) -> Option<Self> {
         let alone = |request: &Timeline| {
             let requests = vec![request.clone()];
-            block_value(&Observed { requests, ..observed.clone() }, metric)
+            let seen = Observed {
+                load: observed.load,
+                first_call: observed.first_call.clone(),
+                requests,
+                peak_memory: observed.peak_memory,
+                steady_memory: observed.steady_memory,
+                sending: observed.sending,
+                ..Observed::default()
+            };
+            block_value(&seen, metric)
         };
         let took = |request: &Timeline| {
             let answered = request.tokens.last()?.checked_sub(request.sent)?;

@@ -106,7 +106,7 @@ impl ReferenceCell {
             axes: cell.axes.clone(),
             metric: metric.to_owned(),
             blocks: cell.block_values(metric),
-            failed: u32::try_from(cell.launches.iter().filter(failed).count()).unwrap_or(u32::MAX),
+            failed: u32::try_from(cell.counted().filter(failed).count()).unwrap_or(u32::MAX),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::evidence::{Evidence, block_values};
 use super::failures;
-use super::gates::{gap, held_to, sight, trouble};
+use super::gates::{gap, held_to, matches, sight, trouble};
 use super::history::{historical, machine_differences, paired, paired_loss};
 use super::judged::inverted;
 use super::terms::{Condition, Gate};
@@ -111,8 +111,7 @@ fn on_cells(
         let names: Vec<&str> = differ.iter().map(|d| d.what.as_str()).take(4).collect();
         format!("run {} was made on another machine ({})", stored.run, names.join(", "))
     });
-    let wanted =
-        |cell: &Cell| gate.axes.iter().all(|(axis, value)| cell.axes.get(axis) == Some(value));
+    let wanted = |cell: &Cell| matches(gate, cell);
     let mut out = Vec::new();
     for (setting, first) in evidence.settings.iter().enumerate().filter(|(_, c)| wanted(c)) {
         let Some(cell) = evidence.cell(&gate.variant, setting) else {
@@ -127,7 +126,14 @@ fn on_cells(
             let outcome = Outcome::Undecided;
             let found = Reading::Unmeasured(why.clone());
             let setting = Some(setting);
-            out.push(GateSight { setting, found, outcome, capped: false, hidden: false });
+            out.push(GateSight {
+                setting,
+                found,
+                outcome,
+                capped: false,
+                hidden: false,
+                unsteady: false,
+            });
             continue;
         }
         let found = ratio(evidence, terms, gate, metric, stored, (setting, cell, then));

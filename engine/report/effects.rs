@@ -53,7 +53,7 @@ pub fn of(
 pub fn failed(cell: &Cell, level: f64) -> Option<Estimate> {
     let skipped =
         |launch: &&crate::record::Launch| !matches!(launch.outcome, Outcome::Skipped { .. });
-    let tried = cell.launches.iter().filter(skipped).count() as u64;
+    let tried = cell.counted().filter(skipped).count() as u64;
     clopper_pearson(failures::failed_launches(cell) as u64, tried, level)
 }
 

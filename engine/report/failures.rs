@@ -37,7 +37,7 @@ pub fn unreached(record: &Record, cell: &Cell) -> Option<String> {
 /// What a reader of the verdict must know about the launches of `cell`.
 pub fn remark(cell: &Cell, level: f64) -> Option<String> {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
-    for launch in &cell.launches {
+    for launch in cell.counted() {
         let label = match &launch.outcome {
             Outcome::Measured(_) => continue,
             Outcome::Failed(failure) => failure.verdict.label(),
@@ -58,7 +58,7 @@ pub fn remark(cell: &Cell, level: f64) -> Option<String> {
     Some(format!(
         "{} of {} blocks{}",
         told.collect::<Vec<_>>().join(", "),
-        format::count(cell.launches.len() as u64),
+        format::count(cell.counted().count() as u64),
         rate(cell, level).unwrap_or_default()
     ))
 }

@@ -12,22 +12,36 @@ use crate::measure::{metric, noise_floor, summary};
 use crate::record::{Launch, Outcome, Record};
 
 /// The floor of every setting.
-pub struct Floors(Vec<Reading<Comparison>>);
+pub struct Floors {
+    seen: Vec<Reading<Comparison>>,
+    /// The scenario of every setting.
+    scenarios: Vec<String>,
+}
+
+/// Fewer blocks with both arms say too little about noise.
+const FEWEST_PAIRS: usize = 6;
 
 impl Floors {
     pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Self {
         let settings = 0..evidence.settings.len();
-        Self(settings.map(|setting| seen(record, evidence, terms, setting)).collect())
+        let seen = settings.map(|setting| seen(record, evidence, terms, setting)).collect();
+        let scenarios = evidence.settings.iter().map(|cell| cell.scenario.clone()).collect();
+        Self { seen, scenarios }
     }
 
     /// The factor within which effects under `setting` show nothing: its own floor, else the
-    /// largest of those that were seen. `None` where none was.
+    /// largest of those that were seen in the same scenario. `None` where none was.
     pub fn at(&self, setting: usize) -> Option<f64> {
         let floor = |reading: &Reading<Comparison>| {
             reading.known().map(|found| noise_floor::floor(&found.estimate))
         };
-        let own = self.0.get(setting).and_then(floor);
-        own.or_else(|| self.0.iter().filter_map(floor).reduce(f64::max))
+        let own = self.seen.get(setting).and_then(floor);
+        let alike = || {
+            let all = self.seen.iter().zip(&self.scenarios);
+            let same = all.filter(|(_, scenario)| Some(*scenario) == self.scenarios.get(setting));
+            same.filter_map(|(reading, _)| floor(reading)).reduce(f64::max)
+        };
+        own.or_else(alike)
     }
 
     /// A finding that claims a difference needs an effect beyond the floor.
@@ -61,7 +75,7 @@ impl Floors {
                 failure: failures.clone().next().map(|failure| failure.detail.clone()),
             }
         };
-        self.0.iter().enumerate().map(row).collect()
+        self.seen.iter().enumerate().map(row).collect()
     }
 }
 
@@ -92,10 +106,12 @@ fn seen(
     let (first, again) = (block_values(cell, primary.id), values(&conduct.again, primary.id));
     let pairs: Vec<(f64, f64)> =
         first.iter().filter_map(|(block, value)| Some((*value, *again.get(block)?))).collect();
-    compare::speedup(&pairs, primary.better, working_level(terms.confidence)).map_or_else(
-        || Reading::Unmeasured(format!("only {} blocks with both arms", pairs.len())),
-        Reading::Known,
-    )
+    compare::speedup(&pairs, primary.better, working_level(terms.confidence))
+        .filter(|_| pairs.len() >= FEWEST_PAIRS)
+        .map_or_else(
+            || Reading::Unmeasured(format!("only {} blocks with both arms", pairs.len())),
+            Reading::Known,
+        )
 }
 
 fn values(launches: &[Launch], metric: &str) -> BTreeMap<u32, f64> {

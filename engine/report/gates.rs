@@ -2,12 +2,12 @@
 
 use super::against;
 use super::evidence::Evidence;
-use super::failures;
 use super::floors::Floors;
 use super::judged::{Judged, inverted, own_value};
 use super::terms::SCENARIO;
 use super::terms::{self, Condition, Gate};
 use super::view::{GateRow, GateSight, Outcome, QualityRow, Reading, Terms};
+use super::{failures, steadiness};
 use crate::measure::estimate::exact;
 use crate::measure::metric::Source;
 use crate::measure::stop::working_level;
@@ -69,6 +69,7 @@ pub(super) fn gap(setting: Option<usize>, why: String) -> GateSight {
         outcome: Outcome::NotMeasured,
         capped: false,
         hidden: false,
+        unsteady: false,
     }
 }
 
@@ -96,6 +97,8 @@ fn summed_up(seen: &[GateSight]) -> (Outcome, String) {
                 "launches failed".to_owned()
             } else if seen.iter().any(|sight| sight.hidden) {
                 "the effect lies within the noise floor".to_owned()
+            } else if seen.iter().any(|sight| sight.unsteady) {
+                "launches have no steady state".to_owned()
             } else {
                 why.unwrap_or_else(|| "the interval crosses the bound".to_owned())
             };
@@ -103,6 +106,14 @@ fn summed_up(seen: &[GateSight]) -> (Outcome, String) {
         }
         _ => (Outcome::Passed, "the whole interval keeps the bound".into()),
     }
+}
+
+/// Whether a gate looks at this cell.
+pub(super) fn matches(gate: &Gate, cell: &Cell) -> bool {
+    gate.axes.iter().all(|(axis, value)| match axis.as_str() {
+        SCENARIO => value.as_str() == Some(&cell.scenario),
+        axis => cell.axes.get(axis) == Some(value),
+    })
 }
 
 fn on_cells(
@@ -114,15 +125,9 @@ fn on_cells(
     gate: &Gate,
     metric: &'static Metric,
 ) -> Vec<GateSight> {
-    let matches = |cell: &Cell| {
-        gate.axes.iter().all(|(axis, value)| match axis.as_str() {
-            SCENARIO => value.as_str() == Some(&cell.scenario),
-            axis => cell.axes.get(axis) == Some(value),
-        })
-    };
     let mut out = Vec::new();
     for (setting, first) in evidence.settings.iter().enumerate() {
-        if !matches(first) {
+        if !matches(gate, first) {
             continue;
         }
         let Some(cell) = evidence.cell(&gate.variant, setting) else {
@@ -150,6 +155,15 @@ fn on_cells(
         let other = evidence
             .cell(&terms.baseline, setting)
             .filter(|_| !matches!(gate.condition, Condition::Value { .. }));
+        // As for the verdict: what does not hold on the wider interval depends on the moment.
+        if let Reading::Known(found) = &sight.found
+            && of_primary
+            && let Some(wider) = steadiness::widened(found, &[Some(cell), other])
+            && held_to(gate, metric, None, Reading::Known(wider)).outcome != sight.outcome
+        {
+            sight.unsteady = sight.outcome != Outcome::Undecided;
+            sight.outcome = Outcome::Undecided;
+        }
         let fails = |cell: &Cell| failures::failed_launches(cell) > 0;
         if sight.outcome == Outcome::Passed && (fails(cell) || other.is_some_and(fails)) {
             sight.outcome = Outcome::Undecided;
@@ -277,7 +291,7 @@ pub(super) fn sight(setting: Option<usize>, found: Reading<Estimate>, bound: &Bo
             GateVerdict::Failed => Outcome::Failed,
         },
     };
-    GateSight { setting, found, outcome, capped: false, hidden: false }
+    GateSight { setting, found, outcome, capped: false, hidden: false, unsteady: false }
 }
 
 /// Bound on variant divided by baseline, or on the value itself. A loss of `max` is a ratio of at

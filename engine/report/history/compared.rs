@@ -20,9 +20,6 @@ use crate::report::{failures, judged, settings, terms};
 /// The metric that must not grow by much.
 const MEMORY: &str = "peak_memory";
 
-/// Peak memory may grow by this much.
-const MEMORY_MARGIN: f64 = 0.05;
-
 /// Two runs and what has changed between them.
 #[derive(Debug, Clone, Serialize)]
 pub struct Compared {
@@ -129,7 +126,8 @@ pub fn compare(before: &Record, after: &Record) -> Compared {
         primary: rules.primary,
         baseline: rules.baseline.clone(),
         others: others.flat_map(|metric| two.explored(metric, rules.equivalence)).collect(),
-        memory: memory.map_or_else(Vec::new, |memory| two.explored(memory, MEMORY_MARGIN)),
+        memory: memory
+            .map_or_else(Vec::new, |memory| two.explored(memory, two.rules.memory_margin)),
         unmatched: two.unmatched(),
         quality: quality::shifts(before, after, rules.confidence),
         machines,

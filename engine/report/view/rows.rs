@@ -105,6 +105,9 @@ pub struct GateSight {
     pub capped: bool,
     /// It would have been decided, but the effect lies within the noise floor.
     pub hidden: bool,
+    /// Left undecided although the interval keeps or breaks the bound: launches have no steady state,
+    /// and on the interval widened by what they move it does not.
+    pub unsteady: bool,
 }
 
 /// Everything measured for one variant under one setting.

@@ -48,11 +48,15 @@ pub fn shows_noise(blocks: &Blocks<'_>, able: usize) -> Result<(), String> {
     }
 }
 
-/// The first setting of the plan for the same part of the model.
+/// The first setting of the plan for the same part of the model in the same scenario.
 fn first_alike<'a>(blocks: &'a Blocks<'_>) -> Option<&'a Setting> {
-    let part = &blocks.stage.setting.part;
+    let own = &blocks.stage.setting;
     blocks.plan.steps.iter().find_map(|step| match &step.stage {
-        Stage::Bench(Bench { setting, .. }) if setting.part == *part => Some(setting),
+        Stage::Bench(Bench { setting, .. })
+            if setting.part == own.part && setting.load.id() == own.load.id() =>
+        {
+            Some(setting)
+        }
         _ => None,
     })
 }

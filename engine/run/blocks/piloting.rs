@@ -6,6 +6,7 @@ use super::tally::{given_up, of, whole};
 use crate::measure::repetition::{Bounds, MOST_SECONDS, PILOT, Repetition, Trial, choose};
 use crate::record::{Launch, Outcome};
 use crate::run::session::Session;
+use crate::scenario::Load;
 use crate::scenario::StreamRules;
 use crate::spec::RequestCount;
 use crate::stage::{Artifact, Bench};
@@ -21,8 +22,10 @@ pub fn settle(
 ) -> Option<Repetition> {
     let design = &blocks.bench.design;
     let rules = blocks.stage.rules;
-    let open = design.requests.count == RequestCount::Auto && rules.min < rules.max;
     let setting = &blocks.stage.setting;
+    // Under load the scenario says how many requests there are, and they are not independent.
+    let alone = matches!(setting.load, Load::SingleStream);
+    let open = alone && design.requests.count == RequestCount::Auto && rules.min < rules.max;
     if !open || session.repetition(setting).is_some() {
         return None;
     }

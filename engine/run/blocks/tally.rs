@@ -9,6 +9,9 @@ use crate::stage::{Artifact, Setting};
 /// A variant is given up under a setting after this many failed launches in a row.
 const PATIENCE: usize = 2;
 
+/// Also where something outside disturbed them: it may never end.
+const UTMOST_PATIENCE: usize = 6;
+
 /// How many blocks are [`whole`].
 pub fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> u32 {
     whole(session, setting, variants).len() as u32
@@ -53,10 +56,13 @@ pub fn counted<'a>(
     of(session, setting).filter(move |(_, launch)| !is_out(launch.block))
 }
 
-/// True when the last launches of a variant have all failed.
+/// True when the last launches of a variant have all failed: those of blocks that count, or very
+/// many of any.
 pub fn given_up(session: &Session, setting: &Setting, variant: &str) -> bool {
-    let launches: Vec<_> =
-        of(session, setting).filter(|(name, _)| *name == variant).map(|(_, l)| l).collect();
-    let failed = |launch: &&Launch| matches!(launch.outcome, Outcome::Failed(_));
-    launches.iter().rev().take_while(|launch| failed(launch)).count() >= PATIENCE
+    let last_failed = |launches: Vec<(&str, &Launch)>| {
+        let own = launches.iter().rev().filter(|(name, _)| *name == variant);
+        own.take_while(|(_, launch)| matches!(launch.outcome, Outcome::Failed(_))).count()
+    };
+    last_failed(counted(session, setting).collect()) >= PATIENCE
+        || last_failed(of(session, setting).collect()) >= UTMOST_PATIENCE
 }
