@@ -65,6 +65,7 @@ fn launch(cell: u64, variant: usize, block: u32) -> Launch {
     }
 }
 
+#[allow(clippy::too_many_lines)]
 fn record(settings: usize) -> Record {
     let names: Vec<String> = (0..VARIANTS).map(|variant| format!("v{variant}")).collect();
     let cells = (0..settings).flat_map(|setting| {

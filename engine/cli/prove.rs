@@ -70,7 +70,7 @@ impl Prove {
 
     fn chosen(&self) -> Result<Vec<&'static Proof>, Failure> {
         let known = || PROOFS.iter().map(|proof| proof.id);
-        for id in self.proofs.iter().filter(|id| !known().any(|known| known == **id)) {
+        if let Some(id) = self.proofs.iter().find(|id| !known().any(|known| known == **id)) {
             let failure = Failure::invalid(format!("there is no proof `{id}`"));
             return Err(failure.hint(match closest(id, known()) {
                 Some(name) => format!("did you mean `{name}`?"),

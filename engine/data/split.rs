@@ -35,12 +35,11 @@ pub fn split_folder(root: &Path, split: &str) -> Result<PathBuf, SplitError> {
         names.extend(name.filter(|_| entry.path().is_dir()));
     }
     names.sort();
-    match names.iter().find(|name| *name == split) {
-        Some(name) => Ok(root.join(name)),
-        None => {
-            let found = listed(names.iter().map(String::as_str));
-            Err(SplitError::Missing { path, split: inert(split), found })
-        }
+    if let Some(name) = names.iter().find(|name| *name == split) {
+        Ok(root.join(name))
+    } else {
+        let found = listed(names.iter().map(String::as_str));
+        Err(SplitError::Missing { path, split: inert(split), found })
     }
 }
 

@@ -28,7 +28,7 @@ pub fn effective_size(runs: &[Vec<f64>]) -> f64 {
     }
     // Twice the sum of pairs counts lag 0 twice: 1 + 2·Σρ is that minus 1.
     let mut sum = -1.0;
-    for m in 0..MOST_LAGS.min(longest / 2) / 2 + 1 {
+    for m in 0..=(MOST_LAGS.min(longest / 2) / 2) {
         let pair = (covariance(2 * m) + covariance(2 * m + 1)) / variance;
         if pair <= 0.0 {
             break;

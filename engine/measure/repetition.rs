@@ -242,8 +242,8 @@ mod tests {
     /// Trials whose requests alternate by `within` and whose launches alternate by `between`.
     fn arm(within: f64, between: f64, request: f64, wall: f64) -> Vec<Trial> {
         let launch = |block: u32| {
-            let own = if block % 2 == 0 { between } else { -between };
-            let value = |i: u32| (own + if i % 2 == 0 { within } else { -within }).exp();
+            let own = if block.is_multiple_of(2) { between } else { -between };
+            let value = |i: u32| (own + if i.is_multiple_of(2) { within } else { -within }).exp();
             Trial { values: (0..10).map(value).collect(), request, wall }
         };
         (0..5).map(launch).collect()

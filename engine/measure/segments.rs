@@ -37,8 +37,9 @@ pub fn changes(values: &[f64], least: usize, floor: f64) -> Vec<usize> {
         let mut next = vec![f64::INFINITY; n + 1];
         let mut last = vec![0; n + 1];
         for t in (k + 1) * least..=n {
-            for start in k * least..=t - least {
-                let sum = best[start] + squares.between(start, t);
+            let first = k * least;
+            for (start, least_before) in (first..).zip(&best[first..=t - least]) {
+                let sum = least_before + squares.between(start, t);
                 if sum < next[t] {
                     next[t] = sum;
                     last[t] = start;

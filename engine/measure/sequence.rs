@@ -94,7 +94,8 @@ mod tests {
     fn clear_answers_decide_and_few_blocks_never_do() {
         let thresholds = Thresholds { improved_from: 1.2, equivalence: 0.03, regression: 0.03 };
         let after = |blocks: u32, ratio: f64, noise: f64| {
-            let pair = |i: u32| (1.0, ratio.recip() * if i % 2 == 0 { 1.0 + noise } else { 1.0 });
+            let pair =
+                |i: u32| (1.0, ratio.recip() * if i.is_multiple_of(2) { 1.0 + noise } else { 1.0 });
             let pairs: Vec<_> = (0..blocks).map(pair).collect();
             decides(&speedup(&pairs, Better::Lower, 0.96, 20).unwrap(), &thresholds)
         };

@@ -28,10 +28,8 @@ pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
         "decode_tps" => each(tokens::decode_tps),
         "tpot" => each(tokens::tpot),
         "output_tps" => load::output_tps(observed).into_iter().collect(),
-        "e2e" => load::latencies(observed),
-        "latency" if is_text(observed) => Vec::new(),
-        "latency" => load::latencies(observed),
-        "throughput" if is_text(observed) => Vec::new(),
+        "latency" | "throughput" if is_text(observed) => Vec::new(),
+        "e2e" | "latency" => load::latencies(observed),
         "throughput" if observed.sending.is_some() => {
             load::throughput(observed).into_iter().collect()
         }

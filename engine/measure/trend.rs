@@ -56,7 +56,7 @@ pub fn theil_sen(points: &[(f64, f64)], level: f64, inflation: f64) -> Option<Sl
     let variance = variance_of_s(&[&times, &values], points.len()) * inflation.max(1.0);
     let all = slopes.len() as f64;
     let reach = z * variance.max(0.0).sqrt();
-    let upper = ((all + reach) / 2.0).round_ties_even() as usize;
+    let upper = f64::midpoint(all, reach).round_ties_even() as usize;
     let lower = (((all - reach) / 2.0).round_ties_even() - 1.0).max(0.0) as usize;
     let point = median(&slopes)?;
     Some(Slope {
@@ -101,7 +101,7 @@ pub fn autocorrelation_factor(values: &[f64]) -> f64 {
     let Some(slope) = theil_sen(&points, 0.95, 1.0).filter(|_| n >= 4) else { return 1.0 };
     let rest: Vec<f64> = points.iter().map(|(t, y)| y - slope.point * t).collect();
     let ranks = ranks(&rest);
-    let middle = (n as f64 + 1.0) / 2.0;
+    let middle = f64::midpoint(n as f64, 1.0);
     let off: Vec<f64> = ranks.iter().map(|rank| rank - middle).collect();
     let power: f64 = off.iter().map(|x| x * x).sum();
     if power <= 0.0 {
@@ -142,7 +142,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut out = vec![0.0; values.len()];
     let mut before = 0;
     for group in order.chunk_by(|a, b| values[*a] == values[*b]) {
-        let rank = before as f64 + (group.len() as f64 + 1.0) / 2.0;
+        let rank = before as f64 + f64::midpoint(group.len() as f64, 1.0);
         group.iter().for_each(|i| out[*i] = rank);
         before += group.len();
     }

@@ -186,7 +186,7 @@ fn throttling(effort: Effort) -> Table {
     for (shape, name, falls) in RATES {
         let (mut throttled, mut held) = (0, 0);
         for seed in 0..traces {
-            let found = sustained(&rates(shape, &mut Noise::new(seed, 0x686f_74)), 0.95);
+            let found = sustained(&rates(shape, &mut Noise::new(seed, 0x0068_6f74)), 0.95);
             match found.map(|found| found.verdict) {
                 Some(sustained::Verdict::Throttled) => throttled += 1,
                 Some(sustained::Verdict::Sustained) => held += 1,

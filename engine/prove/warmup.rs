@@ -81,7 +81,7 @@ fn trace(shape: Shape, n: usize, rho: f64, noise: &mut Noise) -> Trace {
                 }
             }
             Shape::Period => {
-                if ((t + phase) / half) as usize % 2 == 0 {
+                if (((t + phase) / half) as usize).is_multiple_of(2) {
                     size
                 } else {
                     0.0

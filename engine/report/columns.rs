@@ -44,8 +44,8 @@ impl Columns {
                         painted(&cells[last], *tone, colour)
                     ),
                 );
-                for i in 1..last {
-                    line(out, &format!("  {}: {}", self.heads[i], cells[i]));
+                for (head, cell) in self.heads.iter().zip(cells).take(last).skip(1) {
+                    line(out, &format!("  {head}: {cell}"));
                 }
             }
             return;

@@ -129,17 +129,14 @@ fn row(
 fn hogs(windows: &[Window<'_>]) -> Vec<HogRow> {
     let mut out: Vec<HogRow> = Vec::new();
     for hog in windows.iter().flat_map(|window| &window.readings.hogs) {
-        match out.iter_mut().find(|known| known.name == hog.name) {
-            Some(known) => {
-                known.launches += 1;
-                if hog.cores > known.cores {
-                    (known.cores, known.pid) = (hog.cores, hog.pid);
-                }
+        if let Some(known) = out.iter_mut().find(|known| known.name == hog.name) {
+            known.launches += 1;
+            if hog.cores > known.cores {
+                (known.cores, known.pid) = (hog.cores, hog.pid);
             }
-            None => {
-                let (name, pid, cores) = (hog.name.clone(), hog.pid, hog.cores);
-                out.push(HogRow { name, pid, cores, launches: 1 });
-            }
+        } else {
+            let (name, pid, cores) = (hog.name.clone(), hog.pid, hog.cores);
+            out.push(HogRow { name, pid, cores, launches: 1 });
         }
     }
     out.sort_by(|a, b| b.cores.total_cmp(&a.cores).then(a.name.cmp(&b.name)));

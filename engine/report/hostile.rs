@@ -88,6 +88,7 @@ const HOSTILE: &[&str] = &[
 ];
 
 /// Puts `text` into every field of a record that takes text from outside.
+#[allow(clippy::too_many_lines)]
 fn poisoned(text: &str) -> Record {
     let mut record = profiled();
     record.searches = super::fixture_search::record().searches;

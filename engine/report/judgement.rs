@@ -457,6 +457,7 @@ fn a_clock_of_half_the_speed_moves_no_verdict() {
 
 #[test]
 fn margins_of_memory_and_quality_stand_beside_the_verdict() {
+    use Outcome::{Failed, Passed, Undecided};
     let with = |change: &dyn Fn(&mut Record)| {
         let mut record = record();
         change(&mut record);
@@ -468,7 +469,6 @@ fn margins_of_memory_and_quality_stand_beside_the_verdict() {
         let told: Vec<String> = row.costs.iter().chain(&row.remarks).cloned().collect();
         (of(&row.memory_margin), of(&row.quality_margin), told.join("; "))
     };
-    use Outcome::{Failed, Passed, Undecided};
     let (memory, quality, remarks) = with(&|_| {});
     assert_eq!((memory, quality), (Some(Passed), Some(Passed)));
     assert!(

@@ -202,8 +202,8 @@ mod tests {
     }
 
     /// Times in turn.
-    fn each(times: &[u64]) -> impl FnMut() -> u64 {
-        let mut left = times.to_vec().into_iter();
+    fn each(times: &[u64]) -> impl FnMut() -> u64 + '_ {
+        let mut left = times.iter().copied();
         move || left.next().expect("a time for every request")
     }
 

@@ -172,7 +172,7 @@ impl Rules<'_> {
 
     /// A request holds a whole batch, so samples must come in whole requests.
     fn whole_requests(&mut self, pointer: &str, samples: u32, bench: &Bench) {
-        let odd = bench.matrix.batch.sizes().iter().find(|batch| samples % **batch != 0);
+        let odd = bench.matrix.batch.sizes().iter().find(|batch| !samples.is_multiple_of(**batch));
         if let Some(batch) = odd {
             let what = format!(
                 "{} is {samples}, which is no whole number of requests with a batch of {batch}",

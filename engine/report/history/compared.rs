@@ -210,7 +210,7 @@ impl<'a> Two<'a> {
         let matched = self.matched();
         let level = working_level(self.rules.confidence);
         let p_value = |m: &Matched<'_>| {
-            let paired = self.paired(m, metric, level);
+            let paired = Self::paired(m, metric, level);
             let found = paired.or_else(|_| self.historical(m, metric, level));
             found.map_or(f64::NAN, |found| found.p_value)
         };
@@ -247,7 +247,7 @@ impl<'a> Two<'a> {
         change::historical(&old, &new, metric.better, level).ok_or_else(|| few(&old, &new))
     }
 
-    fn paired(&self, m: &Matched<'_>, metric: &Metric, level: f64) -> Result<Historical, String> {
+    fn paired(m: &Matched<'_>, metric: &Metric, level: f64) -> Result<Historical, String> {
         let (old_base, new_base) = m.baselines.clone()?;
         let values = |cell: &Cell| block_values(cell, metric.id);
         let (old, new) = (values(m.old), values(m.new));
@@ -258,7 +258,7 @@ impl<'a> Two<'a> {
 
     fn row(&self, m: &Matched<'_>, metric: &'static Metric, level: f64, margin: f64) -> CellChange {
         let (historical, paired) =
-            (self.historical(m, metric, level), self.paired(m, metric, level));
+            (self.historical(m, metric, level), Self::paired(m, metric, level));
         let (basis, estimate) = match (&paired, &historical) {
             (Ok(found), _) => (Basis::Paired, Some(found.estimate)),
             (Err(_), Ok(found)) => (Basis::Historical, Some(found.estimate)),

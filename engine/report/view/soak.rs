@@ -43,6 +43,8 @@ pub struct HeldRow {
     pub limit: Option<f64>,
 }
 
+// serde hands over a reference to the field.
+#[allow(clippy::ref_option)]
 fn lower_case<T: std::fmt::Debug, S: serde::Serializer>(
     value: &Option<T>,
     s: S,
