@@ -7,13 +7,16 @@
 use std::env;
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use engine::machine::watch::Sources;
 use engine::measure::Better;
 use engine::measure::compare::{Comparison, speedup};
 use engine::measure::design::{orders, padding};
 use engine::measure::quantile::median;
 use engine::measure::stop::{Decision, Rule, decide, working_level};
+use engine::measure::welch::historical;
 
 /// Names the number of rounds in the environment of a child.
 const ROUNDS: &str = "ENGINE_TEST_SPIN";
@@ -146,12 +149,54 @@ fn hyperfine_finds_the_same_ratio_of_whole_processes() {
     assert!(agree * 20 >= trials * 19, "{agree} of {trials}");
 }
 
+/// The same work with and without the sampler of the guard in the parent: the interval of the
+/// difference lies within half a per cent. Prints what reading the clock costs, too.
+#[test]
+#[ignore = "minutes of a quiet machine"]
+fn watching_and_the_clock_cost_less_than_half_a_per_cent() {
+    let begin = Instant::now();
+    let reads: Vec<Instant> = (0..100_000).map(|_| Instant::now()).collect();
+    let each = begin.elapsed().as_secs_f64() / reads.len() as f64;
+    println!("reading the clock takes {:.0} ns", each * 1e9);
+    let rounds = rounds_of(Duration::from_millis(200));
+    let level = working_level(0.95);
+    let mut pairs = Vec::new();
+    for (block, order) in orders(2, 60, 7).into_iter().enumerate() {
+        let mut times = [0.0; 2];
+        for (position, watched) in order.into_iter().enumerate() {
+            let (stop, stopped) = mpsc::channel::<()>();
+            let sampler = (watched == 1).then(|| {
+                std::thread::spawn(move || {
+                    let mut sources = Sources::open(None);
+                    let mut looks = 0;
+                    let period = Duration::from_millis(500);
+                    while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+                        sources.between(looks % 4 == 3);
+                        looks += 1;
+                    }
+                    looks
+                })
+            });
+            times[watched] = launch(rounds, padding(block, position, 7)).0;
+            drop(stop);
+            if let Some(sampler) = sampler {
+                assert!(sampler.join().expect("it only reads") >= 2, "nobody watched");
+            }
+        }
+        pairs.push((times[0], times[1]));
+    }
+    let found = speedup(&pairs, Better::Lower, level).expect("times are positive").estimate;
+    let (low, high) = (1.0 / found.high, 1.0 / found.low);
+    println!("watched takes {:.4} [{low:.4}, {high:.4}] times as long", 1.0 / found.point);
+    assert!(0.995 <= low && high <= 1.005);
+}
+
 fn trials() -> u64 {
     env::var("TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
-/// Ratio of mean times with an interval of 95 % from hyperfine's own mean and deviation (delta
-/// method), which is what its "times faster ± …" says.
+/// Ratio of the times that hyperfine measured, with Welch's interval on their logarithms: its own
+/// runs come one command after the other, so nothing is paired.
 fn hyperfine(baseline: u64, other: u64, runs: u32) -> (f64, f64, f64) {
     let this = env::current_exe().expect("a running program has a file");
     let out = env::temp_dir().join(format!("hyperfine-{}.json", std::process::id()));
@@ -170,9 +215,10 @@ fn hyperfine(baseline: u64, other: u64, runs: u32) -> (f64, f64, f64) {
     let text = std::fs::read_to_string(&out).expect("hyperfine wrote it");
     let _ = std::fs::remove_file(&out);
     let found: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
-    let of = |index: usize, name: &str| found["results"][index][name].as_f64().expect("a number");
-    let ratio = of(1, "mean") / of(0, "mean");
-    let part = |index| (of(index, "stddev") / of(index, "mean")).powi(2) / f64::from(runs);
-    let error = 1.96 * ratio * (part(0) + part(1)).sqrt();
-    (ratio, ratio - error, ratio + error)
+    let times = |index: usize| -> Vec<f64> {
+        let times = found["results"][index]["times"].as_array().expect("a list");
+        times.iter().map(|time| time.as_f64().expect("a number")).collect()
+    };
+    let found = historical(&times(0), &times(1), Better::Higher, 0.95).expect("times are positive");
+    (found.estimate.point, found.estimate.low, found.estimate.high)
 }
