@@ -11,12 +11,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use engine::machine::watch::Sources;
-use engine::measure::Better;
 use engine::measure::compare::{Comparison, speedup};
 use engine::measure::design::{orders, padding};
 use engine::measure::quantile::median;
 use engine::measure::stop::{Decision, Rule, decide, working_level};
 use engine::measure::welch::historical;
+use engine::measure::{Better, Estimate};
 
 /// Names the number of rounds in the environment of a child.
 const ROUNDS: &str = "ENGINE_TEST_SPIN";
@@ -122,6 +122,9 @@ fn five_per_cent_more_work_is_five_per_cent_more_time() {
 
 /// The same two commands under hyperfine, right after: both intervals of the ratio overlap.
 ///
+/// By itself hyperfine runs all of one command and then all of the other; on a shared machine that
+/// changes its speed in between the ratio moves with it, so this figure is printed only. What must
+/// agree is what hyperfine measures in the order of our blocks, called once for each launch.
 /// Needs `hyperfine` on the path; says so where it is not.
 #[test]
 #[ignore = "minutes of a quiet machine"]
@@ -131,22 +134,27 @@ fn hyperfine_finds_the_same_ratio_of_whole_processes() {
         return;
     }
     let rounds = rounds_of(Duration::from_millis(10));
-    let (mut agree, trials) = (0, trials());
+    let both = [rounds, rounds * 105 / 100];
+    let (mut in_blocks, mut in_a_row, trials) = (0, 0, trials());
     for trial in 0..trials {
-        let (_, ours, blocks) = session(rounds, rounds * 105 / 100, trial);
-        let (low, high) = (1.0 / ours.estimate.high, 1.0 / ours.estimate.low);
-        let theirs = hyperfine(rounds, rounds * 105 / 100, blocks);
+        let (_, ours, blocks) = session(both[0], both[1], trial);
+        let ours = slow_down(&ours.estimate);
+        let block_by_block = slow_down(&hyperfine_in_blocks(both, blocks, trial));
+        let row_by_row = slow_down(&hyperfine_in_a_row(both, blocks));
+        let text =
+            |(point, low, high): (f64, f64, f64)| format!("{point:.4} [{low:.4}, {high:.4}]");
         println!(
-            "trial {trial}: ours {:.4} [{low:.4}, {high:.4}], theirs {:.4} [{:.4}, {:.4}], {blocks} runs",
-            1.0 / ours.estimate.point,
-            theirs.0,
-            theirs.1,
-            theirs.2
+            "trial {trial}, {blocks} blocks: ours {}, hyperfine in blocks {}, by itself {}",
+            text(ours),
+            text(block_by_block),
+            text(row_by_row)
         );
-        agree += u64::from(low <= theirs.2 && theirs.1 <= high);
+        let overlaps = |theirs: (f64, f64, f64)| ours.1 <= theirs.2 && theirs.1 <= ours.2;
+        in_blocks += u64::from(overlaps(block_by_block));
+        in_a_row += u64::from(overlaps(row_by_row));
     }
-    println!("intervals overlap in {agree} of {trials}");
-    assert!(agree * 20 >= trials * 19, "{agree} of {trials}");
+    println!("intervals overlap: in blocks {in_blocks}, by itself {in_a_row} of {trials}");
+    assert!(in_blocks * 20 >= trials * 19, "{in_blocks} of {trials}");
 }
 
 /// The same work with and without the sampler of the guard in the parent: the interval of the
@@ -158,10 +166,11 @@ fn watching_and_the_clock_cost_less_than_half_a_per_cent() {
     let reads: Vec<Instant> = (0..100_000).map(|_| Instant::now()).collect();
     let each = begin.elapsed().as_secs_f64() / reads.len() as f64;
     println!("reading the clock takes {:.0} ns", each * 1e9);
-    let rounds = rounds_of(Duration::from_millis(200));
+    let rounds = rounds_of(Duration::from_millis(130));
+    let rule = Rule { min_blocks: 20, max_blocks: 160, half_width: 0.003, max_time_ns: u64::MAX };
     let level = working_level(0.95);
     let mut pairs = Vec::new();
-    for (block, order) in orders(2, 60, 7).into_iter().enumerate() {
+    for (block, order) in orders(2, rule.max_blocks as usize, 7).into_iter().enumerate() {
         let mut times = [0.0; 2];
         for (position, watched) in order.into_iter().enumerate() {
             let (stop, stopped) = mpsc::channel::<()>();
@@ -184,10 +193,15 @@ fn watching_and_the_clock_cost_less_than_half_a_per_cent() {
             }
         }
         pairs.push((times[0], times[1]));
+        let found = speedup(&pairs, Better::Lower, level);
+        if let Decision::Stop(_) = decide(&rule, pairs.len() as u32, 0, &[found]) {
+            break;
+        }
     }
-    let found = speedup(&pairs, Better::Lower, level).expect("times are positive").estimate;
-    let (low, high) = (1.0 / found.high, 1.0 / found.low);
-    println!("watched takes {:.4} [{low:.4}, {high:.4}] times as long", 1.0 / found.point);
+    let found = speedup(&pairs, Better::Lower, level).expect("times are positive");
+    let (point, low, high) = slow_down(&found.estimate);
+    let blocks = pairs.len();
+    println!("watched takes {point:.4} [{low:.4}, {high:.4}] times as long, {blocks} blocks");
     assert!(0.995 <= low && high <= 1.005);
 }
 
@@ -195,30 +209,55 @@ fn trials() -> u64 {
     env::var("TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
-/// Ratio of the times that hyperfine measured, with Welch's interval on their logarithms: its own
-/// runs come one command after the other, so nothing is paired.
-fn hyperfine(baseline: u64, other: u64, runs: u32) -> (f64, f64, f64) {
+/// How many times as long the second command takes, with its interval.
+fn slow_down(estimate: &Estimate) -> (f64, f64, f64) {
+    (1.0 / estimate.point, 1.0 / estimate.high, 1.0 / estimate.low)
+}
+
+/// One call for each launch, in our order of launches; paired by block.
+fn hyperfine_in_blocks(both: [u64; 2], blocks: u32, seed: u64) -> Estimate {
+    let mut pairs = Vec::new();
+    for order in orders(2, blocks as usize, seed) {
+        let mut times = [0.0; 2];
+        for variant in order {
+            times[variant] = hyperfine(&[both[variant]], 1, 0)[0][0];
+        }
+        pairs.push((times[0], times[1]));
+    }
+    speedup(&pairs, Better::Lower, working_level(0.95)).expect("times are positive").estimate
+}
+
+/// One call for all: one command after the other, so nothing is paired, and Welch's interval on
+/// the logarithms of its times.
+fn hyperfine_in_a_row(both: [u64; 2], runs: u32) -> Estimate {
+    let times = hyperfine(&both, runs, 1);
+    historical(&times[0], &times[1], Better::Lower, 0.95).expect("times are positive").estimate
+}
+
+/// The times in seconds that hyperfine measured, by command.
+fn hyperfine(commands: &[u64], runs: u32, warmup: u32) -> Vec<Vec<f64>> {
     let this = env::current_exe().expect("a running program has a file");
     let out = env::temp_dir().join(format!("hyperfine-{}.json", std::process::id()));
-    let command = |rounds: u64| {
+    let command = |rounds: &u64| {
         let this = this.display();
         format!("env {ROUNDS}={rounds} {this} --exact child_spins --nocapture --test-threads=1")
     };
     let status = Command::new("hyperfine")
-        .args(["-N", "--style", "none", "--warmup", "1", "--runs", &runs.to_string()])
+        .args(["-N", "--style", "none"])
+        .args(["--warmup", &warmup.to_string(), "--runs", &runs.to_string()])
         .arg("--export-json")
         .arg(&out)
-        .args([command(baseline), command(other)])
+        .args(commands.iter().map(command))
         .status()
         .expect("it was there before");
     assert!(status.success());
     let text = std::fs::read_to_string(&out).expect("hyperfine wrote it");
     let _ = std::fs::remove_file(&out);
     let found: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
-    let times = |index: usize| -> Vec<f64> {
-        let times = found["results"][index]["times"].as_array().expect("a list");
+    let results = found["results"].as_array().expect("a list");
+    let times = |result: &serde_json::Value| -> Vec<f64> {
+        let times = result["times"].as_array().expect("a list");
         times.iter().map(|time| time.as_f64().expect("a number")).collect()
     };
-    let found = historical(&times(0), &times(1), Better::Higher, 0.95).expect("times are positive");
-    (found.estimate.point, found.estimate.low, found.estimate.high)
+    results.iter().map(times).collect()
 }
