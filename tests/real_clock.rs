@@ -157,8 +157,9 @@ fn hyperfine_finds_the_same_ratio_of_whole_processes() {
     assert!(in_blocks * 20 >= trials * 19, "{in_blocks} of {trials}");
 }
 
-/// The same work with and without the sampler of the guard in the parent: the interval of the
-/// difference lies within half a per cent. Prints what reading the clock costs, too.
+/// The same second of work with and without the guard's sampler beside it, turn by turn in one
+/// process: the interval of the ratio lies within half a per cent. Prints what reading the clock
+/// costs, too.
 #[test]
 #[ignore = "minutes of a quiet machine"]
 fn watching_and_the_clock_cost_less_than_half_a_per_cent() {
@@ -166,43 +167,45 @@ fn watching_and_the_clock_cost_less_than_half_a_per_cent() {
     let reads: Vec<Instant> = (0..100_000).map(|_| Instant::now()).collect();
     let each = begin.elapsed().as_secs_f64() / reads.len() as f64;
     println!("reading the clock takes {:.0} ns", each * 1e9);
-    let rounds = rounds_of(Duration::from_millis(130));
-    let rule = Rule { min_blocks: 20, max_blocks: 160, half_width: 0.003, max_time_ns: u64::MAX };
-    let level = working_level(0.95);
+    let rounds = rounds_of(Duration::from_secs(1));
+    let (most, narrow) = (300, 0.003);
     let mut pairs = Vec::new();
-    for (block, order) in orders(2, rule.max_blocks as usize, 7).into_iter().enumerate() {
+    for order in orders(2, most, 7) {
         let mut times = [0.0; 2];
-        for (position, watched) in order.into_iter().enumerate() {
+        for watched in order {
             let (stop, stopped) = mpsc::channel::<()>();
-            let sampler = (watched == 1).then(|| {
-                std::thread::spawn(move || {
-                    let mut sources = Sources::open(None);
-                    let mut looks = 0;
-                    let period = Duration::from_millis(500);
-                    while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
-                        sources.between(looks % 4 == 3);
-                        looks += 1;
-                    }
-                    looks
-                })
-            });
-            times[watched] = launch(rounds, padding(block, position, 7)).0;
+            let sampler = (watched == 1).then(|| std::thread::spawn(move || watch(&stopped)));
+            let begin = Instant::now();
+            spin(rounds);
+            times[watched] = begin.elapsed().as_secs_f64();
             drop(stop);
             if let Some(sampler) = sampler {
-                assert!(sampler.join().expect("it only reads") >= 2, "nobody watched");
+                assert!(sampler.join().expect("it only reads") >= 1, "nobody watched");
             }
         }
         pairs.push((times[0], times[1]));
-        let found = speedup(&pairs, Better::Lower, level);
-        if let Decision::Stop(_) = decide(&rule, pairs.len() as u32, 0, &[found]) {
+        let found = speedup(&pairs, Better::Lower, working_level(0.95));
+        if pairs.len() % 50 == 0 && found.is_some_and(|found| found.half_width() <= narrow) {
             break;
         }
     }
-    let found = speedup(&pairs, Better::Lower, level).expect("times are positive");
+    let found = speedup(&pairs, Better::Lower, working_level(0.95)).expect("times are positive");
     let (point, low, high) = slow_down(&found.estimate);
-    let blocks = pairs.len();
-    println!("watched takes {point:.4} [{low:.4}, {high:.4}] times as long, {blocks} blocks");
+    let turns = pairs.len();
+    println!("watched takes {point:.4} [{low:.4}, {high:.4}] times as long, {turns} turns");
     assert!(0.995 <= low && high <= 1.005);
+}
+
+/// Looks twice a second as the guard does, until `stopped` hangs up; how often it looked.
+fn watch(stopped: &mpsc::Receiver<()>) -> u32 {
+    let mut sources = Sources::open(None);
+    let mut looks = 0;
+    let period = Duration::from_millis(500);
+    while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+        sources.between(looks % 4 == 3);
+        looks += 1;
+    }
+    looks
 }
 
 fn trials() -> u64 {
