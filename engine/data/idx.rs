@@ -158,7 +158,7 @@ impl IdxSet {
     pub fn picture(&self, place: usize) -> Option<Picture> {
         match (self.data.dtype, self.data.shape.as_slice()) {
             (ElementType::U8, &[_, height, width]) => {
-                Picture::from_grey(width, height, &self.item(place).bytes)
+                Picture::from_grey(width, height, self.item(place).bytes)
             }
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! Pictures as inputs of a network: decoded, and made into numbers as the configuration beside the
 //! model says.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::inputs::{Beside, InputPort, Named, Size};
@@ -9,7 +10,8 @@ use super::preprocess::{ImageProcessor, PreprocessError};
 use super::recorded::Item;
 use crate::base::Digest;
 use crate::data::{
-    Excluded, ImageColumns, ImageItem, Images, ImagesError, Look, Picture, Pixels, Tensor, is_idx,
+    ElementType, Excluded, ImageColumns, ImageItem, Images, ImagesError, Look, Picture, Pixels,
+    Tensor, is_idx,
 };
 use crate::model::Kind;
 
@@ -166,24 +168,30 @@ impl Pictures {
     /// The numbers of a picture, (1, 3, height, width); of a grey one for a model that takes one
     /// channel, (1, 1, height, width).
     pub fn tensors(&self, picture: &Picture) -> Result<Named, PicturesError> {
+        let planes = if self.port.shape.get(1) == Some(&Size::Fixed(1)) { 1 } else { 3 };
+        let picture = match planes < picture.channels() {
+            false => Cow::Borrowed(picture),
+            true => Cow::Owned(picture.to_grey().ok_or_else(|| {
+                let input = self.port.name.clone();
+                PicturesError::Colours { input }
+            })?),
+        };
         let mut values = Vec::new();
-        let (height, width) = self.processor.append(picture, &mut values)?;
-        let mut shape = vec![1, 3, height, width];
-        if self.port.shape.get(1) == Some(&Size::Fixed(1)) {
-            let (pixels, _) = picture.rgb().as_chunks::<3>();
-            if pixels.iter().any(|[red, green, blue]| red != green || red != blue) {
-                return Err(PicturesError::Colours { input: self.port.name.clone() });
-            }
-            shape[1] = 1;
-            values.truncate(height * width);
-        }
+        let (height, width) = self.processor.append(&picture, planes, &mut values)?;
+        let shape = vec![1, planes, height, width];
         self.port.takes(&shape).map_err(|wanted| PicturesError::Size {
             input: self.port.name.clone(),
             found: format!("{shape:?}"),
             wanted,
         })?;
-        let values: Vec<f64> = values.into_iter().map(f64::from).collect();
-        Ok(vec![(self.port.name.clone(), Tensor::of_f64(self.port.dtype, shape, &values))])
+        let tensor = match self.port.dtype {
+            ElementType::F32 => Tensor::of_f32(shape, &values),
+            other => {
+                let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+                Tensor::of_f64(other, shape, &values)
+            }
+        };
+        Ok(vec![(self.port.name.clone(), tensor)])
     }
 
     /// Every picture as an item.
@@ -242,6 +250,11 @@ mod tests {
                 (&[1, 1, 1, 2][..], vec![3.0, 250.0])
             );
             assert!(one.are_alike());
+            assert_eq!(
+                one.decode(0).unwrap().channels(),
+                1,
+                "nothing is repeated to be thrown away"
+            );
             let three = open(3, look).unwrap();
             let tensor = &three.tensors(&three.decode(0).unwrap()).unwrap()[0].1;
             assert_eq!(tensor.to_f64(), [3.0, 250.0].repeat(3));
@@ -249,6 +262,8 @@ mod tests {
         let one = open(1, Look::Bytes).unwrap();
         let red = Picture::new(1, 1, vec![9, 0, 0]).unwrap();
         assert!(matches!(one.tensors(&red), Err(PicturesError::Colours { .. })));
+        let pale = Picture::new(1, 1, vec![9; 3]).unwrap();
+        assert_eq!(one.tensors(&pale).unwrap()[0].1.to_f64(), [9.0]);
         assert!(Pictures::are_same(&file));
         fs::write(&path, grey(2, 1, &[3, 251])).unwrap();
         assert!(!Pictures::are_same(&file));
