@@ -65,14 +65,19 @@ pub struct Looked {
     pub has_labels: bool,
 }
 
+/// Whether all pictures are in one idx file.
+fn is_one_file(file: &PictureFile) -> bool {
+    is_idx(&file.path) || file.labels.is_some()
+}
+
 /// Lists the pictures that `file` names, whether they can be used or not.
 fn listed(file: &PictureFile, look: Look) -> Result<Images, PicturesError> {
-    if is_idx(&file.path) || file.labels.is_some() {
+    if is_one_file(file) {
         if file.split.is_some() {
             let path = file.path.display().to_string();
             return Err(ImagesError::OneFile { path }.into());
         }
-        return Ok(Images::of_idx(&file.path, file.labels.as_deref())?);
+        return Ok(Images::of_idx(&file.path, file.labels.as_deref(), look)?);
     }
     let columns = ImageColumns {
         image: file.image.clone(),
@@ -84,19 +89,21 @@ fn listed(file: &PictureFile, look: Look) -> Result<Images, PicturesError> {
 }
 
 impl Pictures {
-    /// Looks at the pictures of `file`, decodes each once, and fills in their digest, their stamp
-    /// and those that are left out.
+    /// Looks at the pictures of `file`: digests each and decodes those that are used, once, and
+    /// fills in their digest, their stamp and those that are left out.
     pub fn look(file: &mut PictureFile) -> Result<Looked, PicturesError> {
         // Before the bytes: a file that changes in between has another stamp later.
-        file.stamp = Some(listed(file, Look::Stamps)?.digest);
+        file.stamp = Some(match is_one_file(file) {
+            true => Images::idx_stamp(&file.path, file.labels.as_deref())?,
+            false => listed(file, Look::Stamps)?.digest,
+        });
         let images = listed(file, Look::Bytes)?.choose(file.take, file.seed, |_| Ok(()))?;
         file.digest = images.digest;
         file.left_out = images.excluded.iter().map(|excluded| excluded.name.clone()).collect();
         let mut items = Vec::with_capacity(images.items.len());
         for item in &images.items {
             let name = item.name.clone();
-            let bytes = item.bytes().map_err(|why| PicturesError::Item { name, why })?;
-            items.push(Digest::of_bytes(&bytes));
+            items.push(item.digest().map_err(|why| PicturesError::Item { name, why })?);
         }
         Ok(Looked {
             items,
@@ -265,6 +272,10 @@ mod tests {
         let pale = Picture::new(1, 1, vec![9; 3]).unwrap();
         assert_eq!(one.tensors(&pale).unwrap()[0].1.to_f64(), [9.0]);
         assert!(Pictures::are_same(&file));
+        let touched = fs::File::options().write(true).open(&path).unwrap();
+        touched.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert!(matches!(open(1, Look::Stamps), Err(PicturesError::Changed(_))));
+        assert!(open(1, Look::Bytes).is_ok() && Pictures::are_same(&file), "bytes are what counts");
         fs::write(&path, grey(2, 1, &[3, 251])).unwrap();
         assert!(!Pictures::are_same(&file));
         for look in [Look::Bytes, Look::Stamps] {
