@@ -20,8 +20,8 @@ use crate::base::text::inert;
 use crate::base::{Bytes, Digest};
 use crate::data::ElementType::{Bf16, F16, F32, F64, I8, I16, U8};
 use crate::data::{
-    Excluded, IdxError, NpyError, RecordingsError, SplitError, Tensor, has_recordings, is_idx,
-    read_idx, read_npy, read_npz, split_folder,
+    Excluded, IdxError, NpyError, RecordingsError, SplitError, Tensor, first_recording, is_hidden,
+    is_idx, read_idx, read_npy, read_npz, split_folder,
 };
 use crate::model::onnx::tensor_from_pb;
 
@@ -75,8 +75,6 @@ pub struct Item {
     pub label: Option<String>,
     /// The text it was made from; of a picture, what was said of it.
     pub texts: Vec<String>,
-    /// Texts that belong to the one it was made from.
-    pub pairs: Vec<String>,
     /// Its text was too long and lost some of its tokens.
     pub cut: bool,
 }
@@ -132,7 +130,8 @@ impl Recorded {
     ) -> Result<Self, RecordedError> {
         let folder = what.split.map(|split| split_folder(path, split)).transpose()?;
         let path = folder.as_deref().unwrap_or(path);
-        if has_recordings(path) {
+        if let Some(sound) = first_recording(path) {
+            only_sound(path, &sound)?;
             return super::sounds::read(path, what.samples, inputs);
         }
         if what.samples.is_some() {
@@ -191,6 +190,30 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// Whether a file holds tensors by its name.
+fn is_tensors(path: &Path) -> bool {
+    let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
+    matches!(suffix, "npz" | "npy" | "pb") || is_idx(path)
+}
+
+/// Refuses a folder with recordings, of which `sound` is one, and tensors: either might be meant.
+fn only_sound(path: &Path, sound: &Path) -> Result<(), RecordedError> {
+    if !path.is_dir() {
+        return Ok(());
+    }
+    let named = |path: &Path| inert(&path.file_name().unwrap_or_default().to_string_lossy());
+    match Reader::entries(path)?.iter().find(|entry| is_tensors(entry)) {
+        None => Ok(()),
+        Some(tensors) => {
+            let (sound, tensors) = (named(sound), named(tensors));
+            let what = format!(
+                "holds sound such as `{sound}` and tensors such as `{tensors}`, and either may be meant; put them into folders of their own"
+            );
+            Err(RecordedError::File { path: shown(path), what })
+        }
+    }
+}
+
 /// Tensors of one set under the names of inputs and outputs.
 type Set = (Named, Named);
 
@@ -216,14 +239,13 @@ impl Reader<'_> {
         }
         let mut sets = Vec::new();
         for entry in entries {
-            let suffix = entry.extension().and_then(|e| e.to_str()).unwrap_or_default();
             if entry.is_dir() {
                 let files = Self::entries(&entry)?;
                 if files.iter().any(is_input) {
                     let set = self.folder(&files, &entry)?;
                     sets.push((entry, set));
                 }
-            } else if matches!(suffix, "npz" | "npy" | "pb") || is_idx(&entry) {
+            } else if is_tensors(&entry) {
                 let set = self.file(&entry)?;
                 sets.push((entry, set));
             }
@@ -236,7 +258,11 @@ impl Reader<'_> {
         let failed = |source| RecordedError::Read { path: shown(folder), source };
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
-            found.push(entry.map_err(failed)?.path());
+            let entry = entry.map_err(failed)?.path();
+            if is_hidden(&entry) {
+                continue;
+            }
+            found.push(entry);
             if found.len() > MAX_FILES {
                 let what = format!("holds more than {MAX_FILES} files");
                 return Err(RecordedError::File { path: shown(folder), what });
@@ -596,6 +622,8 @@ mod tests {
             }
         }
         fs::write(root.join("model.onnx"), b"not looked at").unwrap();
+        fs::write(root.join(".hidden.npz"), b"nor this").unwrap();
+        fs::write(root.join("._sound.wav"), b"nor this").unwrap();
         let (inputs, outputs) = ports();
         let all = Recorded::read(&root, &inputs, &outputs).unwrap();
         assert_eq!(all.items.len(), 6);
@@ -699,6 +727,17 @@ mod tests {
         let what = Extract { samples: Some(4), split: None };
         let told = Recorded::extract(&path, what, &[], &[]).unwrap_err().to_string();
         assert!(told.contains("holds no sound"), "{told}");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_sound_and_tensors_is_refused() {
+        let root = folder("mixed");
+        fs::write(root.join("a.wav"), b"").unwrap();
+        fs::write(root.join("x.npy"), npy_of(&Tensor::of_f32(vec![1], &[1.0]))).unwrap();
+        let told = Recorded::read(&root, &[input("x", F32, &[Size::Any])], &[]).unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains("sound such as `a.wav` and tensors such as `x.npy`"), "{told}");
         fs::remove_dir_all(root).unwrap();
     }
 
