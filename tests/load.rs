@@ -17,7 +17,11 @@ fn launches<'a>(record: &'a Record, scenario: &'a str) -> Vec<(&'a Cell, &'a Obs
         cell.launches.iter().filter_map(move |launch| match &launch.outcome {
             Outcome::Measured(observed) => Some((cell, observed)),
             Outcome::Failed(failure) => {
-                assert_eq!((failure.verdict, scenario), (Verdict::Invalid, "server"), "{failure:?}");
+                assert_eq!(
+                    (failure.verdict, scenario),
+                    (Verdict::Invalid, "server"),
+                    "{failure:?}"
+                );
                 assert!(failure.detail.contains("generator was late"), "{failure:?}");
                 None
             }
