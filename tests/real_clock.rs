@@ -2,7 +2,7 @@
 //!
 //! Ignored, because they take minutes of a quiet machine and their figures are for people:
 //! `cargo test --release --test real_clock -- --ignored --nocapture`. The figures of one run stand
-//! in `docs/VALIDATION.md`'s remarks on real clocks.
+//! in `docs/PERFORMANCE.md`, section "Real clocks".
 
 use std::env;
 use std::hint::black_box;

@@ -107,8 +107,6 @@ pub struct IdxSet {
     pub data: Tensor,
     /// Labels of all items of the file.
     pub labels: Option<Vec<u8>>,
-    /// Of what both files hold, packed or not.
-    pub digest: Digest,
 }
 
 impl IdxSet {
@@ -121,10 +119,6 @@ impl IdxSet {
             Some(&count) if count > 0 && !items.bytes.is_empty() => count,
             _ => return fault(data, format!("holds no items: its shape is {:?}", items.shape)),
         };
-        let of = |tensor: &Tensor| {
-            json!([tensor.dtype, tensor.shape, Digest::of_bytes(&tensor.bytes).hex()])
-        };
-        let mut facts = vec![of(&items)];
         let mut known = None;
         if let Some(path) = labels {
             let found = read_idx(path)?;
@@ -133,11 +127,20 @@ impl IdxSet {
                 let what = format!("holds {dtype} of shape {shape:?}, not {count} labels of u8");
                 return fault(path, what);
             }
-            facts.push(of(&found));
             known = Some(found.bytes);
         }
-        let digest = Digest::of_json(&facts.into());
-        Ok(Self { data: items, labels: known, digest })
+        Ok(Self { data: items, labels: known })
+    }
+
+    /// Of what both files hold, packed or not.
+    pub fn digest(&self) -> Digest {
+        let of = |dtype: ElementType, shape: &[usize], bytes: &[u8]| {
+            json!([dtype, shape, Digest::of_bytes(bytes).hex()])
+        };
+        let mut facts = vec![of(self.data.dtype, &self.data.shape, &self.data.bytes)];
+        let labels = self.labels.iter();
+        facts.extend(labels.map(|labels| of(ElementType::U8, &[labels.len()], labels)));
+        Digest::of_json(&facts.into())
     }
 
     pub fn count(&self) -> usize {
@@ -158,7 +161,7 @@ impl IdxSet {
     pub fn picture(&self, place: usize) -> Option<Picture> {
         match (self.data.dtype, self.data.shape.as_slice()) {
             (ElementType::U8, &[_, height, width]) => {
-                Picture::from_grey(width, height, &self.item(place).bytes)
+                Picture::from_grey(width, height, self.item(place).bytes)
             }
             _ => None,
         }
@@ -250,7 +253,7 @@ mod tests {
         assert_eq!(set.labels.as_deref(), Some(&[0, 1, 2, 3, 4, 5][..]));
         assert_eq!(set, IdxSet::read(&images, Some(&labels)).unwrap());
         let alone = IdxSet::read(&images, None).unwrap();
-        assert_ne!(alone.digest, set.digest);
+        assert_ne!(alone.digest(), set.digest());
         let told = IdxSet::read(&labels, Some(&images)).unwrap_err().to_string();
         assert!(told.contains("not 6 labels of u8"), "{told}");
         let empty = file(&idx(0x08, &[0, 28, 28], &[]));

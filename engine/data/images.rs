@@ -107,9 +107,16 @@ pub struct ImageItem {
     /// Place in [`Images::labels`].
     pub label: Option<usize>,
     pub captions: Vec<String>,
+    /// Of its file, where every byte of that was looked at.
+    pub(super) seen: Option<Digest>,
 }
 
 impl ImageItem {
+    /// Of the bytes of its file or row, which are read only if nobody has looked at them before.
+    pub fn digest(&self) -> Result<Digest, String> {
+        self.seen.map_or_else(|| self.bytes().map(|bytes| Digest::of_bytes(&bytes)), Ok)
+    }
+
     /// The bytes of its file or row, or what is wrong with them.
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
         let failed = |error: std::io::Error| format!("cannot be read: {error}");
@@ -225,7 +232,7 @@ impl Images {
             if let Some(label) = label {
                 used[label] = true;
             }
-            let digest = match seen(&path, look) {
+            let (fact, seen) = match seen(&path, look) {
                 Ok(seen) => seen,
                 Err(why) => {
                     excluded.push(Excluded { name: name.clone(), why });
@@ -233,8 +240,8 @@ impl Images {
                     continue;
                 }
             };
-            files.insert(name.clone(), digest);
-            items.push(ImageItem { name, pixels: Pixels::File(path), label, captions });
+            files.insert(name.clone(), fact);
+            items.push(ImageItem { name, pixels: Pixels::File(path), label, captions, seen });
         }
         let empty = labels.iter().zip(used).filter(|(_, used)| !used);
         let empty_labels = empty.map(|(label, _)| label.clone()).collect();
@@ -297,18 +304,23 @@ impl Images {
     }
 }
 
-/// What `look` sees of a file. A pipe or a device would be waited for, so only files are opened.
-fn seen(path: &Path, look: Look) -> Result<Value, String> {
+/// What `look` sees of a file, and its digest where that is every byte. A pipe or a device would be
+/// waited for, so only files are opened.
+pub(super) fn seen(path: &Path, look: Look) -> Result<(Value, Option<Digest>), String> {
     let failed = |error: std::io::Error| format!("cannot be read: {error}");
     let about = fs::metadata(path).map_err(failed)?;
     if !about.is_file() {
         return Err("is no file".to_owned());
     }
     Ok(match look {
-        Look::Bytes => Value::String(Digest::of_file(path).map_err(failed)?.hex()),
+        Look::Bytes => {
+            let digest = Digest::of_file(path).map_err(failed)?;
+            (Value::String(digest.hex()), Some(digest))
+        }
         Look::Stamps => {
             let (written, changed) = (about.mtime_nsec(), about.ctime_nsec());
-            json!([about.ino(), about.size(), about.mtime(), written, about.ctime(), changed])
+            let times = [about.mtime(), written, about.ctime(), changed];
+            (json!([about.ino(), about.size(), times]), None)
         }
     })
 }

@@ -33,7 +33,7 @@ pub use npy::{NpyError, read_npy, read_npz};
 pub use picture::{Picture, PictureError};
 #[cfg(test)]
 pub(crate) use recordings::tests::wav;
-pub use recordings::{Recordings, RecordingsError, has_recordings, is_recording};
+pub use recordings::{Recordings, RecordingsError, first_recording, is_hidden, is_recording};
 pub use split::{SplitError, split_folder};
 pub use tensor::{ElementType, Tensor};
 pub use text::{DataError, Document, TextChoice, Texts};

@@ -1,10 +1,12 @@
-//! Decoded pictures: rows of red, green and blue. The only door to the image package.
+//! Decoded pictures: rows of red, green and blue, or of grey. The only door to the image package.
 //!
 //! Whatever a file holds becomes 8 bit RGB as Pillow's `Image.open(…).convert("RGB")` makes it:
-//! transparency is dropped, grey is repeated, of 16 bits per channel the upper 8 stay, except in
-//! grey pictures without transparency, where values above 255 become 255. The orientation that a
-//! camera noted is not applied, as Pillow does not apply it either.
+//! transparency is dropped, grey is one channel that stands for three equal ones, of 16 bits per
+//! channel the upper 8 stay, except in grey pictures without transparency, where values above 255
+//! become 255. The orientation that a camera noted is not applied, as Pillow does not apply it
+//! either.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -34,20 +36,27 @@ pub enum PictureError {
 pub struct Picture {
     width: usize,
     height: usize,
-    rgb: Vec<u8>,
+    channels: usize,
+    pixels: Vec<u8>,
 }
 
 impl Picture {
     /// A picture from rows of red, green and blue from the top; `None` when it would have no pixel
     /// or `rgb` are not three bytes for each.
     pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Option<Self> {
-        let needed = width.checked_mul(height)?.checked_mul(3)?;
-        (needed > 0 && needed == rgb.len()).then_some(Self { width, height, rgb })
+        Self::with(width, height, 3, rgb)
     }
 
-    /// A picture from rows of grey.
-    pub fn from_grey(width: usize, height: usize, grey: &[u8]) -> Option<Self> {
-        Self::new(width, height, grey.iter().flat_map(|&value| [value; 3]).collect())
+    /// As [`Picture::new`], from rows of grey, one byte for each pixel.
+    pub fn from_grey(width: usize, height: usize, grey: Vec<u8>) -> Option<Self> {
+        Self::with(width, height, 1, grey)
+    }
+
+    /// A picture of `channels` bytes for each pixel, which are 1 or 3.
+    pub fn with(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Option<Self> {
+        let needed = width.checked_mul(height)?.checked_mul(channels)?;
+        let fits = matches!(channels, 1 | 3) && needed > 0 && needed == pixels.len();
+        fits.then_some(Self { width, height, channels, pixels })
     }
 
     /// Decodes the bytes of a PNG or JPEG file; they say themselves which it is. Sizes are compared
@@ -71,8 +80,8 @@ impl Picture {
             return Err(PictureError::Cut);
         }
         let decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-        let rgb = rgb_of(decoded)?;
-        Self::new(width as usize, height as usize, rgb)
+        let (channels, pixels) = pixels_of(decoded)?;
+        Self::with(width as usize, height as usize, channels, pixels)
             .ok_or_else(|| PictureError::Damaged("it has no pixels".to_owned()))
     }
 
@@ -84,31 +93,52 @@ impl Picture {
         self.height
     }
 
+    /// Bytes of each pixel: 1 of a grey picture, else 3.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The channels of each pixel, row after row from the top.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
     /// Red, green and blue of each pixel, row after row from the top.
-    pub fn rgb(&self) -> &[u8] {
-        &self.rgb
+    pub fn rgb(&self) -> Cow<'_, [u8]> {
+        match self.channels {
+            1 => self.pixels.iter().flat_map(|&value| [value; 3]).collect(),
+            _ => Cow::Borrowed(&self.pixels),
+        }
+    }
+
+    /// The same with one channel; `None` where a pixel has a colour.
+    pub fn to_grey(&self) -> Option<Self> {
+        let (width, height) = (self.width, self.height);
+        let grey = |pixel: &[u8]| pixel.iter().all(|value| *value == pixel[0]).then_some(pixel[0]);
+        let pixels: Option<Vec<u8>> = self.pixels.chunks_exact(self.channels).map(grey).collect();
+        Some(Self { width, height, channels: 1, pixels: pixels? })
     }
 }
 
-/// What Pillow's `convert("RGB")` makes of each kind of pixel.
-fn rgb_of(decoded: DynamicImage) -> Result<Vec<u8>, PictureError> {
+/// The channels and pixels that stand for what Pillow's `convert("RGB")` makes of each kind.
+fn pixels_of(decoded: DynamicImage) -> Result<(usize, Vec<u8>), PictureError> {
     let upper = |value: u16| (value >> 8) as u8;
     Ok(match decoded {
-        DynamicImage::ImageRgb8(image) => image.into_raw(),
-        DynamicImage::ImageLuma8(image) => image.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
-        DynamicImage::ImageLumaA8(image) => image.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
+        DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
+        DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
+        DynamicImage::ImageLumaA8(image) => (1, image.pixels().map(|p| p.0[0]).collect()),
         DynamicImage::ImageRgba8(image) => {
-            image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect()
+            (3, image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect())
         }
         DynamicImage::ImageLuma16(image) => {
-            image.pixels().flat_map(|p| [p.0[0].min(255) as u8; 3]).collect()
+            (1, image.pixels().map(|p| p.0[0].min(255) as u8).collect())
         }
-        DynamicImage::ImageLumaA16(image) => {
-            image.pixels().flat_map(|p| [upper(p.0[0]); 3]).collect()
+        DynamicImage::ImageLumaA16(image) => (1, image.pixels().map(|p| upper(p.0[0])).collect()),
+        DynamicImage::ImageRgb16(image) => {
+            (3, image.pixels().flat_map(|p| p.0.map(upper)).collect())
         }
-        DynamicImage::ImageRgb16(image) => image.pixels().flat_map(|p| p.0.map(upper)).collect(),
         DynamicImage::ImageRgba16(image) => {
-            image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]].map(upper)).collect()
+            (3, image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]].map(upper)).collect())
         }
         other => {
             let what = format!("pixels of kind {:?} are not read", other.color());
@@ -197,7 +227,21 @@ pub(crate) mod tests {
             assert_eq!(of(encoded(deep, png)), [grey; 3], "grey {value}");
         }
         let grey = ImageBuffer::from_pixel(8, 8, Luma([128_u8]));
-        assert_eq!(of(encoded(grey, ImageFormat::Jpeg)), [128; 192]);
+        let grey = encoded(grey, ImageFormat::Jpeg);
+        assert_eq!(Picture::decode(&grey).unwrap().channels(), 1);
+        assert_eq!(of(grey), [128; 192]);
+    }
+
+    #[test]
+    fn a_picture_without_colours_has_one_channel_if_asked() {
+        let grey = Picture::from_grey(2, 1, vec![7, 9]).unwrap();
+        let repeated = Picture::new(2, 1, vec![7, 7, 7, 9, 9, 9]).unwrap();
+        assert_eq!(
+            (repeated.to_grey().as_ref(), grey.to_grey().as_ref()),
+            (Some(&grey), Some(&grey))
+        );
+        assert_eq!(grey.rgb(), repeated.rgb());
+        assert_eq!(Picture::new(2, 1, vec![7, 7, 7, 9, 9, 8]).unwrap().to_grey(), None);
     }
 
     #[test]

@@ -66,11 +66,19 @@ pub fn is_recording(path: &Path) -> bool {
     ["wav", "flac"].iter().any(|known| suffix.eq_ignore_ascii_case(known))
 }
 
-/// Whether `path` is a recording or a folder with one.
-pub fn has_recordings(path: &Path) -> bool {
+/// Whether a file is hidden by its name: such files belong to tools, and are no items.
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// `path` if it is a recording, or the first one of a folder.
+pub fn first_recording(path: &Path) -> Option<PathBuf> {
+    let is_one = |path: &PathBuf| is_recording(path) && !is_hidden(path);
     match fs::read_dir(path) {
-        Ok(entries) => entries.flatten().take(MAX_FILES + 1).any(|e| is_recording(&e.path())),
-        Err(_) => is_recording(path),
+        Ok(entries) => {
+            entries.flatten().take(MAX_FILES + 1).map(|entry| entry.path()).filter(is_one).min()
+        }
+        Err(_) => Some(path.to_owned()).filter(|path| is_recording(path)),
     }
 }
 
@@ -183,11 +191,10 @@ fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, RecordingsError> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') {
+        if is_hidden(&entry.path()) {
             continue;
         }
-        found.insert((inert(&name), entry.path()));
+        found.insert((inert(&entry.file_name().to_string_lossy()), entry.path()));
         if found.len() > MAX_FILES {
             return Err(RecordingsError::Many { path: shown() });
         }
@@ -242,7 +249,8 @@ pub(crate) mod tests {
                 (".hidden", b"x".to_vec()),
             ],
         );
-        assert!(has_recordings(&root) && !has_recordings(&root.join("notes.txt")));
+        assert_eq!(first_recording(&root), Some(root.join("a.WAV")));
+        assert_eq!(first_recording(&root.join("notes.txt")), None);
         let found = Recordings::read(&root, Some(3)).unwrap();
         assert_eq!((found.rate, found.files, found.items.len(), found.left), (8000, 2, 5, 1));
         assert_eq!(found.items[1], [3.0, 4.0, 5.0].map(|x: f32| x / 32768.0));

@@ -19,23 +19,15 @@ use super::{steady, tokens};
 /// Under load times of answers count from the scheduled instant. Where all requests are there from
 /// the start the one value of `latency` and `e2e` is the time until the last is answered.
 pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
-    let each = |value: fn(&Timeline) -> Option<f64>| counted(observed).filter_map(value).collect();
     let at_once = observed.sending.is_some_and(|s| s.admission == Admission::AtOnce);
     match metric {
         "ttft" if at_once => Vec::new(),
-        "ttft" => each(tokens::ttft),
-        "prefill_tps" => each(tokens::prefill_tps),
-        "decode_tps" => each(tokens::decode_tps),
-        "tpot" => each(tokens::tpot),
         "output_tps" => load::output_tps(observed).into_iter().collect(),
         "latency" | "throughput" if is_text(observed) => Vec::new(),
         "e2e" | "latency" => load::latencies(observed),
         "throughput" if observed.sending.is_some() => {
             load::throughput(observed).into_iter().collect()
         }
-        "throughput" => each(throughput),
-        "decode" => each(|t| t.decode.map(seconds)),
-        "preprocess" => each(|t| t.preprocess.map(seconds)),
         "itl" => counted(observed).flat_map(|t| tokens::itl(t).collect::<Vec<_>>()).collect(),
         "load" => vec![seconds(observed.load)],
         "first_call" => whole_time(&observed.first_call).into_iter().collect(),
@@ -43,8 +35,30 @@ pub fn values(observed: &Observed, metric: &str) -> Vec<f64> {
         "energy" => per_work(observed, |_| 1.0).into_iter().collect(),
         "energy_per_token" => per_work(observed, generated).into_iter().collect(),
         "peak_memory" => observed.peak_memory.map(|bytes| bytes as f64).into_iter().collect(),
-        _ => Vec::new(),
+        _ => each(metric).map_or_else(Vec::new, |one| counted(observed).filter_map(one).collect()),
     }
+}
+
+/// As [`values`] of a metric that every request has by itself, of all requests that were not
+/// flagged as warm-up when they were made: a level that is found afterwards leaves none out.
+/// Requests come one after the other, as in the probes of a search for a batch.
+pub fn values_as_made(observed: &Observed, metric: &str) -> Vec<f64> {
+    each(metric).map_or_else(Vec::new, |one| as_made(observed).filter_map(one).collect())
+}
+
+/// The value of one request by itself, for metrics that are one.
+fn each(metric: &str) -> Option<fn(&Timeline) -> Option<f64>> {
+    Some(match metric {
+        "ttft" => tokens::ttft,
+        "prefill_tps" => tokens::prefill_tps,
+        "decode_tps" => tokens::decode_tps,
+        "tpot" => tokens::tpot,
+        "e2e" | "latency" => e2e,
+        "throughput" => throughput,
+        "decode" => |t| t.decode.map(seconds),
+        "preprocess" => |t| t.preprocess.map(seconds),
+        _ => return None,
+    })
 }
 
 /// What one launch contributes to its block: the median of its values. `None` without any.
@@ -67,7 +81,16 @@ pub fn whole_time(request: &Timeline) -> Option<f64> {
 /// Requests that count and make sense.
 pub fn counted(observed: &Observed) -> impl Iterator<Item = &Timeline> {
     let from = steady::counted_from(observed);
-    observed.requests.iter().skip(from).filter(|t| !t.warmup && is_sane(t))
+    observed.requests.iter().skip(from).filter(|t| is_counted(t))
+}
+
+/// Requests that counted when they were made and make sense.
+fn as_made(observed: &Observed) -> impl Iterator<Item = &Timeline> {
+    observed.requests.iter().filter(|t| is_counted(t))
+}
+
+fn is_counted(t: &Timeline) -> bool {
+    !t.warmup && is_sane(t)
 }
 
 /// At least one answer, none before the request was sent, none before its predecessor; and it was
@@ -248,6 +271,7 @@ mod tests {
         let found = values(&o, "e2e");
         assert_eq!(found.len(), 18, "seven of twenty-five were slow");
         assert!(found.iter().all(|seconds| *seconds < 0.06));
+        assert_eq!(values_as_made(&o, "e2e").len(), 24, "all but what was flagged");
         assert!(close(&values(&o, "first_call"), &[0.5]));
     }
 }

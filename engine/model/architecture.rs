@@ -3,7 +3,7 @@
 //! Mistral and Qwen2 compute what a Llama computes; they differ in biases, in how far a position
 //! may look back, in defaults of their configurations and in how GGUF lays them out.
 
-use super::config::{CONTEXT_LIMIT, Fields};
+use super::fields::{CONTEXT_LIMIT, Fields};
 use super::{ModelError, shown};
 
 /// A decoder with RMS norms, rotary positions, grouped-query attention and SwiGLU.

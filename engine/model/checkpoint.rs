@@ -7,7 +7,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::safetensors::{Header, TensorInfo, read_index};
-use super::{Configuration, LlamaConfig, ModelError, bounded, config, shown};
+use super::{Configuration, LlamaConfig, ModelError, bounded, fields, shown};
 
 /// A folder whose headers and configuration agree. No weight has been read.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,7 +158,7 @@ impl LlamaConfig {
 /// Tokens that end a text, where `generation_config.json` names some.
 fn generation_config(config: &mut LlamaConfig, file: &Path) -> Result<(), ModelError> {
     if let Some(value) = read_json(file)?.get("eos_token_id").filter(|v| !v.is_null()) {
-        config.eos_token_ids = config::token_ids(value).ok_or_else(|| ModelError::Config {
+        config.eos_token_ids = fields::token_ids(value).ok_or_else(|| ModelError::Config {
             path: file.to_owned(),
             field: "eos_token_id".to_owned(),
             what: "must be a token id or a list of at most 64".to_owned(),

@@ -5,8 +5,8 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::config::Fields;
 use super::family::{ConfigFile, Description, Family, families, family};
+use super::fields::Fields;
 use super::{LlamaConfig, ModelError, Signature, llama_tensors};
 use crate::model::onnx::TEXT_GENERATION;
 

@@ -23,6 +23,7 @@ mod config_gguf;
 mod configuration;
 pub mod content;
 pub mod family;
+pub mod fields;
 pub mod gguf;
 pub mod gguf_names;
 pub mod gguf_type;

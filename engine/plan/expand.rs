@@ -50,6 +50,7 @@ pub fn expand(loaded: &Loaded, around: &Surroundings) -> Result<Plan, Problems> 
         items: IndexMap::new(),
         texts: IndexMap::new(),
         pictures: IndexMap::new(),
+        recorded: IndexMap::new(),
         facts: None,
         networks: None,
         context: None,
@@ -136,6 +137,8 @@ pub(super) struct Builder<'a> {
     /// Data sets of texts that were read, and of pictures that were looked at.
     pub texts: IndexMap<String, (PathBuf, Digest)>,
     pub pictures: IndexMap<String, (PictureFile, Looked)>,
+    /// Recorded tensors that were read, for each graph that takes other ones.
+    pub recorded: IndexMap<String, Vec<TensorInputs>>,
     /// Of a model that can be read now, with its place.
     facts: Option<(PathBuf, ModelFacts)>,
     /// Networks of a checkpoint that can be read now, or of random weights.

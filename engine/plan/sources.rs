@@ -183,12 +183,18 @@ impl Builder<'_> {
         }
     }
 
-    /// Recorded inputs of a data set; `None` with a problem when they cannot be used.
+    /// Recorded inputs of a data set; `None` with a problem when they cannot be used. They are read
+    /// once for all graphs with the same inputs and outputs.
     fn recorded(&mut self, name: &str, graph: &Graph) -> Option<TensorInputs> {
         let data = &self.loaded.spec.data[name];
         let pointer = format!("/data/{name}/source");
-        let path = self.data_file(name)?;
         let (inputs, outputs) = (graph.ports(&|_| Size::Any), graph.outputs());
+        let mut known = self.recorded.get(name).into_iter().flatten();
+        let same = |known: &&TensorInputs| known.inputs == inputs && known.outputs == outputs;
+        if let Some(known) = known.find(same) {
+            return Some(known.clone());
+        }
+        let path = self.data_file(name)?;
         let samples = data.samples.map(|samples| samples as usize);
         let split = data.split.clone();
         let what = Extract { split: split.as_deref(), samples };
@@ -209,7 +215,9 @@ impl Builder<'_> {
         let file = RecordedFile { path, digest, split, samples, take, seed };
         let items = recorded.items(&file);
         self.remember(name, items.iter().map(Item::digest));
-        Some(TensorInputs { inputs, outputs, origin: Origin::Recorded(file) })
+        let found = TensorInputs { inputs, outputs, origin: Origin::Recorded(file) };
+        self.recorded.entry(name.to_owned()).or_default().push(found.clone());
+        Some(found)
     }
 
     /// The step that leaves items to calibrate on; `None` with a problem when there can be none.

@@ -54,13 +54,15 @@ pub enum SearchEnd {
 }
 
 impl Probe {
-    /// Values of `metric` of all requests that count, in order.
+    /// Values of `metric` of all requests that are not flagged as warm-up, in order. What looks like
+    /// warm-up afterwards is kept: a probe asks for a number of requests and bounds their tail, and
+    /// leaving out slow ones because they were slow would make a size look quicker than it is.
     pub fn values(&self, metric: &str) -> Vec<f64> {
         let seen = self.launches.iter().filter_map(|launch| match &launch.outcome {
             Outcome::Measured(observed) => Some(observed),
             Outcome::Failed(_) | Outcome::Skipped { .. } => None,
         });
-        seen.flat_map(|observed| summary::values(observed, metric)).collect()
+        seen.flat_map(|observed| summary::values_as_made(observed, metric)).collect()
     }
 
     /// The last failure, when there were so many that the probe was given up.
@@ -93,5 +95,35 @@ impl Search {
         let of =
             |probe: &Probe| (probe.batch, probe.answer(&self.metric, self.bound, self.confidence));
         self.probes.iter().map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Observed, Timeline, steady};
+
+    #[test]
+    fn a_slow_start_counts_against_a_size() {
+        let request = |i: u64| {
+            let (sent, slow) = (i * 1_000_000_000, if i < 9 { 9_000_000 } else { 0 });
+            let done = sent + 50_000_000 + slow + i % 3 * 10_000;
+            Timeline { sent, tokens: vec![done], batch: 4, warmup: i == 0, ..Timeline::default() }
+        };
+        let observed = Observed { requests: (0..30).map(request).collect(), ..Observed::default() };
+        assert!(steady::counted_from(&observed) > 1, "it looks like warm-up afterwards");
+        let launch = Launch {
+            block: 0,
+            position: 0,
+            pid: None,
+            started: 0,
+            wall: 0,
+            outcome: Outcome::Measured(observed),
+            conditions: None,
+        };
+        let probe = Probe { batch: 4, launches: vec![launch], cut_short: None };
+        let slow = probe.values("latency").iter().filter(|seconds| **seconds > 0.055).count();
+        assert_eq!((probe.values("latency").len(), slow), (29, 8));
+        assert_eq!(probe.values("throughput").len(), 29);
     }
 }

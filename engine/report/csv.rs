@@ -51,6 +51,13 @@ struct Place<'a> {
     variant: &'a str,
     scenario: &'a str,
     axes: &'a IndexMap<String, Value>,
+    /// The first request of a launch that may count.
+    from: fn(&Observed) -> usize,
+}
+
+/// Requests of a probe count as they were flagged when they were made.
+fn as_made(_: &Observed) -> usize {
+    0
 }
 
 // Exporters share one signature; this one cannot fail.
@@ -74,12 +81,22 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
     out.push('\n');
     for record in report.records {
         for cell in &record.cells {
-            let at = Place { variant: &cell.variant, scenario: &cell.scenario, axes: &cell.axes };
+            let at = Place {
+                variant: &cell.variant,
+                scenario: &cell.scenario,
+                axes: &cell.axes,
+                from: steady::counted_from,
+            };
             let counts: Vec<u32> = cell.counted().map(|launch| launch.block).collect();
             rows(&mut out, record, &at, &cell.launches, &axes, &|block| counts.contains(&block));
         }
         for conduct in &record.conduct {
-            let at = Place { variant: AGAIN, scenario: &conduct.scenario, axes: &conduct.axes };
+            let at = Place {
+                variant: AGAIN,
+                scenario: &conduct.scenario,
+                axes: &conduct.axes,
+                from: steady::counted_from,
+            };
             let same =
                 |cell: &&Cell| (&cell.scenario, &cell.axes) == (&conduct.scenario, &conduct.axes);
             let cells = record.cells.iter().filter(same);
@@ -91,7 +108,8 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
             for probe in &search.probes {
                 let mut own = search.axes.clone();
                 own.insert(BATCH.to_owned(), probe.batch.into());
-                let at = Place { variant: &search.variant, scenario: SEARCH, axes: &own };
+                let from = as_made;
+                let at = Place { variant: &search.variant, scenario: SEARCH, axes: &own, from };
                 rows(&mut out, record, &at, &probe.launches, &axes, &|_| true);
             }
         }
@@ -99,7 +117,8 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
             for probe in &search.probes {
                 let mut own = search.axes.clone();
                 own.extend(probe.rate.map(|rate| (RATE.to_owned(), rate.into())));
-                let at = Place { variant: &search.variant, scenario: RATE_SEARCH, axes: &own };
+                let (variant, from) = (&search.variant, steady::counted_from);
+                let at = Place { variant, scenario: RATE_SEARCH, axes: &own, from };
                 rows(&mut out, record, &at, &probe.launches, &axes, &|_| true);
             }
         }
@@ -124,7 +143,7 @@ fn rows(
         let pid = launch.pid.map_or_else(String::new, |pid| pid.to_string());
         let prefix = format!("{prefix},{},{},{pid}", launch.block, launch.position);
         let mark = if counts(launch.block) { "" } else { "yes" };
-        launch_rows(out, &prefix, launch, mark);
+        launch_rows(out, &prefix, launch, at.from, mark);
     }
 }
 
@@ -137,12 +156,18 @@ fn axis_value(value: &Value) -> String {
 }
 
 /// One row per request; one without numbers for a launch that gave none.
-fn launch_rows(out: &mut String, prefix: &str, launch: &Launch, left_out: &str) {
+fn launch_rows(
+    out: &mut String,
+    prefix: &str,
+    launch: &Launch,
+    from: fn(&Observed) -> usize,
+    left_out: &str,
+) {
     let outcome = match &launch.outcome {
         Outcome::Measured(observed) => {
             let first = &observed.first_call;
             row(out, prefix, observed, 0, "first_call", first, left_out);
-            let from = steady::counted_from(observed);
+            let from = from(observed);
             for (i, request) in observed.requests.iter().enumerate() {
                 let early = request.warmup || i < from;
                 let phase = if early { "warmup" } else { "counted" };

@@ -204,7 +204,7 @@ fn a_thousand_cells_render_in_bounded_space() {
 }
 
 #[test]
-#[ignore = "nightly: takes a quarter of a minute without optimization"]
+#[ignore = "takes a quarter of a minute without optimization"]
 fn ten_thousand_cells_render_in_bounded_space() {
     renders_in_bounded_space(2500, 6 << 10);
 }

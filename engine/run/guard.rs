@@ -236,7 +236,7 @@ mod tests {
         Guard::around(Some(&guard), 0, || die("the work died"));
     }
 
-    /// Takes two seconds and a whole processor, so it is run by hand:
+    /// Takes two seconds and a whole processor, so it is left out unless it is asked for:
     /// `cargo test --lib a_busy_neighbour -- --ignored`.
     #[test]
     #[ignore = "keeps a processor busy for two seconds"]

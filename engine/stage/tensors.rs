@@ -115,7 +115,6 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
 }
 
 pub(super) fn judge(job: &TensorJudge, progress: &dyn Fn(f64)) -> Result<Done, JobError> {
-    let items = job.inputs.items(beside(&job.variant), job.synthetic, job.seed)?;
     let (threads, runtime, part) = (threads(), job.runtime.clone(), job.part.clone());
     let how = OpenOptions { threads, part, runtime, ..OpenOptions::default() };
     let mut own = open(&job.variant, &job.backend, &how)?;
@@ -127,6 +126,11 @@ pub(super) fn judge(job: &TensorJudge, progress: &dyn Fn(f64)) -> Result<Done, J
     let (retrieval, outputs): (Vec<_>, Vec<_>) = job.metrics.iter().partition(is_retrieval);
     let of = |metrics: Vec<&MetricRequest>| metrics.into_iter().cloned().collect::<Vec<_>>();
     let (retrieval, outputs) = (of(retrieval), of(outputs));
+    let (model, inputs) = (beside(&job.variant), &job.inputs);
+    let (items, others) = match retrieval.is_empty() {
+        true => (inputs.items(model, job.synthetic, job.seed)?, Vec::new()),
+        false => inputs.pairs(model, job.synthetic, job.seed)?,
+    };
     let mut notes: Vec<String> = job.inputs.cut_note(&items, "texts").into_iter().collect();
     let (mut by_output, mut by_pair) = (Vec::new(), Vec::new());
     if !outputs.is_empty() {
@@ -135,10 +139,8 @@ pub(super) fn judge(job: &TensorJudge, progress: &dyn Fn(f64)) -> Result<Done, J
     }
     if !retrieval.is_empty() {
         let other = other.as_deref_mut().map(|other| other as &mut dyn Session);
-        let on = (&job.inputs, beside(&job.variant));
-        let (found, note) = judge_pairs(own.as_mut(), other, on, &items, &retrieval, progress)?;
-        by_pair = found;
-        notes.extend(note);
+        by_pair = judge_pairs(own.as_mut(), other, &items, &others, &retrieval, progress)?;
+        notes.extend(inputs.cut_note(others.iter().flatten(), "texts that belong to others"));
     }
     let (mut by_output, mut by_pair) = (by_output.into_iter(), by_pair.into_iter());
     let in_order = |metric| match is_retrieval(&metric) {

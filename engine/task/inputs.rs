@@ -154,9 +154,27 @@ impl TensorInputs {
         }
     }
 
+    /// As [`TensorInputs::items`], with the items that belong to each of them: other texts where the
+    /// data has pairs of texts, none elsewhere.
+    pub fn pairs(
+        &self,
+        model: Beside<'_>,
+        count: u64,
+        seed: u64,
+    ) -> Result<(Vec<Item>, Vec<Vec<Item>>), InputError> {
+        match &self.origin {
+            Origin::Texts(file) => Ok(texts::paired(file, &self.inputs, model)?),
+            _ => Ok((self.items(model, count, seed)?, Vec::new())),
+        }
+    }
+
     /// How many of `items`, made of these inputs, are `texts` that lost tokens; `None` where none
     /// did.
-    pub fn cut_note(&self, items: &[Item], texts: &str) -> Option<String> {
+    pub fn cut_note<'i>(
+        &self,
+        items: impl IntoIterator<Item = &'i Item>,
+        texts: &str,
+    ) -> Option<String> {
         let Origin::Texts(file) = &self.origin else { return None };
         let most = file.length.map_or(file.most, |length| length.min(file.most));
         texts::cut_note(items, most, texts)

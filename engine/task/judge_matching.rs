@@ -35,16 +35,18 @@ pub(super) struct Vectors {
 }
 
 impl Vectors {
-    /// One run for each of `inputs`.
+    /// One run for each of `inputs`, which `metrics` ask for.
     pub(super) fn of<'i>(
         session: &mut dyn Session,
         inputs: impl Iterator<Item = &'i Named>,
+        metrics: &[MetricRequest],
         done: &mut dyn FnMut(),
     ) -> Result<Self, JudgeError> {
         let mut out = Self { values: Vec::new(), width: 0 };
+        let metric = metrics.first().map_or("", |request| request.metric.as_str());
         for (item, given) in inputs.enumerate() {
             let given = in_types_of(session.signature(), given.clone());
-            let row = only_row(&session.run(&given)?, item)?;
+            let row = only_row(&session.run(&given)?, item, metric)?;
             if item > 0 && row.len() != out.width {
                 let what = format!("it has {} numbers, the first item {}", row.len(), out.width);
                 return Err(JudgeError::Item { item, what });
@@ -109,8 +111,8 @@ pub fn judge_matching(
     };
     let mut vectors = |side: Side<'_>| -> Result<[Vectors; 2], JudgeError> {
         Ok([
-            Vectors::of(side.image, items.iter().map(|item| &item.inputs), &mut done)?,
-            Vectors::of(side.text, texts.iter().map(|item| &item.inputs), &mut done)?,
+            Vectors::of(side.image, items.iter().map(|item| &item.inputs), metrics, &mut done)?,
+            Vectors::of(side.text, texts.iter().map(|item| &item.inputs), metrics, &mut done)?,
         ])
     };
     let own = vectors(variant)?;

@@ -38,8 +38,8 @@ pub fn judge_tensors(
         for (metric, all) in metrics.iter().zip(&mut scores) {
             if best_classes(&metric.metric).is_some() {
                 let right = [right_classes(item, number, classes)?];
-                let a = class_scores(&own, number, classes)?;
-                let b = other.as_ref().map(|b| class_scores(b, number, classes)).transpose()?;
+                let scores = |of: &Named| class_scores(of, number, classes, &metric.metric);
+                let (a, b) = (scores(&own)?, other.as_ref().map(scores).transpose()?);
                 let rows = |scores| Rows::new(scores, a.len()).ok_or(JudgeError::NoItems);
                 let b = match &b {
                     Some(b) => Some(Rows::new(b, b.len()).ok_or(JudgeError::NoItems)?),
@@ -65,11 +65,11 @@ pub fn judge_tensors(
     Ok(ids.zip(scores).map(|(metric, documents)| Judged { metric, documents }).collect())
 }
 
-/// The only floating output of item number `item`, as one row of numbers.
-pub(super) fn only_row(outputs: &Named, item: usize) -> Result<Vec<f32>, JudgeError> {
+/// The only floating output of item number `item`, as one row of numbers; `metric` asks for it.
+pub(super) fn only_row(outputs: &Named, item: usize, metric: &str) -> Result<Vec<f32>, JudgeError> {
     let mut floats = outputs.iter().filter(|(_, tensor)| tensor.dtype.is_float());
     let (name, tensor) =
-        floats.next().ok_or_else(|| JudgeError::NoFloats { metric: "top1".into() })?;
+        floats.next().ok_or_else(|| JudgeError::NoFloats { metric: metric.to_owned() })?;
     let unlike = |what: String| JudgeError::Outputs { output: name.clone(), item, what };
     if let Some((other, _)) = floats.next() {
         return Err(unlike(format!("`{other}` may be what is asked for as well")));
@@ -81,8 +81,13 @@ pub(super) fn only_row(outputs: &Named, item: usize) -> Result<Vec<f32>, JudgeEr
 }
 
 /// Class scores of item number `item`, as many as there are `classes` where those have names.
-fn class_scores(outputs: &Named, item: usize, classes: &[String]) -> Result<Vec<f32>, JudgeError> {
-    let scores = only_row(outputs, item)?;
+fn class_scores(
+    outputs: &Named,
+    item: usize,
+    classes: &[String],
+    metric: &str,
+) -> Result<Vec<f32>, JudgeError> {
+    let scores = only_row(outputs, item, metric)?;
     if classes.is_empty() || classes.len() == scores.len() {
         return Ok(scores);
     }
@@ -462,6 +467,15 @@ mod tests {
         for metric in ["cosine", "top1_agreement"] {
             assert!(told(metric, rows(&own), rows(&bad)).contains("item 1"));
         }
+    }
+
+    #[test]
+    fn an_output_that_is_no_row_of_numbers_is_told_with_the_metric_that_asks_for_it() {
+        let whole = vec![("class".to_owned(), Tensor::of_i64(vec![1], &[3]))];
+        let told = only_row(&whole, 0, "recall@5").unwrap_err().to_string();
+        assert!(told.starts_with("`recall@5` needs an output of floating numbers"), "{told}");
+        let row = vec![("y".to_owned(), Tensor::of_f32(vec![1, 2], &[1.0, 2.0]))];
+        assert_eq!(only_row(&row, 0, "top1").unwrap(), [1.0, 2.0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Pictures as inputs of a network: decoded, and made into numbers as the configuration beside the
 //! model says.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::inputs::{Beside, InputPort, Named, Size};
@@ -9,7 +10,8 @@ use super::preprocess::{ImageProcessor, PreprocessError};
 use super::recorded::Item;
 use crate::base::Digest;
 use crate::data::{
-    Excluded, ImageColumns, ImageItem, Images, ImagesError, Look, Picture, Pixels, Tensor, is_idx,
+    ElementType, Excluded, ImageColumns, ImageItem, Images, ImagesError, Look, Picture, Pixels,
+    Tensor, is_idx,
 };
 use crate::model::Kind;
 
@@ -63,14 +65,19 @@ pub struct Looked {
     pub has_labels: bool,
 }
 
+/// Whether all pictures are in one idx file.
+fn is_one_file(file: &PictureFile) -> bool {
+    is_idx(&file.path) || file.labels.is_some()
+}
+
 /// Lists the pictures that `file` names, whether they can be used or not.
 fn listed(file: &PictureFile, look: Look) -> Result<Images, PicturesError> {
-    if is_idx(&file.path) || file.labels.is_some() {
+    if is_one_file(file) {
         if file.split.is_some() {
             let path = file.path.display().to_string();
             return Err(ImagesError::OneFile { path }.into());
         }
-        return Ok(Images::of_idx(&file.path, file.labels.as_deref())?);
+        return Ok(Images::of_idx(&file.path, file.labels.as_deref(), look)?);
     }
     let columns = ImageColumns {
         image: file.image.clone(),
@@ -82,19 +89,21 @@ fn listed(file: &PictureFile, look: Look) -> Result<Images, PicturesError> {
 }
 
 impl Pictures {
-    /// Looks at the pictures of `file`, decodes each once, and fills in their digest, their stamp
-    /// and those that are left out.
+    /// Looks at the pictures of `file`: digests each and decodes those that are used, once, and
+    /// fills in their digest, their stamp and those that are left out.
     pub fn look(file: &mut PictureFile) -> Result<Looked, PicturesError> {
         // Before the bytes: a file that changes in between has another stamp later.
-        file.stamp = Some(listed(file, Look::Stamps)?.digest);
+        file.stamp = Some(match is_one_file(file) {
+            true => Images::idx_stamp(&file.path, file.labels.as_deref())?,
+            false => listed(file, Look::Stamps)?.digest,
+        });
         let images = listed(file, Look::Bytes)?.choose(file.take, file.seed, |_| Ok(()))?;
         file.digest = images.digest;
         file.left_out = images.excluded.iter().map(|excluded| excluded.name.clone()).collect();
         let mut items = Vec::with_capacity(images.items.len());
         for item in &images.items {
             let name = item.name.clone();
-            let bytes = item.bytes().map_err(|why| PicturesError::Item { name, why })?;
-            items.push(Digest::of_bytes(&bytes));
+            items.push(item.digest().map_err(|why| PicturesError::Item { name, why })?);
         }
         Ok(Looked {
             items,
@@ -166,24 +175,30 @@ impl Pictures {
     /// The numbers of a picture, (1, 3, height, width); of a grey one for a model that takes one
     /// channel, (1, 1, height, width).
     pub fn tensors(&self, picture: &Picture) -> Result<Named, PicturesError> {
+        let planes = if self.port.shape.get(1) == Some(&Size::Fixed(1)) { 1 } else { 3 };
+        let picture = match planes < picture.channels() {
+            false => Cow::Borrowed(picture),
+            true => Cow::Owned(picture.to_grey().ok_or_else(|| {
+                let input = self.port.name.clone();
+                PicturesError::Colours { input }
+            })?),
+        };
         let mut values = Vec::new();
-        let (height, width) = self.processor.append(picture, &mut values)?;
-        let mut shape = vec![1, 3, height, width];
-        if self.port.shape.get(1) == Some(&Size::Fixed(1)) {
-            let (pixels, _) = picture.rgb().as_chunks::<3>();
-            if pixels.iter().any(|[red, green, blue]| red != green || red != blue) {
-                return Err(PicturesError::Colours { input: self.port.name.clone() });
-            }
-            shape[1] = 1;
-            values.truncate(height * width);
-        }
+        let (height, width) = self.processor.append(&picture, planes, &mut values)?;
+        let shape = vec![1, planes, height, width];
         self.port.takes(&shape).map_err(|wanted| PicturesError::Size {
             input: self.port.name.clone(),
             found: format!("{shape:?}"),
             wanted,
         })?;
-        let values: Vec<f64> = values.into_iter().map(f64::from).collect();
-        Ok(vec![(self.port.name.clone(), Tensor::of_f64(self.port.dtype, shape, &values))])
+        let tensor = match self.port.dtype {
+            ElementType::F32 => Tensor::of_f32(shape, &values),
+            other => {
+                let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+                Tensor::of_f64(other, shape, &values)
+            }
+        };
+        Ok(vec![(self.port.name.clone(), tensor)])
     }
 
     /// Every picture as an item.
@@ -242,6 +257,11 @@ mod tests {
                 (&[1, 1, 1, 2][..], vec![3.0, 250.0])
             );
             assert!(one.are_alike());
+            assert_eq!(
+                one.decode(0).unwrap().channels(),
+                1,
+                "nothing is repeated to be thrown away"
+            );
             let three = open(3, look).unwrap();
             let tensor = &three.tensors(&three.decode(0).unwrap()).unwrap()[0].1;
             assert_eq!(tensor.to_f64(), [3.0, 250.0].repeat(3));
@@ -249,7 +269,13 @@ mod tests {
         let one = open(1, Look::Bytes).unwrap();
         let red = Picture::new(1, 1, vec![9, 0, 0]).unwrap();
         assert!(matches!(one.tensors(&red), Err(PicturesError::Colours { .. })));
+        let pale = Picture::new(1, 1, vec![9; 3]).unwrap();
+        assert_eq!(one.tensors(&pale).unwrap()[0].1.to_f64(), [9.0]);
         assert!(Pictures::are_same(&file));
+        let touched = fs::File::options().write(true).open(&path).unwrap();
+        touched.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert!(matches!(open(1, Look::Stamps), Err(PicturesError::Changed(_))));
+        assert!(open(1, Look::Bytes).is_ok() && Pictures::are_same(&file), "bytes are what counts");
         fs::write(&path, grey(2, 1, &[3, 251])).unwrap();
         assert!(!Pictures::are_same(&file));
         for look in [Look::Bytes, Look::Stamps] {

@@ -79,16 +79,21 @@ impl ImageProcessor {
     }
 
     /// Appends the numbers of one picture to `out`: all reds row by row, then the greens, then the
-    /// blues. Returns height and width. Nothing is appended on an error.
+    /// blues. With one plane, which grey pictures are for, only what would be the reds. Returns
+    /// height and width. Nothing is appended on an error.
     pub fn append(
         &self,
         picture: &Picture,
+        planes: usize,
         out: &mut Vec<f32>,
     ) -> Result<(usize, usize), PreprocessError> {
         let pixels = self.pixels(picture)?;
-        let (pixels_of, _) = pixels.rgb().as_chunks::<3>();
-        for (channel, table) in self.tables().iter().enumerate() {
-            out.extend(pixels_of.iter().map(|pixel| table[usize::from(pixel[channel])]));
+        let (channels, bytes) = (pixels.channels(), pixels.pixels());
+        out.reserve(planes * pixels.height() * pixels.width());
+        for plane in 0..planes.min(3) {
+            let table = self.table(plane);
+            let own = bytes.iter().skip(plane.min(channels - 1)).step_by(channels);
+            out.extend(own.map(|&value| table[usize::from(value)]));
         }
         Ok((pixels.height(), pixels.width()))
     }
@@ -110,26 +115,25 @@ impl ImageProcessor {
         if (kept.height(), kept.width()) == (rows.length, columns.length) {
             return Ok(kept);
         }
-        let mut black = vec![0; 3 * rows.length * columns.length];
-        let lines = black.chunks_exact_mut(3 * columns.length).skip(rows.before);
-        for (line, row) in lines.zip(kept.rgb().chunks_exact(3 * kept.width())) {
-            line[3 * columns.before..][..row.len()].copy_from_slice(row);
+        let channels = kept.channels();
+        let mut black = vec![0; channels * rows.length * columns.length];
+        let lines = black.chunks_exact_mut(channels * columns.length).skip(rows.before);
+        for (line, row) in lines.zip(kept.pixels().chunks_exact(channels * kept.width())) {
+            line[channels * columns.before..][..row.len()].copy_from_slice(row);
         }
-        Picture::new(columns.length, rows.length, black).ok_or_else(large)
+        Picture::with(columns.length, rows.length, channels, black).ok_or_else(large)
     }
 
-    /// For each channel what becomes of the values 0 to 255: the product in f64, everything after
-    /// it in f32, as NumPy computes it in the reference library.
-    fn tables(&self) -> [[f32; 256]; 3] {
+    /// What becomes of the values 0 to 255 of a channel: the product in f64, everything after it in
+    /// f32, as NumPy computes it in the reference library.
+    fn table(&self, channel: usize) -> [f32; 256] {
         let rescaled = |value: usize| match self.rescale_factor {
             Some(factor) => (value as f64 * factor) as f32,
             None => value as f32,
         };
-        std::array::from_fn(|channel| {
-            std::array::from_fn(|value| match &self.normalize {
-                Some((mean, std)) => (rescaled(value) - mean[channel] as f32) / std[channel] as f32,
-                None => rescaled(value),
-            })
+        std::array::from_fn(|value| match &self.normalize {
+            Some((mean, std)) => (rescaled(value) - mean[channel] as f32) / std[channel] as f32,
+            None => rescaled(value),
         })
     }
 }
@@ -162,7 +166,7 @@ mod tests {
     fn without_steps_the_planes_are_the_pixels() {
         let picture = Picture::new(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
         let mut out = vec![9.0];
-        assert_eq!(NONE.append(&picture, &mut out).unwrap(), (1, 2));
+        assert_eq!(NONE.append(&picture, 3, &mut out).unwrap(), (1, 2));
         assert_eq!(out, [9.0, 1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         assert_eq!(NONE.output_size(), None);
     }
@@ -189,7 +193,7 @@ mod tests {
         let rescale_factor = Some(1.0 / 255.0);
         let all = ImageProcessor { rescale_factor, normalize: Some((mean, std)), ..NONE };
         let mut out = Vec::new();
-        all.append(&Picture::new(1, 1, vec![0, 128, 255]).unwrap(), &mut out).unwrap();
+        all.append(&Picture::new(1, 1, vec![0, 128, 255]).unwrap(), 3, &mut out).unwrap();
         let green = ((128.0 * (1.0 / 255.0_f64)) as f32 - 0.456) / 0.224;
         assert_eq!(out, [-0.485_f32 / 0.229, green, (1.0 - 0.406_f32) / 0.225]);
     }
@@ -225,6 +229,9 @@ mod tests {
             let processor = ImageProcessor { resize: Some((target, filter)), crop, ..NONE };
             let picture = Picture::new(width, height, vec![colour; 3 * width * height]).unwrap();
             let pixels = processor.pixels(&picture).unwrap();
+            let grey = processor.pixels(&picture.to_grey().unwrap()).unwrap();
+            prop_assert_eq!(grey.channels(), 1);
+            prop_assert_eq!(grey.rgb(), pixels.rgb());
             if let Some(size) = processor.output_size() {
                 prop_assert_eq!(size, (pixels.height(), pixels.width()));
             } else {
@@ -246,6 +253,10 @@ mod tests {
             let crop = Some((rows / 2, columns / 2));
             let direct = ImageProcessor { resize, crop, ..NONE }.pixels(&picture).unwrap();
             let after = ImageProcessor { crop, ..NONE }.pixels(&whole).unwrap();
+            prop_assert_eq!(direct.to_grey().unwrap(), {
+                let grey = picture.to_grey().unwrap();
+                ImageProcessor { resize, crop, ..NONE }.pixels(&grey).unwrap()
+            });
             prop_assert_eq!(direct, after);
         }
     }

@@ -109,7 +109,7 @@ fn every_configuration_gives_the_numbers_of_the_reference_library() {
         let processor = ImageProcessor::read(&path, None).unwrap();
         reference.compare(case, &processor.pixels(&picture).unwrap());
         let mut values = Vec::new();
-        let size = processor.append(&picture, &mut values).unwrap();
+        let size = processor.append(&picture, 3, &mut values).unwrap();
         let wanted = reference.get(&format!("{case}/values"));
         let wanted: &[f32] = &wanted.to_f64().iter().map(|&v| v as f32).collect::<Vec<_>>();
         assert_eq!(grid(&values, size), wanted, "{case}: the final numbers");

@@ -91,6 +91,19 @@ pub(super) fn resample(
     down: &Side,
     filter: Filter,
 ) -> Option<Picture> {
+    match picture.channels() {
+        1 => resampled::<1>(picture, across, down, filter),
+        _ => resampled::<3>(picture, across, down, filter),
+    }
+}
+
+/// [`resample`] for a picture of `C` channels, which are scaled alike.
+fn resampled<const C: usize>(
+    picture: &Picture,
+    across: &Side,
+    down: &Side,
+    filter: Filter,
+) -> Option<Picture> {
     let (width, height) = (across.window.len(), down.window.len());
     let fits = |a: usize, b: usize| a.checked_mul(b).is_some_and(|pixels| pixels <= MAX_PIXELS);
     if !fits(width, height) {
@@ -107,19 +120,19 @@ pub(super) fn resample(
     if !between {
         return None;
     }
-    let stride = 3 * picture.width();
+    let stride = C * picture.width();
     let out = if columns_first {
-        let low =
-            along_columns(picture.rgb(), stride, &(3 * from_column..3 * to_column), &lines, 0);
-        along_rows(&low, 3 * (to_column - from_column), &columns, from_column)
+        let part = C * from_column..C * to_column;
+        let low = along_columns(picture.pixels(), stride, &part, &lines, 0);
+        along_rows::<C>(&low, part.len(), &columns, from_column)
     } else {
-        let rows = &picture.rgb()[from_row * stride..to_row * stride];
+        let rows = &picture.pixels()[from_row * stride..to_row * stride];
         let is_whole = across.length == across.scaled && width == across.length;
         // Rows that are neither scaled nor cut need no convolution.
-        let narrow = if is_whole { rows } else { &along_rows(rows, stride, &columns, 0) };
-        along_columns(narrow, 3 * width, &(0..3 * width), &lines, from_row)
+        let narrow = if is_whole { rows } else { &along_rows::<C>(rows, stride, &columns, 0) };
+        along_columns(narrow, C * width, &(0..C * width), &lines, from_row)
     };
-    Picture::new(width, height, out)
+    Picture::with(width, height, C, out)
 }
 
 /// Whether Pillow begins with the convolution along columns: the height shrinks by more than twice
@@ -137,13 +150,18 @@ fn used(taps: &[Taps]) -> Option<(usize, usize)> {
 }
 
 /// Rows of `stride` bytes that begin at column `first`, each scaled to as many pixels as `columns`.
-fn along_rows(rows: &[u8], stride: usize, columns: &[Taps], first: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(rows.len() / stride * columns.len() * 3);
+fn along_rows<const C: usize>(
+    rows: &[u8],
+    stride: usize,
+    columns: &[Taps],
+    first: usize,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() / stride * columns.len() * C);
     for row in rows.chunks_exact(stride) {
-        let (row, _) = row.as_chunks::<3>();
+        let (row, _) = row.as_chunks::<C>();
         for taps in columns {
             let start = taps.first - first;
-            let mut sums = [1_i32 << (PRECISION - 1); 3];
+            let mut sums = [1_i32 << (PRECISION - 1); C];
             for (pixel, &weight) in row[start..].iter().zip(&taps.weights) {
                 for (sum, &value) in sums.iter_mut().zip(pixel) {
                     *sum = sum.wrapping_add(i32::from(value).wrapping_mul(weight));

@@ -26,34 +26,48 @@ pub fn items(
     ports: &[InputPort],
     model: Beside<'_>,
 ) -> Result<Vec<Item>, TextsError> {
+    let (documents, tokens) = opened(file, model)?;
+    let item = |text: &Document| item(&text.text, file.length, file.most, ports, &tokens);
+    documents.iter().map(item).collect()
+}
+
+/// The texts of `file`, one item each, and the texts that belong to each of them.
+pub fn paired(
+    file: &TextFile,
+    ports: &[InputPort],
+    model: Beside<'_>,
+) -> Result<(Vec<Item>, Vec<Vec<Item>>), TextsError> {
+    let (documents, tokens) = opened(file, model)?;
+    let item = |text: &String| item(text, file.length, file.most, ports, &tokens);
+    let pair = |text: &Document| {
+        let others = text.pairs.iter().map(item).collect::<Result<_, _>>()?;
+        Ok::<_, TextsError>((item(&text.text)?, others))
+    };
+    let pairs: Result<Vec<_>, _> = documents.iter().map(pair).collect();
+    Ok(pairs?.into_iter().unzip())
+}
+
+/// What the file holds, if it is what was looked at before, and the model's tokenizer.
+fn opened(file: &TextFile, model: Beside<'_>) -> Result<(Vec<Document>, Tokens), TextsError> {
     let texts = Texts::choose(&file.path, &file.choice())?;
     if texts.digest != file.digest {
         return Err(TextsError::Changed(file.path.display().to_string()));
     }
-    let tokens = Tokens::open(model.kind, model.path)?;
-    let item = |text: &Document| {
-        let item = item(&text.text, file.length, file.most, ports, &tokens)?;
-        Ok(Item { pairs: text.pairs.clone(), ..item })
-    };
-    texts.documents.iter().map(item).collect()
-}
-
-/// Other texts of the same data set as items.
-pub fn made(
-    said: &[String],
-    file: &TextFile,
-    ports: &[InputPort],
-    model: Beside<'_>,
-) -> Result<Vec<Item>, TextsError> {
-    let tokens = Tokens::open(model.kind, model.path)?;
-    said.iter().map(|text| item(text, file.length, file.most, ports, &tokens)).collect()
+    Ok((texts.documents, Tokens::open(model.kind, model.path)?))
 }
 
 /// How many of `items`, which are `texts`, lost tokens because they have more than `most`.
-pub fn cut_note(items: &[Item], most: usize, texts: &str) -> Option<String> {
-    let cut = items.iter().filter(|item| item.cut).count();
+pub fn cut_note<'i>(
+    items: impl IntoIterator<Item = &'i Item>,
+    most: usize,
+    texts: &str,
+) -> Option<String> {
+    let (mut count, mut cut) = (0, 0);
+    for item in items {
+        count += 1;
+        cut += usize::from(item.cut);
+    }
     let (are, were) = if cut == 1 { ("is", "was") } else { ("are", "were") };
-    let count = items.len();
     (cut > 0)
         .then(|| format!("{cut} of {count} {texts} {are} longer than {most} tokens and {were} cut"))
 }

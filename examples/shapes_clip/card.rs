@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::data::Written;
 use crate::model::{PATCH, POSITIONS, PROJECTION, TEXT, VISION};
 use crate::pictures::{SEED, SIDE, classes};
-use crate::train::{RECORD, Record, Schedule};
+use crate::train::{Record, Schedule};
+use crate::training::RECORD;
 
 /// Writes the model card from what training and the reference pass have measured.
 pub fn model(folder: &Path, reference: &Value) -> Result<(), Box<dyn Error + Send + Sync>> {

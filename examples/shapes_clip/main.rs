@@ -14,6 +14,7 @@ mod card;
 mod data;
 mod model;
 mod ops;
+#[path = "../common/optimizer.rs"]
 mod optimizer;
 mod pictures;
 mod reference;
@@ -21,6 +22,8 @@ mod scores;
 mod tokenizer;
 mod towers;
 mod train;
+#[path = "../common/training.rs"]
+mod training;
 
 use std::error::Error;
 use std::path::PathBuf;

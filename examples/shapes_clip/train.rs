@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{Result as TensorResult, Var};
+use candle_core::Var;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
@@ -15,11 +14,7 @@ use crate::model::Clip;
 use crate::optimizer::AdamW;
 use crate::pictures::{SEED, Training};
 use crate::tokenizer;
-
-/// Weights are saved after this many steps.
-const SAVE_EVERY: usize = 200;
-/// The file that keeps what was measured, next to the weights.
-pub const RECORD: &str = "training.json";
+use crate::training::{Rates, SAVE_EVERY, gradients, keep, machine, recent};
 
 /// How long and how fast to train.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -54,13 +49,9 @@ pub struct Record {
 }
 
 impl Schedule {
-    /// Linear warm-up, then a cosine down to a hundredth of the highest rate.
-    fn rate(&self, step: usize) -> f64 {
-        if step < self.warm_up {
-            return self.rate * (step + 1) as f64 / self.warm_up as f64;
-        }
-        let way = (step - self.warm_up) as f64 / (self.steps - self.warm_up).max(1) as f64;
-        self.rate * (0.01 + 0.99 * 0.5 * (1.0 + (std::f64::consts::PI * way).cos()))
+    /// Down to a hundredth of the highest rate.
+    fn rates(&self) -> Rates {
+        Rates { highest: self.rate, steps: self.steps, warm_up: self.warm_up, left: 0.01 }
     }
 }
 
@@ -73,13 +64,13 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Box<dyn Error + S
     let mut optimizer = AdamW::new(&vars);
     let mut stream = Training::default();
     println!("{} parameters, {vocabulary} tokens, {schedule:?}", clip.parameters());
-    let start = Instant::now();
+    let (rates, start) = (schedule.rates(), Instant::now());
     let (mut losses, mut hits) = (Vec::new(), Vec::new());
     for step in 0..schedule.steps {
         let (pictures, texts) = batch(&mut stream, &tokenizer, schedule.batch)?;
         let judged = clip.loss(&pictures, &texts)?;
         let grads = gradients(&vars, &judged.loss)?;
-        let norm = optimizer.step(&vars, &grads, schedule.rate(step) as f32)?;
+        let norm = optimizer.step(&vars, &grads, rates.at(step) as f32)?;
         losses.push(f64::from(judged.loss.to_scalar::<f32>()?));
         hits.push(judged.hits);
         let done = step + 1;
@@ -104,7 +95,7 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Box<dyn Error + S
                 last_hits: recent(&hits, SAVE_EVERY),
                 machine: machine(),
             };
-            fs::write(folder.join(RECORD), serde_json::to_string_pretty(&record)? + "\n")?;
+            keep(&record, folder)?;
         }
     }
     Ok(())
@@ -130,27 +121,4 @@ fn batch(
         }
     }
     Ok((pictures, texts))
-}
-
-/// The gradient of the loss for every weight.
-fn gradients(vars: &[Var], loss: &candle_core::Tensor) -> TensorResult<Vec<Vec<f32>>> {
-    let mut store = loss.backward()?;
-    let grads = vars.iter().map(|var| {
-        let grad = store.remove(var).expect("every weight takes part in the loss");
-        grad.flatten_all()?.to_vec1::<f32>()
-    });
-    grads.collect()
-}
-
-fn recent(values: &[f64], count: usize) -> f64 {
-    let last = &values[values.len().saturating_sub(count)..];
-    last.iter().sum::<f64>() / last.len() as f64
-}
-
-/// The processor's name and the number of its threads this process may use.
-fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {threads} threads", name.map_or("unknown processor", |(_, name)| name))
 }

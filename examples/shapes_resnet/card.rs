@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::network::{STEM, WIDTHS, labels};
 use crate::pictures::SIDE;
-use crate::train::{RECORD, Record, Schedule};
+use crate::train::{Record, Schedule};
+use crate::training::RECORD;
 
 /// Writes the model card from what training and the reference pass have measured.
 pub fn write(folder: &Path, reference: &Value) -> Result<(), Box<dyn Error + Send + Sync>> {

@@ -16,13 +16,15 @@ mod config;
 mod data;
 mod network;
 mod ops;
-#[path = "../shapes_clip/optimizer.rs"]
+#[path = "../common/optimizer.rs"]
 mod optimizer;
 #[path = "../shapes_clip/pictures/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "captions are for shapes_clip")]
 mod pictures;
 mod scores;
 mod train;
+#[path = "../common/training.rs"]
+mod training;
 
 use std::error::Error;
 use std::path::PathBuf;

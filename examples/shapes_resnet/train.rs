@@ -1,7 +1,6 @@
 //! Training: fresh pictures at every step.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,13 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::network::{ResNet, Seen, labels};
 use crate::optimizer::AdamW;
 use crate::pictures::{SEED, Training};
+use crate::training::{Rates, SAVE_EVERY, gradients, keep, machine, recent};
 
 type Failure = Box<dyn Error + Send + Sync>;
-
-/// Weights are saved after this many steps.
-const SAVE_EVERY: usize = 200;
-/// The file that keeps what was measured, next to the weights.
-pub const RECORD: &str = "training.json";
 
 /// How long and how fast to train.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -54,13 +49,9 @@ pub struct Record {
 }
 
 impl Schedule {
-    /// Linear warm-up, then a cosine down to a hundredth of the highest rate.
-    fn rate(&self, step: usize) -> f64 {
-        if step < self.warm_up {
-            return self.rate * (step + 1) as f64 / self.warm_up as f64;
-        }
-        let way = (step - self.warm_up) as f64 / (self.steps - self.warm_up).max(1) as f64;
-        self.rate * (0.01 + 0.99 * 0.5 * (1.0 + (std::f64::consts::PI * way).cos()))
+    /// Down to a hundredth of the highest rate.
+    fn rates(&self) -> Rates {
+        Rates { highest: self.rate, steps: self.steps, warm_up: self.warm_up, left: 0.01 }
     }
 }
 
@@ -71,7 +62,7 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Failure> {
     let mut optimizer = AdamW::new(&vars);
     let mut stream = Training::default();
     println!("{} parameters, {schedule:?}", network.parameters());
-    let start = Instant::now();
+    let (rates, start) = (schedule.rates(), Instant::now());
     let (mut losses, mut hits) = (Vec::new(), Vec::new());
     for step in 0..schedule.steps {
         let (pictures, own) = batch(&mut stream, &labels, schedule.batch);
@@ -79,7 +70,7 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Failure> {
         let scores = network.scores(&pictures, Some(&mut seen))?;
         let loss = cross_entropy(&scores, &Tensor::new(own.as_slice(), &Device::Cpu)?)?;
         let grads = gradients(&vars, &loss)?;
-        let norm = optimizer.step(&vars, &grads, schedule.rate(step) as f32)?;
+        let norm = optimizer.step(&vars, &grads, rates.at(step) as f32)?;
         network.remember(seen);
         losses.push(f64::from(loss.to_scalar::<f32>()?));
         let best = scores.argmax(1)?.to_vec1::<u32>()?;
@@ -106,7 +97,7 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Failure> {
                 last_hits: recent(&hits, SAVE_EVERY),
                 machine: machine(),
             };
-            fs::write(folder.join(RECORD), serde_json::to_string_pretty(&record)? + "\n")?;
+            keep(&record, folder)?;
         }
     }
     Ok(())
@@ -120,27 +111,4 @@ fn batch(stream: &mut Training, labels: &[String], count: usize) -> (Vec<Vec<u8>
         (sample.picture(), own as u32)
     });
     drawn.unzip()
-}
-
-/// The gradient of the loss for every weight.
-fn gradients(vars: &[Var], loss: &Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
-    let mut store = loss.backward()?;
-    let grads = vars.iter().map(|var| {
-        let grad = store.remove(var).expect("every weight takes part in the loss");
-        grad.flatten_all()?.to_vec1::<f32>()
-    });
-    grads.collect()
-}
-
-fn recent(values: &[f64], count: usize) -> f64 {
-    let last = &values[values.len().saturating_sub(count)..];
-    last.iter().sum::<f64>() / last.len() as f64
-}
-
-/// The processor's name and the number of its threads this process may use.
-fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {threads} threads", name.map_or("unknown processor", |(_, name)| name))
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::model::Shape;
-use crate::train::{RECORD, Record, Schedule};
+use crate::train::{Record, Schedule};
+use crate::training::RECORD;
 
 /// Writes the model card from what training and the reference pass have measured.
 pub fn model(folder: &Path, reference: &Value) -> Result<(), Box<dyn Error + Send + Sync>> {

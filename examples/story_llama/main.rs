@@ -18,12 +18,15 @@ mod lexicon;
 mod model;
 mod naive;
 mod ops;
+#[path = "../common/optimizer.rs"]
 mod optimizer;
 mod outdoors;
 mod reference;
 mod telling;
 mod tokenizer;
 mod train;
+#[path = "../common/training.rs"]
+mod training;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -5,7 +5,6 @@
 //! every position has been trained.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,15 +17,12 @@ use crate::corpus;
 use crate::model::{Llama, Shape};
 use crate::optimizer::AdamW;
 use crate::tokenizer::{self, EOS_ID};
+use crate::training::{self, Rates, SAVE_EVERY, keep, machine, recent};
 
 /// Threads that share a batch. Fixed, because it decides the order of gradient sums.
 const WORKERS: usize = 2;
 /// Window length of most steps.
 const SHORT: usize = 256;
-/// Weights are saved after this many steps.
-const SAVE_EVERY: usize = 200;
-/// The file that keeps what was measured, next to the weights while training.
-pub const RECORD: &str = "training.json";
 
 /// How long and how fast to train.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -67,13 +63,9 @@ pub struct Record {
 }
 
 impl Schedule {
-    /// Linear warm-up, then a cosine down to a twentieth of the highest rate.
-    fn rate(&self, step: usize) -> f64 {
-        if step < self.warm_up {
-            return self.rate * (step + 1) as f64 / self.warm_up as f64;
-        }
-        let way = (step - self.warm_up) as f64 / (self.steps - self.warm_up).max(1) as f64;
-        self.rate * (0.05 + 0.95 * 0.5 * (1.0 + (std::f64::consts::PI * way).cos()))
+    /// Down to a twentieth of the highest rate.
+    fn rates(&self) -> Rates {
+        Rates { highest: self.rate, steps: self.steps, warm_up: self.warm_up, left: 0.05 }
     }
 }
 
@@ -84,7 +76,7 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Box<dyn Error + S
     let llama = Llama::new(shape)?;
     let mut optimizer = AdamW::new(&llama.vars);
     println!("{} parameters, {schedule:?}", shape.parameters());
-    let start = Instant::now();
+    let (rates, start) = (schedule.rates(), Instant::now());
     let mut losses = Vec::new();
     let end = schedule.stop_after.unwrap_or(schedule.steps).min(schedule.steps);
     for step in 0..end {
@@ -94,7 +86,7 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Box<dyn Error + S
             .map(|_| stream.batch(schedule.tokens / WORKERS / length, length))
             .collect::<Result<_, _>>()?;
         let (loss, grads) = gradients(&llama, &halves)?;
-        let norm = optimizer.step(&llama.vars, &grads, schedule.rate(step) as f32)?;
+        let norm = optimizer.step(&llama.vars, &grads, rates.at(step) as f32)?;
         losses.push(loss);
         let done = step + 1;
         if done <= 5 || done % 20 == 0 {
@@ -117,7 +109,7 @@ pub fn train(folder: &Path, schedule: &Schedule) -> Result<(), Box<dyn Error + S
                 last_loss: recent(&losses, SAVE_EVERY),
                 machine: machine(),
             };
-            fs::write(folder.join(RECORD), serde_json::to_string_pretty(&record)? + "\n")?;
+            keep(&record, folder)?;
         }
     }
     Ok(())
@@ -134,12 +126,8 @@ struct Batch {
 fn gradients(llama: &Llama, shares: &[Batch]) -> TensorResult<(f64, Vec<Vec<f32>>)> {
     let one = |share: &Batch| -> TensorResult<(f64, Vec<Vec<f32>>)> {
         let loss = llama.loss(&share.inputs, &share.targets, share.windows)?;
-        let mut store = loss.backward()?;
-        let grads = llama.vars.iter().map(|var| {
-            let grad = store.remove(var).expect("every weight takes part in the loss");
-            grad.flatten_all()?.to_vec1::<f32>()
-        });
-        Ok((f64::from(loss.to_scalar::<f32>()?), grads.collect::<TensorResult<_>>()?))
+        let grads = training::gradients(&llama.vars, &loss)?;
+        Ok((f64::from(loss.to_scalar::<f32>()?), grads))
     };
     let results: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> = shares.iter().map(|share| scope.spawn(move || one(share))).collect();
@@ -186,17 +174,4 @@ impl Stream {
         self.buffer.drain(..count);
         Ok(Batch { windows, inputs, targets })
     }
-}
-
-fn recent(losses: &[f64], count: usize) -> f64 {
-    let last = &losses[losses.len().saturating_sub(count)..];
-    last.iter().sum::<f64>() / last.len() as f64
-}
-
-/// The processor's name and the number of its threads this process may use.
-fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {threads} threads", name.map_or("unknown processor", |(_, name)| name))
 }

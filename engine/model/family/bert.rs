@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::describe::{ConfigFile, Description, Family};
 use super::sentence::{Pooling, Sentence};
 use crate::model::ModelError;
-use crate::model::config::{CONTEXT_LIMIT, Fields, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
+use crate::model::fields::{CONTEXT_LIMIT, Fields, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
 use crate::model::network::{Activation, Linear, Network, Op, Value as Made, Weight};
 
 pub struct Bert;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::describe::{ConfigFile, Description, Family, within};
 use super::vit::{PreNorm, PreNormNames, patches};
 use crate::model::ModelError;
-use crate::model::config::{CONTEXT_LIMIT, Fields, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
+use crate::model::fields::{CONTEXT_LIMIT, Fields, LAYER_LIMIT, SIZE_LIMIT, VOCAB_LIMIT};
 use crate::model::network::{Activation, Convolution, Linear, Network, Op, Value as Made, Weight};
 
 pub struct Clip;

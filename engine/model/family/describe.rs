@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::model::config::Fields;
+use crate::model::fields::Fields;
 use crate::model::network::Network;
 use crate::model::{ModelError, shown};
 
@@ -195,7 +195,7 @@ impl<'a> Fields<'a> {
     /// Names of classes: `id2label`, which must count from 0, or as many numbers as `num_labels`
     /// says.
     pub fn labels(&self) -> Result<Vec<String>, ModelError> {
-        let limit = crate::model::config::SIZE_LIMIT;
+        let limit = crate::model::fields::SIZE_LIMIT;
         let Some(value) = self.get("id2label") else {
             // transformers leaves both out where there are two.
             let count = self.size("num_labels", limit)?.unwrap_or(2);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::describe::{ConfigFile, Description, Family, prepared};
 use super::vit::numbered;
 use crate::model::ModelError;
-use crate::model::config::{Fields, LAYER_LIMIT, SIZE_LIMIT};
+use crate::model::fields::{Fields, LAYER_LIMIT, SIZE_LIMIT};
 use crate::model::network::{Activation, Convolution, Linear, Network, Op, Value as Made, Weight};
 
 pub struct ResNet;

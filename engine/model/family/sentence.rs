@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::describe::ConfigFile;
-use crate::model::config::{CONTEXT_LIMIT, Fields};
+use crate::model::fields::{CONTEXT_LIMIT, Fields};
 use crate::model::{ModelError, shown};
 
 /// How the vectors of a text's tokens become one.

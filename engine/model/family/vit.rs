@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::describe::{ConfigFile, Description, Family};
 use crate::model::ModelError;
-use crate::model::config::{Fields, LAYER_LIMIT, SIZE_LIMIT};
+use crate::model::fields::{Fields, LAYER_LIMIT, SIZE_LIMIT};
 use crate::model::network::{Activation, Convolution, Linear, Network, Op, Value as Made, Weight};
 
 pub struct Vit;

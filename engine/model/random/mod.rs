@@ -4,32 +4,27 @@
 //! they need no download. The catalogue holds numbers from public model cards. No tokenizer is
 //! written: prompts for such a model are synthetic token ids.
 
+mod catalog;
+mod draw;
+
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 use std::thread;
 
-use half::{bf16, f16};
-use rand_pcg::Pcg64Mcg;
-use rand_pcg::rand_core::Rng as _;
 use serde_json::{Value, json};
 
-use super::family::{Family, families};
+pub use self::catalog::names;
+use self::catalog::{described, set_layers};
+use self::draw::{Chunk, Element, GENERATOR, chunks, draw};
 use super::signature::Dim;
-use super::{Architecture, Configuration, LlamaConfig, ModelError, RopeScaling, Writer};
-use crate::base::Digest;
+use super::{Configuration, ModelError, Writer};
 use crate::base::suggest::closest;
 
 /// Key of `config.json` that marks drawn weights.
 pub const MARK: &str = "engine_random_weights";
 /// Key of GGUF metadata that does the same.
 pub const GGUF_MARK: &str = "engine.random_weights";
-
-/// Name of the recipe below, with its version: the same seed means the same weights under it.
-const GENERATOR: &str = "pcg64mcg-sum4/1";
-const DEVIATION: f32 = 0.02;
-/// Weights drawn from one generator; changing it changes all weights.
-const CHUNK: u64 = 1 << 20;
 
 const PREFIX: &str = "random://";
 
@@ -41,182 +36,6 @@ pub struct RandomModel {
     config: Configuration,
     /// Its `config.json`.
     json: Value,
-}
-
-/// hidden, inner, layers, heads, key heads, head size, vocabulary, context.
-type Sizes = [usize; 8];
-
-struct Entry {
-    name: &'static str,
-    architecture: Architecture,
-    sizes: Sizes,
-    eps: f64,
-    rope_theta: f64,
-    /// Factor of the `llama3` rule, if the model uses it.
-    scaling: Option<f64>,
-    /// Sliding window, if the model has one.
-    window: Option<usize>,
-    tied: bool,
-    dtype: &'static str,
-    /// First token and last token of a text.
-    ends: (u32, u32),
-}
-
-const CATALOG: &[Entry] = &[
-    Entry {
-        name: "llama-3.2-1b",
-        architecture: Architecture::Llama,
-        sizes: [2048, 8192, 16, 32, 8, 64, 128_256, 131_072],
-        eps: 1e-5,
-        rope_theta: 500_000.0,
-        scaling: Some(32.0),
-        window: None,
-        tied: true,
-        dtype: "bfloat16",
-        ends: (128_000, 128_001),
-    },
-    Entry {
-        name: "llama-3.2-3b",
-        architecture: Architecture::Llama,
-        sizes: [3072, 8192, 28, 24, 8, 128, 128_256, 131_072],
-        eps: 1e-5,
-        rope_theta: 500_000.0,
-        scaling: Some(32.0),
-        window: None,
-        tied: true,
-        dtype: "bfloat16",
-        ends: (128_000, 128_001),
-    },
-    Entry {
-        name: "llama-3.1-8b",
-        architecture: Architecture::Llama,
-        sizes: [4096, 14_336, 32, 32, 8, 128, 128_256, 131_072],
-        eps: 1e-5,
-        rope_theta: 500_000.0,
-        scaling: Some(8.0),
-        window: None,
-        tied: false,
-        dtype: "bfloat16",
-        ends: (128_000, 128_001),
-    },
-    Entry {
-        name: "tinyllama-1.1b",
-        architecture: Architecture::Llama,
-        sizes: [2048, 5632, 22, 32, 4, 64, 32_000, 2048],
-        eps: 1e-5,
-        rope_theta: 10_000.0,
-        scaling: None,
-        window: None,
-        tied: false,
-        dtype: "bfloat16",
-        ends: (1, 2),
-    },
-    Entry {
-        name: "smollm2-135m",
-        architecture: Architecture::Llama,
-        sizes: [576, 1536, 30, 9, 3, 64, 49_152, 8192],
-        eps: 1e-5,
-        rope_theta: 100_000.0,
-        scaling: None,
-        window: None,
-        tied: true,
-        dtype: "bfloat16",
-        ends: (0, 0),
-    },
-    Entry {
-        name: "qwen2-0.5b",
-        architecture: Architecture::Qwen2,
-        sizes: [896, 4864, 24, 14, 2, 64, 151_936, 131_072],
-        eps: 1e-6,
-        rope_theta: 1_000_000.0,
-        scaling: None,
-        window: None,
-        tied: true,
-        dtype: "bfloat16",
-        ends: (151_643, 151_643),
-    },
-    // Version 0.3.
-    Entry {
-        name: "mistral-7b",
-        architecture: Architecture::Mistral,
-        sizes: [4096, 14_336, 32, 32, 8, 128, 32_768, 32_768],
-        eps: 1e-5,
-        rope_theta: 1_000_000.0,
-        scaling: None,
-        window: None,
-        tied: false,
-        dtype: "bfloat16",
-        ends: (1, 2),
-    },
-    // No published models: small enough for tests.
-    Entry {
-        name: "llama-tiny",
-        architecture: Architecture::Llama,
-        sizes: [64, 128, 2, 4, 2, 16, 256, 512],
-        eps: 1e-5,
-        rope_theta: 10_000.0,
-        scaling: None,
-        window: None,
-        tied: true,
-        dtype: "float32",
-        ends: (1, 2),
-    },
-    Entry {
-        name: "qwen2-tiny",
-        architecture: Architecture::Qwen2,
-        sizes: [64, 128, 2, 4, 2, 16, 256, 512],
-        eps: 1e-6,
-        rope_theta: 1_000_000.0,
-        scaling: None,
-        window: None,
-        tied: true,
-        dtype: "float32",
-        ends: (1, 2),
-    },
-    Entry {
-        name: "mistral-tiny",
-        architecture: Architecture::Mistral,
-        sizes: [64, 128, 2, 4, 2, 16, 256, 512],
-        eps: 1e-5,
-        rope_theta: 10_000.0,
-        scaling: None,
-        window: Some(128),
-        tied: false,
-        dtype: "float32",
-        ends: (1, 2),
-    },
-];
-
-impl Entry {
-    fn config(&self) -> LlamaConfig {
-        let [hidden, inner, layers, heads, key_heads, head_dim, vocab, context] = self.sizes;
-        LlamaConfig {
-            architecture: self.architecture,
-            qkv_bias: self.architecture == Architecture::Qwen2,
-            output_bias: false,
-            sliding_window: self.window,
-            hidden_size: hidden,
-            intermediate_size: inner,
-            num_hidden_layers: layers,
-            num_attention_heads: heads,
-            num_key_value_heads: key_heads,
-            head_dim,
-            vocab_size: vocab,
-            max_position_embeddings: context,
-            rms_norm_eps: self.eps,
-            rope_theta: self.rope_theta,
-            rope_scaling: self.scaling.map_or(RopeScaling::None, |factor| RopeScaling::Llama3 {
-                factor,
-                low_freq_factor: 1.0,
-                high_freq_factor: 4.0,
-                original_max_position_embeddings: 8192,
-            }),
-            tie_word_embeddings: self.tied,
-            torch_dtype: Some(self.dtype.to_owned()),
-            bos_token_id: Some(self.ends.0),
-            eos_token_ids: vec![self.ends.1],
-        }
-    }
 }
 
 impl RandomModel {
@@ -311,7 +130,7 @@ impl RandomModel {
         for wave in chunks.chunks(threads) {
             thread::scope(|scope| {
                 for (chunk, buffer) in wave.iter().zip(&mut buffers) {
-                    scope.spawn(|| self.draw(chunk, dtype, buffer));
+                    scope.spawn(|| draw(self.seed, chunk, dtype, buffer));
                 }
             });
             for (_, buffer) in wave.iter().zip(&buffers) {
@@ -336,17 +155,6 @@ impl RandomModel {
             "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
         }))
     }
-
-    fn draw(&self, chunk: &Chunk<'_>, dtype: Element, out: &mut Vec<u8>) {
-        out.clear();
-        out.resize(chunk.len * dtype.bytes(), 0);
-        if chunk.is_norm {
-            dtype.fill(out, || 1.0);
-        } else {
-            let mut draw = Normal::new(&format!("{}/{}/{}", self.seed, chunk.tensor, chunk.index));
-            dtype.fill(out, || draw.next());
-        }
-    }
 }
 
 /// Makes the model `name` of the catalogue in the folder `dir`.
@@ -354,121 +162,10 @@ pub fn generate(name: &str, seed: u64, dir: &Path) -> Result<(), ModelError> {
     RandomModel::parse(&format!("{PREFIX}{name}?seed={seed}"))?.generate(dir)
 }
 
-/// Names in the catalogue, in its order.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    let networks = families().flat_map(Family::catalog);
-    CATALOG.iter().map(|entry| entry.name).chain(networks.map(|(name, _)| name))
-}
-
-/// The `config.json` of a name of the catalogue.
-fn described(name: &str) -> Value {
-    if let Some(entry) = CATALOG.iter().find(|entry| entry.name == name) {
-        return entry.config().to_json();
-    }
-    let mut networks = families().flat_map(Family::catalog);
-    networks.find(|(known, _)| *known == name).map_or(Value::Null, |(_, json)| json)
-}
-
-/// Gives the model, or each of its towers, this many layers; false where it has no such number.
-fn set_layers(json: &mut Value, layers: u64) -> bool {
-    let mut found = false;
-    for at in
-        ["/num_hidden_layers", "/vision_config/num_hidden_layers", "/text_config/num_hidden_layers"]
-    {
-        if let Some(value) = json.pointer_mut(at) {
-            *value = json!(layers);
-            found = true;
-        }
-    }
-    found
-}
-
-/// A run of neighbouring weights of one tensor.
-struct Chunk<'a> {
-    tensor: &'a str,
-    index: u64,
-    len: usize,
-    /// Norms and variances are 1: drawn ones would blow the activations up or down layer by layer.
-    is_norm: bool,
-}
-
-fn chunks<'a>(tensor: &'a str, shape: &[u64]) -> impl Iterator<Item = Chunk<'a>> + use<'a> {
-    let elements: u64 = shape.iter().product();
-    let drawn = [".bias", ".running_mean", "class_embedding"];
-    let is_norm = shape.len() == 1 && !drawn.iter().any(|end| tensor.ends_with(end));
-    (0..elements.div_ceil(CHUNK)).map(move |index| Chunk {
-        tensor,
-        index,
-        len: CHUNK.min(elements - index * CHUNK) as usize,
-        is_norm,
-    })
-}
-
-/// Nearly normal values: a sum of four uniform 16-bit numbers, cut out of one draw. The sum ends
-/// at 3.46 deviations, which weights of this size do as well.
-struct Normal(Pcg64Mcg);
-
-impl Normal {
-    fn new(label: &str) -> Self {
-        let digest = Digest::of_bytes(label.as_bytes()).hex();
-        Self(Pcg64Mcg::new(u128::from_str_radix(&digest[..32], 16).expect("hex digits")))
-    }
-
-    #[inline]
-    fn next(&mut self) -> f32 {
-        /// Deviation of the sum: the square root of 4 (2^32 - 1) / 12.
-        const SUM_DEVIATION: f32 = 37_837.227;
-        let bits = self.0.next_u64();
-        let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
-        (sum as f32 - 131_070.0) * (DEVIATION / SUM_DEVIATION)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Element {
-    F32,
-    F16,
-    BF16,
-}
-
-impl Element {
-    fn of(json: &Value) -> Self {
-        match json["torch_dtype"].as_str() {
-            Some("bfloat16") => Self::BF16,
-            Some("float16") => Self::F16,
-            _ => Self::F32,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::BF16 => "BF16",
-        }
-    }
-
-    fn bytes(self) -> usize {
-        if matches!(self, Self::F32) { 4 } else { 2 }
-    }
-
-    fn fill(self, out: &mut [u8], mut next: impl FnMut() -> f32) {
-        fn each<const N: usize>(out: &mut [u8], mut bytes: impl FnMut() -> [u8; N]) {
-            for word in out.as_chunks_mut().0 {
-                *word = bytes();
-            }
-        }
-        match self {
-            Self::F32 => each(out, || next().to_le_bytes()),
-            Self::F16 => each(out, || f16::from_f32(next()).to_le_bytes()),
-            Self::BF16 => each(out, || bf16::from_f32(next()).to_le_bytes()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Digest;
     use crate::model::Checkpoint;
     use crate::model::hostile::folder;
 
@@ -545,19 +242,6 @@ mod tests {
         }
         assert_eq!((biases, norms), (6, 5));
         std::fs::remove_dir_all(dir).unwrap();
-    }
-
-    #[test]
-    fn drawn_values_have_the_mean_and_deviation_of_the_recipe() {
-        let mut draw = Normal::new("test");
-        let values: Vec<f64> = (0..200_000).map(|_| f64::from(draw.next())).collect();
-        let mean = values.iter().sum::<f64>() / 200_000.0;
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 200_000.0;
-        // Five standard errors of each.
-        assert!(mean.abs() < 0.02 * 5.0 / 200_000_f64.sqrt(), "{mean}");
-        assert!((variance.sqrt() / 0.02 - 1.0).abs() < 5.0 / 400_000_f64.sqrt(), "{variance}");
-        let within = values.iter().filter(|v| v.abs() < 0.02).count() as f64 / 200_000.0;
-        assert!((within - 0.683).abs() < 0.02, "{within}");
     }
 
     #[test]
