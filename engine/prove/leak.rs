@@ -1,6 +1,7 @@
 //! Leaks and throttling: traces of memory and of throughput whose truth is known.
 
-use super::traces::{Noise, at_most, percent};
+use super::draws::Draws;
+use super::repeat::{Rate, repeat};
 use super::{Effort, Holds, Proof, Row, Table};
 use crate::measure::leak::{self, MEMORY, leak};
 use crate::measure::sustained::{self, sustained};
@@ -45,7 +46,7 @@ const MEMORIES: [(Memory, &str, bool); 8] = [
     (Memory::SteepSawTooth, "leaks 60 to 300 MiB an hour under a saw-tooth", true),
 ];
 
-fn memory(shape: Memory, seconds: u32, noise: &mut Noise) -> Vec<(f64, f64)> {
+fn memory(shape: Memory, seconds: u32, noise: &mut Draws) -> Vec<(f64, f64)> {
     let length = f64::from(seconds);
     let period = noise.between(2.0, 12.0);
     let (fill, fade) = (noise.between(10.0, 100.0), noise.between(0.02, 0.06) * length);
@@ -87,22 +88,19 @@ fn leaks(effort: Effort) -> Table {
     let mut table = Table { columns, ..Table::default() };
     for (shape, name, leaks) in MEMORIES {
         for seconds in [600, 3600] {
-            let (mut leak_found, mut clean) = (0, 0);
             // An hour of readings takes a while without optimization.
             let traces = if effort == Effort::Quick && seconds == 3600 { 10 } else { traces };
-            for seed in 0..traces {
-                let mut noise = Noise::new(seed, 0x6c65_616b ^ (u128::from(seconds) << 40));
-                let found = leak(&memory(shape, seconds, &mut noise), MEMORY);
-                match found.map(|found| found.verdict) {
-                    Some(leak::Verdict::Leak) => leak_found += 1,
-                    Some(leak::Verdict::Clean) => clean += 1,
-                    _ => {}
-                }
-            }
+            let found = repeat(traces, |seed| {
+                let mut noise = Draws::new(9_700 + u64::from(seconds), seed);
+                leak(&memory(shape, seconds, &mut noise), MEMORY).map(|found| found.verdict)
+            });
+            let of = |verdict| Rate::of(found.iter().map(|found| *found == Some(verdict)));
+            let (leak_found, clean) = (of(leak::Verdict::Leak), of(leak::Verdict::Clean));
+            let open = of(leak::Verdict::Inconclusive);
             let wrong = if leaks { clean } else { leak_found };
             let found = match shape {
-                Memory::Steep | Memory::Steps => at_most(traces - leak_found, traces, 0.05),
-                Memory::Flat if seconds == 3600 => at_most(traces - clean, traces, 0.05),
+                Memory::Steep | Memory::Steps => leak_found.share() >= 0.95,
+                Memory::Flat if seconds == 3600 => clean.share() >= 0.95,
                 _ => true,
             };
             table.rows.push(Row {
@@ -110,12 +108,12 @@ fn leaks(effort: Effort) -> Table {
                     name.into(),
                     (seconds / 60).to_string(),
                     traces.to_string(),
-                    percent(leak_found, traces),
-                    percent(clean, traces),
-                    percent(traces - leak_found - clean, traces),
-                    percent(wrong, traces),
+                    leak_found.text(),
+                    clean.text(),
+                    open.text(),
+                    wrong.text(),
                 ],
-                verdict: Holds::of(at_most(wrong, traces, 0.02) && found),
+                verdict: Holds::of(wrong.share() <= 0.02 && found),
             });
         }
     }
@@ -124,7 +122,7 @@ fn leaks(effort: Effort) -> Table {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Rate {
+enum Course {
     Steady,
     WarmUp,
     Cycles,
@@ -132,44 +130,44 @@ enum Rate {
     Ramp,
 }
 
-const RATES: [(Rate, &str, bool); 5] = [
-    (Rate::Steady, "steady", false),
-    (Rate::WarmUp, "slower in the first twentieth", false),
-    (Rate::Cycles, "cycles of 10 to 40 s by a tenth", false),
-    (Rate::Step, "falls by 10 to 40 % at 0.35 to 0.65", true),
-    (Rate::Ramp, "falls by 15 to 40 %, evenly", true),
+const COURSES: [(Course, &str, bool); 5] = [
+    (Course::Steady, "steady", false),
+    (Course::WarmUp, "slower in the first twentieth", false),
+    (Course::Cycles, "cycles of 10 to 40 s by a tenth", false),
+    (Course::Step, "falls by 10 to 40 % at 0.35 to 0.65", true),
+    (Course::Ramp, "falls by 15 to 40 %, evenly", true),
 ];
 
-fn rates(shape: Rate, noise: &mut Noise) -> Vec<f64> {
+fn rates(shape: Course, noise: &mut Draws) -> Vec<f64> {
     let fall = noise.between(0.1, 0.4);
     let (at, period) = (noise.between(0.35, 0.65), noise.between(10.0, 40.0));
     let waves = noise.wandering(600, 0.5);
     let rate = |(i, e): (usize, &f64)| {
         let t = i as f64 / 600.0;
         let level = match shape {
-            Rate::Steady => 1.0,
-            Rate::WarmUp => {
+            Course::Steady => 1.0,
+            Course::WarmUp => {
                 if t < 0.05 {
                     0.5
                 } else {
                     1.0
                 }
             }
-            Rate::Cycles => {
+            Course::Cycles => {
                 if (i as f64 / period).fract() < 0.5 {
                     1.0
                 } else {
                     0.9
                 }
             }
-            Rate::Step => {
+            Course::Step => {
                 if t < at {
                     1.0
                 } else {
                     1.0 - fall
                 }
             }
-            Rate::Ramp => 1.0 - fall.max(0.15) * t,
+            Course::Ramp => 1.0 - fall.max(0.15) * t,
         };
         20.0 * level * (0.03 * e).exp()
     };
@@ -183,27 +181,26 @@ fn throttling(effort: Effort) -> Table {
     };
     let columns = vec!["throughput", "traces", "throttled", "sustained", "inconclusive", "wrong"];
     let mut table = Table { columns, ..Table::default() };
-    for (shape, name, falls) in RATES {
-        let (mut throttled, mut held) = (0, 0);
-        for seed in 0..traces {
-            let found = sustained(&rates(shape, &mut Noise::new(seed, 0x0068_6f74)), 0.95);
-            match found.map(|found| found.verdict) {
-                Some(sustained::Verdict::Throttled) => throttled += 1,
-                Some(sustained::Verdict::Sustained) => held += 1,
-                _ => {}
-            }
-        }
+    for (shape, name, falls) in COURSES {
+        let found = repeat(traces, |seed| {
+            let found = sustained(&rates(shape, &mut Draws::new(9_800, seed)), 0.95);
+            found.map(|found| found.verdict)
+        });
+        let of = |verdict| Rate::of(found.iter().map(|found| *found == Some(verdict)));
+        let throttled = of(sustained::Verdict::Throttled);
+        let held = of(sustained::Verdict::Sustained);
+        let open = of(sustained::Verdict::Inconclusive);
         let wrong = if falls { held } else { throttled };
         table.rows.push(Row {
             cells: vec![
                 name.into(),
                 traces.to_string(),
-                percent(throttled, traces),
-                percent(held, traces),
-                percent(traces - throttled - held, traces),
-                percent(wrong, traces),
+                throttled.text(),
+                held.text(),
+                open.text(),
+                wrong.text(),
             ],
-            verdict: Holds::of(at_most(wrong, traces, 0.02)),
+            verdict: Holds::of(wrong.share() <= 0.02),
         });
     }
     table

@@ -6,9 +6,8 @@
 
 use std::convert::Infallible;
 
-use rand::Rng;
-use rand_pcg::Pcg64Mcg;
-
+use super::draws::Draws;
+use super::repeat::{Rate, mean, percent, repeat};
 use super::{Effort, Holds, Proof, Row, Table};
 use crate::measure::estimate::{mean_t, normal_cdf};
 use crate::measure::load::{self, Invalid};
@@ -59,15 +58,9 @@ impl Server<Infallible> for Simulated<'_> {
     }
 }
 
-/// Uniform on (0, 1].
-pub(super) fn uniform(rng: &mut Pcg64Mcg) -> f64 {
-    ((rng.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
-}
-
 /// Exponential times of service with this mean.
-pub(super) fn exponential<'a>(mean: f64, seed: u64) -> Box<dyn FnMut() -> f64 + 'a> {
-    let mut rng = Pcg64Mcg::new(u128::from(seed));
-    Box::new(move || -mean * uniform(&mut rng).ln())
+pub(super) fn exponential<'a>(mean: f64, mut draws: Draws) -> Box<dyn FnMut() -> f64 + 'a> {
+    Box::new(move || mean * draws.exponential())
 }
 
 /// What a launch reports of these requests.
@@ -81,10 +74,14 @@ const PATIENT: Patience = Patience { after: u64::MAX, window: u64::MAX, step: u6
 /// `BATCHES` batches of `size` requests that count at utilisation `load`.
 fn session(load: f64, size: usize, seed: u64, constant: bool) -> Observed {
     let clock = Virtual::default();
-    let gaps = Arrivals::Poisson.unit_gaps(seed, size * (BATCHES + 1));
+    // Loads must not share their chances: a rare session would count for all of them.
+    let study = (load * 10.0).round() as u64;
+    let gaps = Arrivals::Poisson.unit_gaps(study * 1_000_000 + seed, size * (BATCHES + 1));
     let instants = schedule(&gaps, load / SERVICE, 0);
-    let time: Box<dyn FnMut() -> f64> =
-        if constant { Box::new(|| SERVICE) } else { exponential(SERVICE, seed) };
+    let time: Box<dyn FnMut() -> f64> = match constant {
+        true => Box::new(|| SERVICE),
+        false => exponential(SERVICE, Draws::new(9_100 + study, seed)),
+    };
     let mut server = Simulated { clock: &clock, time };
     let rules = OpenRules { early: size as u32, patience: PATIENT };
     let mut queue = Timetable::new(&instants, &clock);
@@ -96,10 +93,6 @@ fn session(load: f64, size: usize, seed: u64, constant: bool) -> Observed {
 fn over_batches(values: &[f64], of: impl Fn(&[f64]) -> Option<f64>) -> Option<Estimate> {
     let batches: Option<Vec<f64>> = values.chunks(values.len() / BATCHES).map(of).collect();
     mean_t(&batches?, 0.95)
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    Some(values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// Mean number of requests between their scheduled instant and their end, over each of the windows
@@ -122,6 +115,33 @@ fn in_system(observed: &Observed) -> Option<Estimate> {
     mean_t(&windows, 0.95)
 }
 
+/// Whether the intervals of one session hold what queueing theory says: `quantiles` of the sojourn
+/// time, the number in the server, and the waits at exponential and at equal times of service.
+fn covered(load: f64, size: usize, seed: u64, quantiles: &[f64]) -> Vec<bool> {
+    let random = session(load, size, seed, false);
+    let sojourns = load::latencies(&random);
+    let mean_of = |values: &[f64]| over_batches(values, |batch| Some(mean(batch.iter().copied())));
+    let mut found: Vec<(Option<Estimate>, f64)> = quantiles
+        .iter()
+        .map(|&q| {
+            let of = |batch: &[f64]| quantile(batch, q, 0.95).map(|found| found.point);
+            (over_batches(&sojourns, of), -(1.0 - q).ln() * SERVICE / (1.0 - load))
+        })
+        .collect();
+    let wait = load * SERVICE / (1.0 - load);
+    found.push((in_system(&random), load / (1.0 - load)));
+    found.push((mean_of(&load::queue_waits(&random)), wait));
+    let equal = session(load, size, seed, true);
+    found.push((mean_of(&load::queue_waits(&equal)), wait / 2.0));
+    let holds = |(interval, truth): (Option<Estimate>, f64)| {
+        interval.is_some_and(|i| i.low <= truth && truth <= i.high)
+    };
+    found.into_iter().map(holds).collect()
+}
+
+/// Share of sessions whose interval must hold the truth.
+const LEAST_COVERED: f64 = 0.93;
+
 fn queueing(effort: Effort) -> Table {
     let plans: &[(f64, usize, u64)] = match effort {
         Effort::Quick => &[(0.3, 600, 40)],
@@ -133,48 +153,26 @@ fn queueing(effort: Effort) -> Table {
     };
     let mut rows = Vec::new();
     for &(load, size, sessions) in plans {
-        let mut covered = vec![0_u64; quantiles.len() + 3];
-        for seed in 0..sessions {
-            // Loads must not share their chances: a rare session would count for all of them.
-            let seed = (load * 10.0).round() as u64 * 1_000_000 + seed;
-            let exponential = session(load, size, seed, false);
-            let sojourns = load::latencies(&exponential);
-            let mut found: Vec<(Option<Estimate>, f64)> = quantiles
-                .iter()
-                .map(|&q| {
-                    let of = |batch: &[f64]| quantile(batch, q, 0.95).map(|found| found.point);
-                    let truth = -(1.0 - q).ln() * SERVICE / (1.0 - load);
-                    (over_batches(&sojourns, of), truth)
-                })
-                .collect();
-            found.push((in_system(&exponential), load / (1.0 - load)));
-            let waits = load::queue_waits(&exponential);
-            found.push((over_batches(&waits, mean), load * SERVICE / (1.0 - load)));
-            let constant = load::queue_waits(&session(load, size, seed, true));
-            found.push((over_batches(&constant, mean), load * SERVICE / (2.0 * (1.0 - load))));
-            for (n, (interval, truth)) in covered.iter_mut().zip(found) {
-                *n += u64::from(interval.is_some_and(|i| i.low <= truth && truth <= i.high));
-            }
-        }
+        let found = repeat(sessions, |seed| covered(load, size, seed, quantiles));
         let names =
             quantiles.iter().map(|q| format!("M/M/1: p{:.0} of the latency", q * 100.0)).chain([
                 "M/M/1: mean number in the server (Little)".to_owned(),
                 "M/M/1: mean wait in the queue".to_owned(),
                 "M/D/1: mean wait in the queue".to_owned(),
             ]);
-        let bar = 0.93 - 2.0 * (0.93 * 0.07 / sessions as f64).sqrt();
-        for (name, covered) in names.zip(covered) {
-            let share = covered as f64 / sessions as f64;
+        for (at, name) in names.enumerate() {
+            let covered = Rate::of(found.iter().map(|session| session[at]));
+            let bar = LEAST_COVERED - covered.two_errors(LEAST_COVERED);
             rows.push(Row {
                 cells: vec![
                     name,
                     format!("{:.0} %", load * 100.0),
                     format!("{}", size * BATCHES),
                     sessions.to_string(),
-                    format!("{:.1} %", share * 100.0),
-                    format!("{:.1} %", bar * 100.0),
+                    covered.text(),
+                    percent(bar),
                 ],
-                verdict: Holds::of(share >= bar),
+                verdict: Holds::of(covered.share() >= bar),
             });
         }
     }
@@ -303,7 +301,7 @@ fn arrivals(effort: Effort) -> Table {
         ("counts against their mean", dispersion_p),
     ];
     for (name, p) in tests {
-        let found: Vec<f64> = (0..seeds).map(|seed| p(&gaps(seed))).collect();
+        let found = repeat(seeds, |seed| p(&gaps(seed)));
         let low = found.iter().filter(|p| **p <= 0.001).count();
         let least = found.iter().copied().fold(1.0, f64::min);
         rows.push(Row {

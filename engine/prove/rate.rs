@@ -3,6 +3,7 @@
 //! On M/M/1 the share of requests slower than `b` at rate `λ` is `exp(−(μ − λ)·b)`, so a share `s`
 //! keeps `b` up to `λ* = μ + ln(1 − s)/b`.
 
+use super::draws::Draws;
 use super::load::{Simulated, exponential, observed};
 use super::{Effort, Holds, Proof, Row, Table};
 use crate::base::Digest;
@@ -42,7 +43,8 @@ fn launch(plan: &Plan, rate: f64, seed: u64) -> Observed {
     let clock = Virtual::default();
     let gaps = Arrivals::Poisson.unit_gaps(seed, plan.requests + plan.requests / 10);
     let instants = schedule(&gaps, rate, 0);
-    let mut server = Simulated { clock: &clock, time: exponential(1.0 / FULL, !seed) };
+    let mut server =
+        Simulated { clock: &clock, time: exponential(1.0 / FULL, Draws::new(9_200, seed)) };
     let mut queue = Timetable::new(&instants, &clock);
     let patience = Patience { after: 1_000_000_000, window: 2_000_000_000, step: 200_000_000 };
     let rules = OpenRules { early: (plan.requests / 10) as u32, patience };
