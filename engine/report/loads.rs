@@ -114,14 +114,9 @@ fn objective(
     confidence: f64,
     over_launches: &dyn Fn(&dyn Fn(&Observed) -> Option<f64>) -> Reading<Estimate>,
 ) -> ObjectiveSheet {
-    let over = |seen: &Observed| -> Vec<bool> {
-        seen.requests.iter().filter(|t| !t.warmup).map(|t| !slo.keeps(t)).collect()
-    };
-    let tally = seen
-        .iter()
-        .map(|seen| Tally::of(&over(seen), &latencies(seen)))
-        .fold(Tally::default(), Tally::and);
-    let flags: Vec<bool> = seen.iter().flat_map(|seen| over(seen)).collect();
+    let tally =
+        seen.iter().map(|seen| Tally::of_launch(&slo, seen)).fold(Tally::default(), Tally::and);
+    let flags: Vec<bool> = seen.iter().flat_map(|seen| slo.over(seen)).collect();
     let count = flags.iter().filter(|over| **over).count();
     ObjectiveSheet {
         slo,
