@@ -47,9 +47,9 @@ fn centred(run: &[f64]) -> Vec<f64> {
 
 /// An autoregressive run for tests: each value keeps `rho` of the one before.
 #[cfg(test)]
-pub(super) fn ar1(seed: u128, n: usize, rho: f64) -> Vec<f64> {
+pub(super) fn ar1(seed: u64, n: usize, rho: f64) -> Vec<f64> {
     use rand::RngExt as _;
-    let mut rng = rand_pcg::Pcg64Mcg::new(seed);
+    let mut rng = rand_pcg::Pcg64::new(seed.into(), 0x0061_7231);
     let mut noise = || (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
     let mut x = noise() / (1.0 - rho * rho).sqrt();
     let step = |_| {

@@ -10,18 +10,6 @@ use super::estimate::{Estimate, Method, two_sided};
 /// the quantile of the beta distribution. `None` without trials, or for more failures than trials.
 pub fn clopper_pearson(failures: u64, n: u64, level: f64) -> Option<Estimate> {
     let tail = 1.0 - two_sided(level)?;
-    bounds(failures, n, level, tail)
-}
-
-/// The upper bound alone, at confidence `level`: with none of 12 failing, 22 % at 95 %.
-pub fn at_most(failures: u64, n: u64, level: f64) -> Option<f64> {
-    if !(level > 0.0 && level < 1.0) {
-        return None;
-    }
-    Some(bounds(failures, n, level, 1.0 - level)?.high)
-}
-
-fn bounds(failures: u64, n: u64, level: f64, tail: f64) -> Option<Estimate> {
     if n == 0 || failures > n {
         return None;
     }
@@ -41,13 +29,9 @@ mod tests {
         let none = clopper_pearson(0, 12, 0.95).unwrap();
         assert_eq!((none.low, none.point), (0.0, 0.0));
         assert!((none.high - (1.0 - 0.025_f64.powf(1.0 / 12.0))).abs() < 1e-12);
-        let bound = at_most(0, 12, 0.95).unwrap();
-        assert!((bound - (1.0 - 0.05_f64.powf(1.0 / 12.0))).abs() < 1e-12, "{bound}");
-        assert_eq!(at_most(3, 3, 0.95), Some(1.0));
         assert_eq!(clopper_pearson(0, 0, 0.95), None);
         assert_eq!(clopper_pearson(4, 3, 0.95), None);
         assert_eq!(clopper_pearson(1, 3, 1.0), None);
-        assert_eq!(at_most(1, 3, f64::NAN), None);
     }
 
     #[test]

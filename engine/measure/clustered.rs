@@ -203,7 +203,7 @@ mod tests {
 
     fn launches(count: u32, samples: usize, between: f64) -> Vec<Vec<f64>> {
         let luck = ar1(77, count as usize, 0.0);
-        let run = |i: u32| ar1(u128::from(i) + 1, samples, 0.0);
+        let run = |i: u32| ar1(u64::from(i) + 1, samples, 0.0);
         (0..count)
             .map(|i| run(i).iter().map(|x| 10.0 + x + between * luck[i as usize]).collect())
             .collect()

@@ -114,6 +114,12 @@ mod tests {
     const GOLDEN_PADDING: [usize; 6] = [3923, 1559, 2852, 2242, 1704, 1478];
 
     #[test]
+    fn no_two_seeds_share_their_orders() {
+        let all: std::collections::HashSet<_> = (0..1000).map(|seed| orders(8, 16, seed)).collect();
+        assert_eq!(all.len(), 1000);
+    }
+
+    #[test]
     fn two_variants_alternate_in_pairs_with_a_random_first() {
         let rows = orders(2, 400, 7);
         let first_goes_first = rows

@@ -48,6 +48,10 @@ pub struct Leak {
     pub window: f64,
 }
 
+/// Share of the time that is left out at its beginning, as warm-up.
+const WARM_UP: f64 = 0.25;
+/// Share of the time that the later half of the rest covers, over which a verdict of clean is given.
+const LATER: f64 = (1.0 - WARM_UP) / 2.0;
 /// Longest window of the lower envelope in seconds.
 const WINDOW: f64 = 30.0;
 /// Windows that the readings are divided into, where they are too short for windows of that length.
@@ -69,8 +73,8 @@ const DAY: f64 = 86_400.0;
 ///
 /// *Leak*: the lower bound is above 0, Mann–Kendall's p is below 0.01, the projection exceeds what
 /// matters, and the later half of the windows alone grows as surely and as much: what has filled up
-/// does not. *Clean*: over the later half, the upper bound, with one step of the allocator that no
-/// reading shows yet, stays below what matters. Otherwise, or with readings in fewer than twelve
+/// does not. *Clean*: over the later half, the upper bound, with one step of the allocator in that
+/// time that no reading shows yet, stays below what matters. Otherwise, or with readings in fewer than twelve
 /// windows, nothing is decided. `None` without readings or time, or where something is not finite.
 pub fn leak(readings: &[(f64, f64)], matters: Matters) -> Option<Leak> {
     let ((begin, _), (end, _)) = (*readings.first()?, *readings.last()?);
@@ -79,7 +83,7 @@ pub fn leak(readings: &[(f64, f64)], matters: Matters) -> Option<Leak> {
     if !sane || time <= 0.0 {
         return None;
     }
-    let from = begin + time / 4.0;
+    let from = begin + WARM_UP * time;
     let window = (time / WINDOWS).min(WINDOW);
     let minima = envelope(readings, from, window);
     let baseline = median(&minima.iter().take(5).map(|m| m.1).collect::<Vec<_>>())?;
@@ -101,8 +105,8 @@ pub fn leak(readings: &[(f64, f64)], matters: Matters) -> Option<Leak> {
         });
     };
     let later = growth(&minima[minima.len() / 2..])?;
-    // What one hidden step would add over the stretch that was looked at.
-    let hidden = matters.step / (time * 3.0 / 4.0) * DAY;
+    // What grows by a little less than one step over the later half may show nothing there at all.
+    let hidden = matters.step / (LATER * time) * DAY;
     let grows = whole.low > 0.0 && whole.p_value < SIGNIFICANT && whole.point > limit;
     let verdict = if grows && later.low > 0.0 && later.point > limit {
         Verdict::Leak
@@ -184,9 +188,21 @@ mod tests {
 
     #[test]
     fn a_short_run_is_never_clean_for_a_small_process() {
-        // Twelve MiB in a day are over 5 % of 100 MiB, and 128 KiB of them come in 15 minutes.
+        // One step of 128 KiB in 225 s is 48 MiB in a day, which is 5 % of 960 MiB.
         assert_eq!(verdict(600, |_| 100.0 * MIB), Verdict::Inconclusive);
-        assert_eq!(verdict(600, |_| 4000.0 * MIB), Verdict::Clean);
+        assert_eq!(verdict(600, |_| 955.0 * MIB), Verdict::Inconclusive);
+        assert_eq!(verdict(600, |_| 965.0 * MIB), Verdict::Clean);
+        assert_eq!(verdict(3600, |_| 155.0 * MIB), Verdict::Inconclusive);
+        assert_eq!(verdict(3600, |_| 165.0 * MIB), Verdict::Clean);
+    }
+
+    #[test]
+    fn a_leak_that_the_later_half_hides_in_one_step_is_not_clean() {
+        // 7.5 MiB a day, where 7 matter, is a step in 24 minutes; one came just before the later half.
+        let (rate, hour, step) = (7.5 * MIB / DAY, 3600.0, 128.0 * 1024.0);
+        let held = |t: f64| 140.0 * MIB + ((t - 0.62 * hour) * rate / step).ceil() * step;
+        assert_eq!(held(0.63 * hour), held(hour - 1.0), "no step in the later half");
+        assert_ne!(verdict(3600, held), Verdict::Clean);
     }
 
     #[test]

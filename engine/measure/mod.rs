@@ -8,7 +8,6 @@
 pub mod autocorrelation;
 pub mod benjamini_hochberg;
 mod beta;
-pub mod block_length;
 pub mod bootstrap;
 pub mod carryover;
 pub mod centre;

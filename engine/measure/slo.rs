@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::autocorrelation::effective_size;
+use super::load::latencies;
 use super::quantile::{binomial, median};
-use super::sample::Timeline;
+use super::sample::{Observed, Timeline};
 use super::search::Answer;
 use super::{summary, tokens};
 
@@ -38,6 +39,12 @@ impl Slo {
             && within(self.ttft, tokens::ttft(t), false)
             && within(self.tpot, tokens::tpot(t), single)
     }
+
+    /// Of each request of a launch that counts, in order, whether it was over a bound; one without
+    /// an answer was.
+    pub fn over(&self, observed: &Observed) -> Vec<bool> {
+        observed.requests.iter().filter(|t| !t.warmup).map(|t| !self.keeps(t)).collect()
+    }
 }
 
 /// Requests that were over a bound, among all; both may be fractions of what was seen, because
@@ -57,7 +64,7 @@ impl Tally {
     ///
     /// Both numbers are multiplied by `n_eff/n` of the indicator of being over; with fewer than ten
     /// over, of the latencies.
-    pub fn of(over: &[bool], latencies: &[f64]) -> Self {
+    fn of(over: &[bool], latencies: &[f64]) -> Self {
         let n = over.len() as f64;
         let count = over.iter().filter(|over| **over).count();
         let indicator: Vec<f64> = over.iter().map(|over| f64::from(u8::from(*over))).collect();
@@ -65,6 +72,11 @@ impl Tally {
         let runs = [series.to_vec()];
         let share = effective_size(&runs) / series.len().max(1) as f64;
         Self { over: count as f64 * share, n: n * share }
+    }
+
+    /// What one launch says about `slo`.
+    pub fn of_launch(slo: &Slo, observed: &Observed) -> Self {
+        Self::of(&slo.over(observed), &latencies(observed))
     }
 
     pub fn and(self, other: Self) -> Self {

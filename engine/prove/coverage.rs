@@ -60,11 +60,11 @@ fn coverage(effort: Effort) -> Table {
                     cells.push(cell(&patient(2), &known, study as u64, sessions));
                 }
             }
-            table.rows.push(row(shape, correlation, &cells));
+            table.rows.push(row(shape, correlation, &cells, effort));
             all.extend(cells);
         }
     }
-    let good = Rate::of(all.iter().map(|cell| enough(cell, MOST)));
+    let good = Rate::of(all.iter().map(|cell| cell.covered.reaches(MOST, effort)));
     let verdict = Holds::of(good.share() >= 0.95);
     let blocks = format!("{:.1}", mean(all.iter().map(|cell| cell.blocks)));
     let cells = [
@@ -117,20 +117,11 @@ fn cell(asked: &Asked, known: &Known, study: u64, sessions: u64) -> Cell {
     }
 }
 
-/// Where fewer sessions are taken than the bar is made for, their error is granted.
-fn enough(cell: &Cell, share: f64) -> bool {
-    if cell.covered.of >= 2000 {
-        cell.covered.share() >= share
-    } else {
-        cell.covered.at_least(share)
-    }
-}
-
 fn worst(cells: &[Cell]) -> f64 {
     cells.iter().map(|cell| cell.covered.share()).fold(1.0, f64::min)
 }
 
-fn row(shape: Shape, correlation: f64, cells: &[Cell]) -> Row {
+fn row(shape: Shape, correlation: f64, cells: &[Cell], effort: Effort) -> Row {
     let text = [
         shape.label(),
         format!("{correlation}"),
@@ -140,5 +131,8 @@ fn row(shape: Shape, correlation: f64, cells: &[Cell]) -> Row {
         format!("{:.1}", mean(cells.iter().map(|cell| cell.blocks))),
         percent(mean(cells.iter().map(|cell| cell.reached))),
     ];
-    Row { cells: text.into(), verdict: Holds::of(cells.iter().all(|cell| enough(cell, EACH))) }
+    Row {
+        cells: text.into(),
+        verdict: Holds::of(cells.iter().all(|cell| cell.covered.reaches(EACH, effort))),
+    }
 }

@@ -164,8 +164,8 @@ const NOISES: &[(&str, Noise, bool)] = &[
     ("normal", Draws::normal, true),
     ("Student t, 3 df", student, true),
     ("3 % spikes of eight deviations", spiked, true),
-    ("difference of two exponentials", |draws| exponential(draws) - exponential(draws), true),
-    ("exponential, one-sided", |draws| exponential(draws) - 1.0, false),
+    ("difference of two exponentials", |draws| draws.exponential() - draws.exponential(), true),
+    ("exponential, one-sided", |draws| draws.exponential() - 1.0, false),
 ];
 
 fn student(draws: &mut Draws) -> f64 {
@@ -176,10 +176,6 @@ fn student(draws: &mut Draws) -> f64 {
 fn spiked(draws: &mut Draws) -> f64 {
     let side = if draws.uniform() < 0.5 { 8.0 } else { -8.0 };
     draws.normal() + if draws.uniform() < 0.03 { side } else { 0.0 }
-}
-
-fn exponential(draws: &mut Draws) -> f64 {
-    -draws.uniform().ln()
 }
 
 /// Blocks of the longest session.

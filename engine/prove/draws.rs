@@ -6,7 +6,9 @@ use std::f64::consts::TAU;
 use rand::Rng as _;
 use rand_pcg::Pcg64;
 
-/// A stream of draws. Equal `study` and `seed` give equal draws.
+/// A stream of draws. Equal `study` and `seed` give equal draws, and others give others: the low bit
+/// of a state counts, as it does not in the multiplicative generators of the same family, whose
+/// seeds 2k and 2k + 1 are one.
 #[derive(Debug, Clone)]
 pub struct Draws {
     rng: Pcg64,
@@ -37,6 +39,34 @@ impl Draws {
         radius * cosine
     }
 
+    /// Exponential with mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -self.uniform().ln()
+    }
+
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.uniform()
+    }
+
+    /// One of `values`, each equally likely.
+    pub fn one_of(&mut self, values: &[f64]) -> f64 {
+        values[self.below(values.len())]
+    }
+
+    /// `n` standard normal numbers, each correlated with the one before by `rho` (AR(1)); they begin
+    /// in their steady state.
+    pub fn wandering(&mut self, n: usize, rho: f64) -> Vec<f64> {
+        let fresh = (1.0 - rho * rho).sqrt();
+        let mut z = self.normal();
+        let next = |i| {
+            if i > 0 {
+                z = rho * z + fresh * self.normal();
+            }
+            z
+        };
+        (0..n).map(next).collect()
+    }
+
     /// One of `0..n`; `n` is small beside 2^53.
     pub fn below(&mut self, n: usize) -> usize {
         ((self.uniform() * n as f64).ceil() as usize).clamp(1, n.max(1)) - 1
@@ -45,6 +75,8 @@ impl Draws {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -69,6 +101,19 @@ mod tests {
         assert_eq!(found, GOLDEN);
         assert_ne!(Draws::new(7, 43).uniform(), Draws::new(7, 42).uniform());
         assert_ne!(Draws::new(8, 42).uniform(), Draws::new(7, 42).uniform());
+    }
+
+    #[test]
+    fn no_two_seeds_and_no_two_studies_share_a_stream() {
+        let first = |study, seed| Draws::new(study, seed).uniform();
+        let seeds: Vec<f64> = (0..1000).map(|seed| first(1, seed)).collect();
+        let studies = (2..1002).map(|study| first(study, 7));
+        let all: BTreeSet<u64> = seeds.iter().copied().chain(studies).map(f64::to_bits).collect();
+        assert_eq!(all.len(), 2000);
+        // Nor do neighbours move together.
+        let products = seeds.windows(2).map(|pair| (pair[0] - 0.5) * (pair[1] - 0.5));
+        let correlation = 12.0 * products.sum::<f64>() / 999.0;
+        assert!(correlation.abs() < 0.1, "{correlation}");
     }
 
     const GOLDEN: [f64; 3] = [330_549.0, 493_252.0, 781_660.0];

@@ -1,9 +1,9 @@
 //! The guard on replays: injected causes are found, quiet machines are left alone.
 
-use rand::RngExt as _;
-use rand_pcg::Pcg64Mcg;
 use serde::Deserialize;
 
+use super::draws::Draws;
+use super::repeat::{Rate, repeat};
 use super::{Effort, Holds, Proof, Row, Table};
 use crate::machine::watch::{
     Canary, Finding, GpuReadings, GpuSample, Level, Process, Readings, Signal, Slowdown, Snapshot,
@@ -63,7 +63,7 @@ const TICK: f64 = 0.01;
 
 /// A machine as it is while launches of one variant run.
 struct Machine {
-    rng: Pcg64Mcg,
+    draws: Draws,
     cores: f64,
     /// Processors that the measured process keeps busy.
     own: f64,
@@ -73,22 +73,12 @@ struct Machine {
 }
 
 impl Machine {
-    fn draw(seed: u64) -> Self {
-        let mut rng = Pcg64Mcg::new(u128::from(seed));
-        let cores = f64::from(rng.random_range(1_u32..=32));
-        let own = rng.random_range(0.3..=1.0) * cores;
-        let seconds = 0.7 * 30_f64.powf(rng.random::<f64>());
+    fn draw(mut draws: Draws) -> Self {
+        let cores = (1 + draws.below(32)) as f64;
+        let own = draws.between(0.3, 1.0) * cores;
+        let seconds = 0.7 * 30_f64.powf(draws.uniform());
         let canary = Canary { integer: 1.3, memory: 2.0 };
-        Self { rng, cores, own, seconds, clock: 3.1e9, canary }
-    }
-
-    fn between(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * self.rng.random::<f64>()
-    }
-
-    /// Sum of twelve uniform numbers.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.rng.random::<f64>()).sum::<f64>() - 6.0
+        Self { draws, cores, own, seconds, clock: 3.1e9, canary }
     }
 
     /// Counters of one launch, as the kernel would show them: in ticks, and counted by whom each
@@ -96,28 +86,29 @@ impl Machine {
     fn launch(&mut self, cause: Cause) -> Readings {
         let of = |own: Cause| cause == own;
         let neighbour =
-            if of(Cause::Neighbour) { self.between(0.30, 1.0) * self.cores } else { 0.0 };
-        let background = self.between(0.0, 0.012) * self.cores;
+            if of(Cause::Neighbour) { self.draws.between(0.30, 1.0) * self.cores } else { 0.0 };
+        let background = self.draws.between(0.0, 0.012) * self.cores;
         // Who runs shares the processors.
         let wanted = self.own + neighbour + background;
         let squeeze = (self.cores / wanted).min(1.0);
         let ticks = self.cores * self.seconds / TICK;
         let share = wanted * squeeze / self.cores;
-        let noise = (ticks * share * (1.0 - share)).sqrt() * self.normal();
+        let noise = (ticks * share * (1.0 - share)).sqrt() * self.draws.normal();
         let busy = ((ticks * share + noise).clamp(0.0, ticks)).floor() * TICK;
         let steal = match cause {
-            Cause::Steal => self.between(0.07, 0.4),
-            _ => self.between(0.0, 0.003),
+            Cause::Steal => self.draws.between(0.07, 0.4),
+            _ => self.draws.between(0.0, 0.003),
         };
-        let waiting = if squeeze < 1.0 { 0.6 } else { self.between(0.0, 0.3) };
-        let clock = self.clock * (1.0 + 0.008 * self.normal());
-        let clock = if of(Cause::Slower) { clock * (1.0 - self.between(0.2, 0.5)) } else { clock };
+        let waiting = if squeeze < 1.0 { 0.6 } else { self.draws.between(0.0, 0.3) };
+        let clock = self.clock * (1.0 + 0.008 * self.draws.normal());
+        let clock =
+            if of(Cause::Slower) { clock * (1.0 - self.draws.between(0.2, 0.5)) } else { clock };
         let swapped = match cause {
-            Cause::MemoryHog => self.between(150.0, 5000.0) * self.seconds,
+            Cause::MemoryHog => self.draws.between(150.0, 5000.0) * self.seconds,
             _ => 0.0,
         };
-        let throttled = if of(Cause::Quota) { self.rng.random_range(1..=30) } else { 0 };
-        let thermal = if of(Cause::Hot) { self.rng.random_range(1..=9) } else { 0 };
+        let throttled = if of(Cause::Quota) { 1 + self.draws.below(30) as u64 } else { 0 };
+        let thermal = if of(Cause::Hot) { 1 + self.draws.below(9) as u64 } else { 0 };
         let process = |name: &str, pid: u32, seconds: f64| Process {
             pid,
             started: u64::from(pid),
@@ -164,9 +155,10 @@ impl Machine {
             ..Snapshot::default()
         };
         let mut out = Readings::of(&[first, middle, last], self.cores as u32);
-        let longer = if of(Cause::Canary) { 1.0 + self.between(0.15, 0.6) } else { 1.0 };
-        let song =
-            |machine: &mut Self, usual: f64| usual * longer * (1.0 + 0.006 * machine.normal());
+        let longer = if of(Cause::Canary) { 1.0 + self.draws.between(0.15, 0.6) } else { 1.0 };
+        let song = |machine: &mut Self, usual: f64| {
+            usual * longer * (1.0 + 0.006 * machine.draws.normal())
+        };
         let Canary { integer, memory } = self.canary;
         out.canary = Some(Canary { integer: song(self, integer), memory: song(self, memory) });
         out.gpus = self.gpu(cause);
@@ -175,15 +167,15 @@ impl Machine {
 
     fn gpu(&mut self, cause: Cause) -> Vec<GpuReadings> {
         let looks = ((self.seconds / 0.5) as usize).max(2);
-        let hot = if cause == Cause::GpuHot { self.between(0.1, 0.9) } else { 0.0 };
-        let slower = if cause == Cause::GpuSlower { self.between(0.14, 0.4) } else { 0.0 };
+        let hot = if cause == Cause::GpuHot { self.draws.between(0.1, 0.9) } else { 0.0 };
+        let slower = if cause == Cause::GpuSlower { self.draws.between(0.14, 0.4) } else { 0.0 };
         let tenant = Tenant { pid: 77, name: Some("python3".into()), memory: None };
         let samples: Vec<Vec<GpuSample>> = (0..looks)
             .map(|look| {
                 let heat = (look as f64) < (hot * looks as f64).ceil();
                 vec![GpuSample {
                     utilization: Some(0.95),
-                    clock: Some(1.9e9 * (1.0 - slower) * (1.0 + 0.004 * self.normal())),
+                    clock: Some(1.9e9 * (1.0 - slower) * (1.0 + 0.004 * self.draws.normal())),
                     slowdowns: Some(match heat {
                         true => vec![Slowdown::SoftwareThermal, Slowdown::PowerCap],
                         false => vec![Slowdown::PowerCap],
@@ -201,9 +193,9 @@ impl Machine {
     }
 }
 
-/// Findings about one launch after five quiet ones.
-fn replay(seed: u64, cause: Cause) -> (Vec<(Signal, Level)>, bool) {
-    let mut machine = Machine::draw(seed);
+/// Findings about one launch after five quiet ones, and whether they name the neighbour.
+fn replay(draws: Draws, cause: Cause) -> (Vec<(Signal, Level)>, bool) {
+    let mut machine = Machine::draw(draws);
     let before: Vec<Readings> = (0..5).map(|_| machine.launch(Cause::Quiet)).collect();
     let usual = Usual::of(before.iter(), before.iter());
     let found = judge(&machine.launch(cause), &usual);
@@ -218,43 +210,38 @@ fn synthetic(effort: Effort) -> Table {
         Effort::Full => 20_000,
     };
     let columns = vec!["replays", "injected", "flagged to be left out", "hog named", ""];
-    let share = |n: u64| n as f64 / replays as f64;
-    let shown = |n: u64| format!("{:.2} %", share(n) * 100.0);
     let mut table = Table { columns, ..Table::default() };
-    let (mut noticed, mut out) = (0, 0);
-    for seed in 0..replays {
-        let (found, _) = replay(seed, Cause::Quiet);
-        noticed += u64::from(!found.is_empty());
-        out += u64::from(found.iter().any(|(_, level)| *level == Level::Invalidate));
-    }
+    let quiet = repeat(replays, |seed| replay(Draws::new(9_000, seed), Cause::Quiet).0);
+    let noticed = Rate::of(quiet.iter().map(|found| !found.is_empty()));
+    let is_out = |found: &Vec<(Signal, Level)>| found.iter().any(|f| f.1 == Level::Invalidate);
     table.rows.push(Row {
         cells: vec![
             replays.to_string(),
             "nothing".into(),
-            shown(out),
+            Rate::of(quiet.iter().map(is_out)).text(),
             String::new(),
-            format!("any finding in {}", shown(noticed)),
+            format!("any finding in {}", noticed.text()),
         ],
-        verdict: Holds::of(share(noticed) <= MOST_FALSE),
+        verdict: Holds::of(noticed.share() <= MOST_FALSE),
     });
-    for (at, (cause, words, signal)) in CAUSES.iter().enumerate() {
-        let (mut flagged, mut named) = (0, 0);
-        for seed in 0..replays {
-            let (found, is_named) = replay(1_000_000 * (at as u64 + 1) + seed, *cause);
-            flagged += u64::from(found.contains(&(*signal, Level::Invalidate)));
-            named += u64::from(is_named);
-        }
-        let names = *cause == Cause::Neighbour;
-        let holds = share(flagged) >= 1.0 - MOST_MISSED;
+    for (study, (cause, words, signal)) in (9_001..).zip(CAUSES) {
+        let found = repeat(replays, |seed| {
+            let (found, is_named) = replay(Draws::new(study, seed), *cause);
+            (found.contains(&(*signal, Level::Invalidate)), is_named)
+        });
+        let flagged = Rate::of(found.iter().map(|found| found.0));
+        let named = Some(Rate::of(found.iter().map(|found| found.1)));
+        let named = named.filter(|_| *cause == Cause::Neighbour);
+        let enough = |rate: Rate| rate.share() >= 1.0 - MOST_MISSED;
         table.rows.push(Row {
             cells: vec![
                 replays.to_string(),
                 (*words).into(),
-                shown(flagged),
-                if names { shown(named) } else { String::new() },
+                flagged.text(),
+                named.map_or_else(String::new, Rate::text),
                 String::new(),
             ],
-            verdict: Holds::of(holds && (!names || share(named) >= 1.0 - MOST_MISSED)),
+            verdict: Holds::of(enough(flagged) && named.is_none_or(enough)),
         });
     }
     table.remarks.push(

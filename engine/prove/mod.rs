@@ -29,7 +29,6 @@ mod shape;
 mod shares;
 mod stats;
 mod tokens;
-mod traces;
 mod warmup;
 
 pub use page::{Made, markdown, plain};

@@ -46,10 +46,7 @@ fn own_values(effort: Effort) -> Table {
             let truth = truth(&known, launches);
             cell(&known, truth, 8_000 + study as u64, sessions)
         });
-        let kept = |rate: Rate| {
-            if effort == Effort::Full { rate.share() >= 0.94 } else { rate.at_least(0.94) }
-        };
-        let verdict = Holds::of(found.iter().all(|(median, _)| kept(*median)));
+        let verdict = Holds::of(found.iter().all(|(median, _)| median.reaches(0.94, effort)));
         let medians = found.iter().map(|(median, _)| median.text());
         let means = found.iter().map(|(_, mean)| mean.text());
         let cells =

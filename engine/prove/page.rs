@@ -19,12 +19,14 @@ pub struct Made {
 
 const INTRODUCTION: &str = "\
 The product is a measuring instrument; this page shows what it can be trusted with. Each table tries \
-one claim against a truth that is known because it was put in. **Every number here comes from \
+one claim against a truth that is known because it was put in. **Nearly every number here comes from \
 simulation:** machines, clocks and noise are drawn from random generators with fixed seeds, and what \
-is tried is the code that plans, stops and judges real runs. None comes from a real clock, a model or \
-another process; the tests of the project hold those parts (`tests/`), and `docs/PERFORMANCE.md` \
-holds what was measured on real machines. The same build gives the same tables on every machine \
-with the same mathematical library. `docs/METHODOLOGY.md` says what the words mean.";
+is tried is the code that plans, stops and judges real runs. Two tables are of another kind: `parity` \
+holds formulas to numbers that other people's programs made of stored data, and `guard_recorded` \
+replays counters that were recorded once on a real machine. None comes from a clock of the machine \
+that wrote this page, a model or another process; the tests of the project hold those parts (`tests/`), \
+and `docs/PERFORMANCE.md` holds what was measured on real machines. The same build gives the same \
+tables on every machine with the same mathematical library. `docs/METHODOLOGY.md` says what the words mean.";
 
 /// The whole page in Markdown.
 pub fn markdown(made: &Made, found: &[(&Proof, Table)]) -> String {

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::Effort;
+
 /// What `session` gives for each seed from 0 on, in order of the seeds.
 pub fn repeat<T: Send>(sessions: u64, session: impl Fn(u64) -> T + Sync + Send) -> Vec<T> {
     (0..sessions).into_par_iter().map(session).collect()
@@ -45,6 +47,14 @@ impl Rate {
         self.share() >= least - self.two_errors(least)
     }
 
+    /// True when the share reaches `least`; with few repetitions, within its error.
+    pub fn reaches(self, least: f64, effort: Effort) -> bool {
+        match effort {
+            Effort::Quick => self.at_least(least),
+            Effort::Full => self.share() >= least,
+        }
+    }
+
     /// Two standard errors of the share if the true rate is `rate`.
     pub fn two_errors(self, rate: f64) -> f64 {
         2.0 * (rate * (1.0 - rate) / self.of as f64).sqrt()
@@ -76,6 +86,7 @@ mod tests {
         // Two standard errors of 5 % in 400 are 2.18 points: 28 hits are 7 %.
         assert!(rate(28).at_most(0.05) && !rate(29).at_most(0.05));
         assert!(rate(372).at_least(0.95) && !rate(371).at_least(0.95));
+        assert!(rate(372).reaches(0.95, Effort::Quick) && !rate(379).reaches(0.95, Effort::Full));
         assert_eq!(rate(378).text(), "94.5 %");
     }
 }

@@ -75,15 +75,8 @@ impl Shape {
     /// Times of `n` iterations in order. `correlation` is that of the normal numbers behind
     /// neighbours: an autoregressive process of first order that starts in its steady state.
     pub fn iterations(self, n: usize, correlation: f64, draws: &mut Draws) -> Vec<f64> {
-        let fresh = (1.0 - correlation * correlation).sqrt();
-        let mut z = draws.normal();
-        let next = |i| {
-            if i > 0 {
-                z = correlation * z + fresh * draws.normal();
-            }
-            self.at(z, draws)
-        };
-        (0..n).map(next).collect()
+        let all = draws.wandering(n, correlation);
+        all.into_iter().map(|z| self.at(z, draws)).collect()
     }
 }
 

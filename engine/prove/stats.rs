@@ -1,9 +1,8 @@
 //! Proofs of the estimators: parity with other people's code, invariants, and how often quantiles
 //! of several launches cover the truth.
 
-use rand::RngExt as _;
-use rand_pcg::Pcg64Mcg;
-
+use super::draws::Draws;
+use super::repeat::{Rate, repeat};
 use super::{Effort, Holds, Proof, Row, Table};
 use crate::measure::Better;
 use crate::measure::clustered::quantile_of_launches;
@@ -55,22 +54,17 @@ fn parity(_: Effort) -> Table {
     }
 }
 
-/// Twelve uniform numbers are a good normal one, and the same on every machine.
-fn normal(rng: &mut Pcg64Mcg) -> f64 {
-    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
-}
-
 type Pairs = Vec<(f64, f64)>;
 
-fn session(rng: &mut Pcg64Mcg) -> Pairs {
-    let blocks = rng.random_range(5..40);
-    let noise = 10_f64.powf(rng.random_range(-3.0..-0.5));
-    let gain = rng.random_range(0.5..2.0);
-    let one = |rng: &mut Pcg64Mcg| {
-        let machine = (0.2 * normal(rng)).exp();
-        (machine * (noise * normal(rng)).exp(), machine / gain * (noise * normal(rng)).exp())
+fn session(draws: &mut Draws) -> Pairs {
+    let blocks = 5 + draws.below(35);
+    let noise = 10_f64.powf(draws.between(-3.0, -0.5));
+    let gain = draws.between(0.5, 2.0);
+    let mut one = || {
+        let machine = (0.2 * draws.normal()).exp();
+        (machine * (noise * draws.normal()).exp(), machine / gain * (noise * draws.normal()).exp())
     };
-    (0..blocks).map(|_| one(rng)).collect()
+    (0..blocks).map(|_| one()).collect()
 }
 
 fn compared(pairs: &[(f64, f64)]) -> Comparison {
@@ -122,8 +116,9 @@ fn invariants(effort: Effort) -> Table {
         }),
     ];
     let row = |(i, (name, bar, deviation)): (usize, &(&str, f64, fn(&[(f64, f64)]) -> f64))| {
-        let mut rng = Pcg64Mcg::new(0x1a7a_0018 + i as u128);
-        let worst = (0..sessions).map(|_| deviation(&session(&mut rng))).fold(0.0, f64::max);
+        let found =
+            repeat(sessions, |seed| deviation(&session(&mut Draws::new(9_300 + i as u64, seed))));
+        let worst = found.into_iter().fold(0.0, f64::max);
         Row {
             cells: vec![
                 (*name).to_owned(),
@@ -151,47 +146,44 @@ fn apart(a: [f64; 4], b: [f64; 4]) -> f64 {
 const LEAST_COVERED: f64 = 0.92;
 
 fn quantiles(effort: Effort) -> Table {
-    let sessions: u32 = match effort {
+    let sessions = match effort {
         Effort::Quick => 40,
         Effort::Full => 2_000,
     };
     let mut rows = Vec::new();
     let mut pooled_worst: f64 = 1.0;
-    for (launches, requests, q, between) in [
+    for (study, (launches, requests, q, between)) in (9_400..).zip([
         (10, 20, 0.5, 0.0),
         (10, 20, 0.5, 0.1),
         (40, 20, 0.9, 0.1),
         (10, 60, 0.9, 0.05),
         (20, 30, 0.95, 0.1),
         (80, 30, 0.95, 0.1),
-    ] {
+    ]) {
         let within = 0.1;
         let truth = (normal_quantile(q) * f64::hypot(within, between)).exp();
-        let mut rng = Pcg64Mcg::new(0x0a0b_0c0d + launches as u128 * 1_000 + requests as u128);
-        let (mut given, mut covered, mut pooled, mut method) = (0_u32, 0, 0, None);
-        for _ in 0..sessions {
+        let holds = |(low, high): (f64, f64)| low <= truth && truth <= high;
+        let found = repeat(sessions, |seed| {
+            let mut draws = Draws::new(study, seed);
             let mut launch = || {
-                let luck = between * normal(&mut rng);
-                (0..requests).map(|_| (luck + within * normal(&mut rng)).exp()).collect()
+                let luck = between * draws.normal();
+                (0..requests).map(|_| (luck + within * draws.normal()).exp()).collect()
             };
             let samples: Vec<Vec<f64>> = (0..launches).map(|_| launch()).collect();
-            let holds = |(low, high): (f64, f64)| low <= truth && truth <= high;
             let found = quantile_of_launches(&samples, q, 0.95);
-            method = method.or(found.map(|found| found.method));
             // Where samples are worth too few independent ones, no bounds are given.
-            if let Some(Ok(bounds)) = found.map(|found| found.bounds) {
-                given += 1;
-                covered += u32::from(holds(bounds));
-            }
+            let bounds = found.and_then(|found| found.bounds.ok());
             let plain = quantile(&samples.concat(), q, 0.95).and_then(|found| found.bounds);
-            pooled += u32::from(plain.is_some_and(holds));
-        }
-        let share = |n: u32| f64::from(n) / f64::from(sessions);
-        let of_given = f64::from(covered) / f64::from(given.max(1));
+            (found.map(|found| found.method), bounds.map(holds), plain.is_some_and(holds))
+        });
+        let given = Rate::of(found.iter().map(|found| found.1.is_some()));
+        let covered = Rate::of(found.iter().filter_map(|found| found.1));
+        let pooled = Rate::of(found.iter().map(|found| found.2));
+        let method = found.iter().find_map(|found| found.0);
         // Three standard errors of so many sessions.
-        let slack = 3.0 * (LEAST_COVERED * (1.0 - LEAST_COVERED) / f64::from(given.max(1))).sqrt();
+        let slack = 1.5 * covered.two_errors(LEAST_COVERED);
         if between > 0.0 {
-            pooled_worst = pooled_worst.min(share(pooled));
+            pooled_worst = pooled_worst.min(pooled.share());
         }
         rows.push(Row {
             cells: vec![
@@ -199,11 +191,11 @@ fn quantiles(effort: Effort) -> Table {
                 format!("{launches} × {requests}"),
                 format!("{:.1}", between / within),
                 method.map_or_else(String::new, |m| format!("{m:?}")),
-                format!("{:.1} %", 100.0 * share(given)),
-                if given > 0 { format!("{:.1} %", 100.0 * of_given) } else { "none given".into() },
-                format!("{:.1} %", 100.0 * share(pooled)),
+                given.text(),
+                if covered.of > 0 { covered.text() } else { "none given".into() },
+                pooled.text(),
             ],
-            verdict: Holds::of(given == 0 || of_given >= LEAST_COVERED - slack),
+            verdict: Holds::of(covered.of == 0 || covered.share() >= LEAST_COVERED - slack),
         });
     }
     Table {

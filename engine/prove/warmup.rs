@@ -1,6 +1,7 @@
 //! Warm-up: launches whose course is known, classified by what the report uses.
 
-use super::traces::{Noise, at_most, percent};
+use super::draws::Draws;
+use super::repeat::{Rate, repeat};
 use super::{Effort, Holds, Proof, Row, Table};
 use crate::measure::steady::{Class, classify};
 use crate::measure::truncation::mser;
@@ -42,7 +43,7 @@ struct Trace {
     start: (usize, usize),
 }
 
-fn trace(shape: Shape, n: usize, rho: f64, noise: &mut Noise) -> Trace {
+fn trace(shape: Shape, n: usize, rho: f64, noise: &mut Draws) -> Trace {
     let sd = noise.one_of(&[0.005, 0.01, 0.02, 0.05]);
     let size = (noise.between(8.0, 30.0) * sd).max(0.05);
     let length = n as f64;
@@ -113,29 +114,28 @@ fn off(start: usize, (first, last): (usize, usize)) -> usize {
     first.saturating_sub(start).max(start.saturating_sub(last))
 }
 
+/// Of traces the wrong classes and the starts of MSER that are off, of those of the right class the
+/// starts that are off.
 struct Tally {
-    wrong: u32,
-    right: u32,
-    late: u32,
-    cut_off: u32,
+    wrong: Rate,
+    off: Rate,
+    cut_off: Rate,
 }
 
-fn tally(shape: Shape, n: usize, rho: f64, traces: u32) -> Tally {
+fn tally(shape: Shape, n: usize, rho: f64, traces: u64) -> Tally {
     let allowed = (n / 20).max(2);
-    let mut out = Tally { wrong: 0, right: 0, late: 0, cut_off: 0 };
-    for seed in 0..traces {
-        let mut noise = Noise::new(seed, 0x7761_726d ^ ((n as u128) << 40));
-        let trace = trace(shape, n, rho, &mut noise);
+    let found = repeat(traces, |seed| {
+        let trace = trace(shape, n, rho, &mut Draws::new(9_600 + n as u64, seed));
         let course = classify(&trace.times);
-        if course.class == trace.class {
-            out.right += 1;
-            out.late += u32::from(off(course.start, trace.start) > allowed);
-        } else {
-            out.wrong += 1;
-        }
-        out.cut_off += u32::from(off(mser(&trace.times), trace.start) > allowed);
+        let is_off = |start| off(start, trace.start) > allowed;
+        let right = course.class == trace.class;
+        (right, is_off(course.start), is_off(mser(&trace.times)))
+    });
+    Tally {
+        wrong: Rate::of(found.iter().map(|found| !found.0)),
+        off: Rate::of(found.iter().filter(|found| found.0).map(|found| found.1)),
+        cut_off: Rate::of(found.iter().map(|found| found.2)),
     }
-    out
 }
 
 fn classes(effort: Effort) -> Table {
@@ -154,17 +154,17 @@ fn classes(effort: Effort) -> Table {
             if n == 20 && shape == Shape::Period {
                 continue;
             }
-            let Tally { wrong, right, late, cut_off } = tally(shape, n, rho, traces);
-            let holds = at_most(wrong, traces, 0.05) && at_most(late, right, 0.05);
+            let Tally { wrong, off, cut_off } = tally(shape, n, rho, traces);
+            let holds = wrong.share() <= 0.05 && off.share() <= 0.05;
             table.rows.push(Row {
                 cells: vec![
                     name.into(),
                     n.to_string(),
                     if rho > 0.0 { format!("AR(1) {rho}") } else { "independent".into() },
                     traces.to_string(),
-                    percent(wrong, traces),
-                    percent(late, right),
-                    percent(cut_off, traces),
+                    wrong.text(),
+                    off.text(),
+                    cut_off.text(),
                 ],
                 verdict: if judged { Holds::of(holds) } else { Holds::Shown },
             });

@@ -88,11 +88,6 @@ impl RateProbe {
         })
     }
 
-    /// Which requests of a launch were over a bound.
-    fn over(slo: &Slo, observed: &Observed) -> Vec<bool> {
-        observed.requests.iter().filter(|t| !t.warmup).map(|t| !slo.keeps(t)).collect()
-    }
-
     /// What its requests say about the bounds. It is looked at after the first launch and after the
     /// fifth; a saturated server breaks them.
     pub fn answer(&self, slo: &Slo, confidence: f64) -> Answer {
@@ -107,9 +102,10 @@ impl RateProbe {
             if valid.len() < look {
                 break;
             }
-            let tally = valid[..look].iter().fold(Tally::default(), |sum, observed| {
-                sum.and(Tally::of(&Self::over(slo, observed), &load::latencies(observed)))
-            });
+            let tally = valid[..look]
+                .iter()
+                .map(|observed| Tally::of_launch(slo, observed))
+                .fold(Tally::default(), Tally::and);
             let answer = tally.answer(slo.share, look_confidence(confidence));
             if answer != Answer::Undecided {
                 return answer;
@@ -118,11 +114,18 @@ impl RateProbe {
         Answer::Undecided
     }
 
+    /// Whether one more launch is due: until a look decides, as many as the last look takes gave a
+    /// number, or the probe was given up. One stream takes one.
+    pub fn goes_on(&self, slo: &Slo, confidence: f64) -> bool {
+        let most = if self.rate.is_some() { LAUNCHES[1] } else { 1 };
+        self.valid().count() < most && self.answer(slo, confidence) == Answer::Undecided
+    }
+
     /// As the search sees it; `None` of one stream.
     pub fn probed(&self, slo: &Slo, confidence: f64) -> Option<Probed> {
         let rate = self.rate?;
         let answer = self.answer(slo, confidence);
-        let flags: Vec<bool> = self.valid().flat_map(|seen| Self::over(slo, seen)).collect();
+        let flags: Vec<bool> = self.valid().flat_map(|seen| slo.over(seen)).collect();
         if flags.is_empty() {
             return Some(Probed { rate, answer, over: 1.0, requests: 1.0 });
         }

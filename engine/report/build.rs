@@ -62,7 +62,7 @@ fn study(record: &Record) -> Study {
         profiles: profiles::sheets(record, &evidence),
         searches: searches::sheets(record, terms.confidence),
         conditions: conditions::sheet(record, &evidence),
-        costs: costs::sheet(record, &evidence, terms.confidence),
+        costs: costs::sheet(record, &evidence, &terms.baseline, terms.confidence),
         energy: energy::rows(record, &evidence, terms.confidence),
         memory: memory::rows(record, &evidence, terms.confidence),
         caches: memory::caches(record, &evidence, terms.confidence),

@@ -6,12 +6,18 @@ use super::evidence::{Evidence, observed};
 use super::judged::inverted;
 use super::view::{CostRow, CostSheet, Reading};
 use crate::measure::estimate::mean_t;
+use crate::measure::fieller::{Ratio, ratio_of_means};
 use crate::measure::summary::{block_value, counted};
 use crate::measure::{Estimate, Observed, Timeline};
 use crate::record::{Cell, Record};
 
 /// Prices of every cell; `None` where the spec names no price.
-pub fn sheet(record: &Record, evidence: &Evidence<'_>, level: f64) -> Option<CostSheet> {
+pub fn sheet(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    baseline: &str,
+    level: f64,
+) -> Option<CostSheet> {
     let text = |key: &str| record.spec.pointer(key)?.as_str().map(str::to_owned);
     let per_hour = record.spec.pointer("/cost/per_hour").and_then(Value::as_f64)?;
     let tokens = record.model.task == "text_generation";
@@ -25,7 +31,9 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>, level: f64) -> Option<Cos
                 Reading::Known(rate) => price(rate, per_hour, units),
                 Reading::Unmeasured(why) => Reading::Unmeasured(why.clone()),
             };
-            rows.push(CostRow { variant: variant.clone(), setting, rate, price });
+            let ratio =
+                (variant != baseline).then(|| ratio(evidence, variant, baseline, setting, level));
+            rows.push(CostRow { variant: variant.clone(), setting, rate, price, ratio });
         }
     }
     Some(CostSheet {
@@ -52,18 +60,42 @@ fn price(rate: &Estimate, per_hour: f64, units: f64) -> Reading<Estimate> {
     })
 }
 
+/// Mean price of a variant over its blocks by that of the baseline over the same: whatever an hour
+/// costs, a ratio of mean times for the same work.
+fn ratio(
+    evidence: &Evidence<'_>,
+    variant: &str,
+    baseline: &str,
+    setting: usize,
+    level: f64,
+) -> Reading<Estimate> {
+    let time = |seen: &Observed| throughput(seen).map(f64::recip);
+    let pairs = evidence.pairs_by(variant, baseline, setting, &time);
+    let (base, own): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+    match ratio_of_means(&own, &base, level) {
+        Some(Ratio::Bounded(found)) => Reading::Known(found),
+        Some(Ratio::Unbounded { .. }) => {
+            Reading::Unmeasured("the baseline's price is not told from 0".into())
+        }
+        None => Reading::Unmeasured(format!("{} blocks with both prices", own.len())),
+    }
+}
+
 /// Generated tokens, or items, per second of serving: work of the counted requests divided by
 /// their time from being handed over to their end, mean over launches; under load the rate at
 /// which answers left the server.
 fn rate(cell: &Cell, level: f64) -> Reading<Estimate> {
-    let rate = |seen: &Observed| match seen.sending {
+    let rates: Vec<f64> = observed(cell).filter_map(|(_, seen)| throughput(seen)).collect();
+    let gap = || Reading::Unmeasured(format!("{} launches with a throughput", rates.len()));
+    mean_t(&rates, level).map_or_else(gap, Reading::Known)
+}
+
+fn throughput(seen: &Observed) -> Option<f64> {
+    match seen.sending {
         None => served(seen),
         // Under load there is a window of its own.
         Some(_) => block_value(seen, "output_tps").or_else(|| block_value(seen, "throughput")),
-    };
-    let rates: Vec<f64> = observed(cell).filter_map(|(_, seen)| rate(seen)).collect();
-    let gap = || Reading::Unmeasured(format!("{} launches with a throughput", rates.len()));
-    mean_t(&rates, level).map_or_else(gap, Reading::Known)
+    }
 }
 
 fn served(seen: &Observed) -> Option<f64> {
@@ -82,6 +114,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::measure::Method;
     use crate::report::fixture::record;
     use crate::report::{Options, build, export};
 
@@ -90,7 +123,7 @@ mod tests {
         let mut record = record();
         record.spec["cost"] = json!({"currency": "USD", "per_hour": 3.6, "as_of": "2026-11-01"});
         let evidence = Evidence::of(&record);
-        let sheet = sheet(&record, &evidence, 0.95).unwrap();
+        let sheet = sheet(&record, &evidence, "fp32", 0.95).unwrap();
         assert_eq!(sheet.rows.len(), 6);
         for row in &sheet.rows {
             let (rate, price) = (row.rate.known().unwrap(), row.price.known().unwrap());
@@ -101,6 +134,12 @@ mod tests {
         }
         let (fp32, q8) = (sheet.rows[0].price.known(), sheet.rows[1].price.known());
         assert!(q8.unwrap().point < fp32.unwrap().point, "the faster one is cheaper");
+        assert!(sheet.rows[0].ratio.is_none(), "the baseline");
+        let ratio = sheet.rows[1].ratio.as_ref().unwrap().known().unwrap();
+        assert_eq!(ratio.method, Method::Fieller);
+        let means = q8.unwrap().point / fp32.unwrap().point;
+        assert!((ratio.point / means - 1.0).abs() < 0.02, "{ratio:?} {means}");
+        assert!(ratio.low < ratio.point && ratio.point < ratio.high && ratio.high < 1.0);
         let records = [record];
         let text = export(&build(&records), "markdown", &Options::default()).unwrap();
         assert!(text.contains("USD per million generated tokens"), "{text}");
@@ -109,7 +148,7 @@ mod tests {
     #[test]
     fn without_a_price_nothing_is_told_and_an_interval_that_reaches_nothing_has_none() {
         let plain = record();
-        assert!(sheet(&plain, &Evidence::of(&plain), 0.95).is_none());
+        assert!(sheet(&plain, &Evidence::of(&plain), "fp32", 0.95).is_none());
         let wide = Estimate { low: -1.0, ..crate::measure::estimate::exact(5.0) };
         assert!(price(&wide, 1.0, 1e6).known().is_none());
     }

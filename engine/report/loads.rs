@@ -5,18 +5,18 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::evidence::{Evidence, block_values, observed};
-use super::settings;
 use super::view::{
     LoadSheet, ObjectiveSheet, PrefillSheet, QuantileSheet, RateRow, RateSheet, Reading,
 };
+use super::{format, settings};
 use crate::measure::autocorrelation::effective_size;
 use crate::measure::estimate::mean_t;
 use crate::measure::load::{self, dispatch_delays, goodput, latencies};
 use crate::measure::quantile::{dependent, grade, median, quantile};
 use crate::measure::search::Answer;
 use crate::measure::slo::{Slo, Tally};
-use crate::measure::tokens::{mean_itl, prefill_slope};
-use crate::measure::{Admission, Estimate, Method, Observed, Timeline};
+use crate::measure::tokens::{self, mean_itl, prefill_slope};
+use crate::measure::{Admission, Estimate, Method, Observed, Timeline, Unit};
 use crate::record::{Cell, Outcome, RateProbe, RateSearch, Record, SearchEnd, probed};
 
 const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
@@ -73,7 +73,7 @@ fn sheet(cell: &Cell, setting: usize, confidence: f64) -> LoadSheet {
             reading(mean_itl(&counted, confidence), "need two requests of several tokens")
         }),
         objective: cell.slo.map(|slo| objective(slo, &seen, confidence, &over_launches)),
-        remarks: remarks(cell),
+        remarks: remarks(cell).into_iter().chain(chunks(&counted)).collect(),
     }
 }
 
@@ -114,14 +114,9 @@ fn objective(
     confidence: f64,
     over_launches: &dyn Fn(&dyn Fn(&Observed) -> Option<f64>) -> Reading<Estimate>,
 ) -> ObjectiveSheet {
-    let over = |seen: &Observed| -> Vec<bool> {
-        seen.requests.iter().filter(|t| !t.warmup).map(|t| !slo.keeps(t)).collect()
-    };
-    let tally = seen
-        .iter()
-        .map(|seen| Tally::of(&over(seen), &latencies(seen)))
-        .fold(Tally::default(), Tally::and);
-    let flags: Vec<bool> = seen.iter().flat_map(|seen| over(seen)).collect();
+    let tally =
+        seen.iter().map(|seen| Tally::of_launch(&slo, seen)).fold(Tally::default(), Tally::and);
+    let flags: Vec<bool> = seen.iter().flat_map(|seen| slo.over(seen)).collect();
     let count = flags.iter().filter(|over| **over).count();
     ObjectiveSheet {
         slo,
@@ -129,6 +124,22 @@ fn objective(
         over: count as f64 / flags.len().max(1) as f64,
         goodput: over_launches(&|seen| goodput(seen, &slo)),
     }
+}
+
+/// What other tools tell of chunks, where they carry several tokens.
+fn chunks(requests: &[&Timeline]) -> Option<String> {
+    let several = |t: &&Timeline| t.counts.iter().flatten().any(|tokens| *tokens > 1);
+    let gaps: Vec<f64> = requests.iter().flat_map(|t| tokens::icl(t)).collect();
+    let per_token: Vec<f64> = requests.iter().filter_map(|t| tokens::tpot_compat(t)).collect();
+    let (gap, per_token) = requests
+        .iter()
+        .any(several)
+        .then_some(())
+        .and_then(|()| median(&gaps).zip(median(&per_token)))?;
+    let [gap, per_token] = [gap, per_token].map(|seconds| format::exact(seconds, Unit::Seconds));
+    Some(format!(
+        "chunks carry several tokens: {gap} between chunks, {per_token} a token as tools count that take the first chunk for one (medians)"
+    ))
 }
 
 /// Each reason once, with how many launches it cost.
@@ -200,7 +211,7 @@ fn rate_sheet(search: &RateSearch) -> RateSheet {
 
 /// With as many digits as matter at a distance of 5 %.
 pub fn rate_text(rate: f64) -> String {
-    format!("{}/s", super::format::significant(rate, 3))
+    format!("{}/s", format::significant(rate, 3))
 }
 
 fn rate_row(search: &RateSearch, probe: &RateProbe) -> Option<RateRow> {
@@ -255,5 +266,25 @@ pub fn answer_word(answer: Answer) -> &'static str {
         Answer::Breaks => "broken",
         Answer::Undecided => "undecided",
         Answer::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_chunks_are_told_where_they_are_not_those_of_tokens() {
+        let stream = |counts: &[u32]| Timeline {
+            tokens: vec![100_000_000, 140_000_000, 200_000_000],
+            counts: Some(counts.to_vec()),
+            prompt_tokens: Some(4),
+            batch: 1,
+            ..Timeline::default()
+        };
+        assert_eq!(chunks(&[&stream(&[1, 1, 1])]), None);
+        // Six tokens: 100 ms by five, where the formula divides by four.
+        let told = chunks(&[&stream(&[2, 1, 3])]).unwrap();
+        assert!(told.contains("50\u{a0}ms between chunks, 20\u{a0}ms a token"), "{told}");
     }
 }

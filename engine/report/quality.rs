@@ -6,12 +6,14 @@
 //! known, are bootstrapped over items; a percentile of it has order statistics as its bounds.
 
 use super::terms;
-use super::view::{QualityChange, QualityRow, Reading};
+use super::view::{PairedShares, QualityChange, QualityRow, Reading};
 use crate::measure::bootstrap::mean_bca;
 use crate::measure::estimate::{exact, ratio_of_sums};
+use crate::measure::mcnemar::mcnemar;
+use crate::measure::newcombe::{Paired, newcombe};
 use crate::measure::proportion::{paired_difference, wilson};
 use crate::measure::quantile::quantile;
-use crate::measure::{Estimate, MOST_DECIBELS, Method, metric};
+use crate::measure::{Estimate, MOST_DECIBELS, Method, Metric, metric};
 use crate::record::{DocumentScore, Quality, Record};
 
 /// Under this number of items resamples say too little: Student's t then.
@@ -39,12 +41,15 @@ pub fn rows(record: &Record, level: f64) -> Vec<QualityRow> {
 fn row(record: &Record, quality: &Quality, id: &str, level: f64) -> QualityRow {
     let timed = record.variants.get(&quality.variant).and_then(|v| v.artifact.as_ref());
     let (value, loss) = readings(record, quality, id, level);
+    let is_paired = quality.variant != quality.reference
+        && metric(id).is_some_and(Metric::counts_right_answers);
     QualityRow {
         variant: quality.variant.clone(),
         reference: quality.reference.clone(),
         metric: id.to_owned(),
         data: quality.data.clone(),
         part: quality.part.clone(),
+        paired: loss.known().filter(|_| is_paired).and_then(|_| paired(&quality.documents, level)),
         value,
         loss,
         largest: Some(id)
@@ -150,6 +155,26 @@ fn points_lost(documents: &[DocumentScore], level: f64) -> Option<Estimate> {
     let sum = |sign: f64| documents.iter().map(|d| (sign * lost(d)).max(0.0)).sum::<f64>();
     let sane = documents.iter().all(|d| lost(d).is_finite());
     sane.then(|| paired_difference(sum(1.0), sum(-1.0), documents.len(), level)).flatten()
+}
+
+/// What stands beside the points lost, of items that are right or wrong as a whole.
+fn paired(documents: &[DocumentScore], level: f64) -> Option<PairedShares> {
+    let whole = |d: &DocumentScore| {
+        d.positions == 1 && [d.sum, d.reference_sum].iter().all(|sum| *sum == 0.0 || *sum == 1.0)
+    };
+    let count = |own: f64, reference: f64| {
+        documents.iter().filter(|d| d.sum == own && d.reference_sum == reference).count()
+    };
+    let (gained, lost) = (count(1.0, 0.0), count(0.0, 1.0));
+    // What is lost is the share of the reference minus that of the variant.
+    let counts = Paired {
+        both: count(1.0, 1.0) as f64,
+        better: lost as f64,
+        worse: gained as f64,
+        neither: count(0.0, 0.0) as f64,
+    };
+    let newcombe = newcombe(counts, level).filter(|_| documents.iter().all(whole))?;
+    Some(PairedShares { newcombe, mcnemar_p: mcnemar(gained as u64, lost as u64) })
 }
 
 /// An estimate seen through a monotone function; the bounds keep their order.

@@ -173,15 +173,8 @@ impl Rates<'_> {
         let confidence = self.spec.compare.confidence.0;
         let mut probe =
             RateProbe { rate: rate.map(Positive::get), launches: Vec::new(), cut_short: None };
-        let most = if rate.is_some() { LAUNCHES[1] } else { 1 };
-        // Once is tried again.
-        for number in 0..=most {
-            if probe.valid().count() >= most || probe.failure().is_some() {
-                break;
-            }
-            if probe.answer(&search.slo, confidence) != Answer::Undecided {
-                break;
-            }
+        while probe.goes_on(&search.slo, confidence) {
+            let number = probe.launches.len();
             let left = Nanos(left.saturating_sub(probe.wall()));
             probe.cut_short =
                 rate.and_then(|rate| too_long(rate, search.requests, self.bench.limits.time, left));

@@ -129,7 +129,9 @@ mod tests {
     fn a_seed_means_the_same_gaps_and_more_only_append() {
         let gaps = Arrivals::Poisson.unit_gaps(42, 3);
         assert_eq!(gaps, Arrivals::Poisson.unit_gaps(42, 9)[..3]);
-        assert_ne!(gaps, Arrivals::Poisson.unit_gaps(43, 3));
+        let first = |seed| Arrivals::Poisson.unit_gaps(seed, 1)[0].to_bits();
+        let firsts: std::collections::BTreeSet<u64> = (0..1000).map(first).collect();
+        assert_eq!(firsts.len(), 1000, "no two seeds share their gaps");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 """Writes estimates.json: what reference implementations say about fixed data.
 
     python -m venv venv
-    venv/bin/pip install numpy==2.4.6 scipy==1.17.1 statsmodels==0.15.0 arch==8.0.0 diptest==0.12.0
+    venv/bin/pip install numpy==2.4.6 scipy==1.17.1 statsmodels==0.15.0 diptest==0.12.0
     venv/bin/python tests/golden/make_golden.py
 
 The Rust side reads the file in engine/measure/golden.rs. Data come from a seeded generator and are
@@ -12,12 +12,10 @@ import itertools
 import json
 import pathlib
 
-import arch
 import diptest
 import numpy as np
 import scipy
 import statsmodels
-from arch.bootstrap import optimal_block_length
 from scipy import optimize, special, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -424,19 +422,6 @@ def effective_sizes(rng):
     return out
 
 
-def block_lengths(rng):
-    out = []
-    for n, rho in ((30, 0.0), (120, 0.5), (500, 0.8), (500, -0.3)):
-        x = [rng.normal()]
-        for _ in range(n - 1):
-            x.append(rho * x[-1] + rng.normal())
-        found = optimal_block_length(np.array(x))
-        # A length under one value is one value.
-        out.append(dict(values=x, stationary=max(1.0, float(found["stationary"].iloc[0])),
-                        circular=max(1.0, float(found["circular"].iloc[0]))))
-    return out
-
-
 def dips(rng):
     out = []
     for n in (8, 11, 25, 60):
@@ -479,7 +464,7 @@ def main():
     quantile, p = t_distribution()
     out = dict(
         versions=dict(numpy=np.__version__, scipy=scipy.__version__, statsmodels=statsmodels.__version__,
-                      arch=arch.__version__, diptest=diptest.__version__),
+                      diptest=diptest.__version__),
         t_quantiles=quantile, t_two_sided_p=p, means=means(), skewnesses=skewnesses(),
         quantiles=quantiles(), needs=needs(), signed_ranks=signed_ranks(), speedups=speedups(),
         holm=holms(), ratios=ratios(), wilsons=wilsons(), paired_scores=paired_scores(),
@@ -487,7 +472,7 @@ def main():
         welches=welches(seeded(2)), wilcoxons=wilcoxons(seeded(3)), sign_flips=sign_flips(seeded(4)),
         mcnemars=mcnemars(), clopper_pearsons=clopper_pearsons(), newcombes=newcombes(),
         benjamini_hochbergs=benjamini_hochbergs(seeded(5)), harrell_davises=harrell_davises(seeded(6)),
-        effective_sizes=effective_sizes(seeded(7)), block_lengths=block_lengths(seeded(8)),
+        effective_sizes=effective_sizes(seeded(7)),
         dips=dips(seeded(9)), sectionings=sectionings(seeded(10)), theil_slopes=theil_slopes(seeded(11)),
     )
     lines = []

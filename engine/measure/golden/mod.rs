@@ -1,4 +1,4 @@
-//! Parity with scipy, statsmodels, arch and diptest on fixed data.
+//! Parity with scipy, statsmodels and diptest on fixed data.
 //!
 //! The numbers come from `tests/golden/make_golden.py`, which names the versions that made them.
 //! Part of the program and not only of its tests, so that `engine prove` shows how far each

@@ -56,7 +56,7 @@ fn tests(effect: &Effect, t: Option<f64>) -> String {
 }
 
 /// A p-value; below a thousandth its digits mean nothing.
-fn small(p: f64) -> String {
+pub(super) fn small(p: f64) -> String {
     if p < 0.001 { "<0.001".to_owned() } else { format::trimmed(p, 3) }
 }
 

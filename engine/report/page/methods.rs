@@ -101,7 +101,7 @@ fn quality(study: &Study) -> String {
         parts.push(format!("Shares of items have Wilson's {level} score interval."));
     }
     if any(&[Interval::PairedScore]) {
-        parts.push(format!("What is lost of a share of right answers is counted in percentage points (pp) of the reference's, with Tango's {level} score interval for paired shares: only items on which the two differ move it."));
+        parts.push(format!("What is lost of a share of right answers is counted in percentage points (pp) of the reference's, with Tango's {level} score interval for paired shares: only items on which the two differ move it. Beside it, and deciding nothing, stand Newcombe's interval (method 10) and McNemar's exact p of gaining answers as often as losing them."));
     }
     if any(&[Interval::Bca]) {
         parts.push(format!("Means of other numbers are taken over items, which count equally, with the {level} interval of the bias-corrected and accelerated bootstrap over items, {} resamples with a fixed seed.", format::count(RESAMPLES as u64)));

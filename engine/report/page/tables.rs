@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::shown::{Shown, shown};
+use super::shown::{Shown, gap, shown, times};
 use crate::measure::{Estimate, Unit};
 use crate::report::format;
 use crate::report::view::{CacheRow, CostSheet, EnergyRow, MemoryRow, Reading, Study};
@@ -59,18 +59,23 @@ fn costs(study: &Study, sheet: &CostSheet) -> TableText {
             setting(study, row.setting),
             shown(&row.rate, unit),
             shown(&row.price, Unit::Plain),
+            match &row.ratio {
+                None => text("baseline"),
+                Some(Reading::Known(found)) => times(found),
+                Some(Reading::Unmeasured(why)) => gap(why),
+            },
         ]
     };
     TableText {
         id: "cost",
         title: "Cost",
         legend: format!(
-            "At {} {} an hour for the machine, as of {}: what serving takes in the scenario that was measured; where requests come one after the other that is {of} by the time from handing a request over to its end. A machine that serves more at once, or waits, has another price. Intervals are those of the throughput, turned over.",
+            "At {} {} an hour for the machine, as of {}: what serving takes in the scenario that was measured; where requests come one after the other that is {of} by the time from handing a request over to its end. A machine that serves more at once, or waits, has another price. Intervals are those of the throughput, turned over; of mean prices by the baseline's, paired by block, Fieller's.",
             format::trimmed(sheet.per_hour, 6),
             sheet.currency,
             sheet.as_of
         ),
-        heads: heads(&["Variant", "Setting"], &["Throughput", &price]),
+        heads: heads(&["Variant", "Setting"], &["Throughput", &price, "By the baseline's"]),
         rows: sheet.rows.iter().map(row).collect(),
     }
 }

@@ -2,12 +2,15 @@
 
 use serde::Serialize;
 
+use super::effects::small;
 use super::shown::{
     Chip, Shown, chip, gap, loss, mark, metric_name, shown, speedup, times, verdict,
 };
 use crate::measure::{Unit, metric};
 use crate::report::format;
-use crate::report::view::{Finding, GateRow, Headline, Outcome, QualityRow, Reading, Study};
+use crate::report::view::{
+    Finding, GateRow, Headline, Outcome, PairedShares, QualityRow, Reading, Study,
+};
 
 #[derive(Serialize)]
 pub struct HeadlineText {
@@ -154,7 +157,10 @@ pub(super) fn quality_text(row: &QualityRow) -> QualityText {
             Reading::Known(_) if row.variant == row.reference => {
                 Shown { text: "reference".into(), key: "0".into(), ..Shown::default() }
             }
-            Reading::Known(e) => loss(&row.metric, e),
+            Reading::Known(e) => Shown {
+                note: row.paired.as_ref().map_or_else(String::new, beside),
+                ..loss(&row.metric, e)
+            },
             Reading::Unmeasured(why) => gap(why),
         },
         margin: mark(row.margin.as_ref()),
@@ -166,6 +172,11 @@ pub(super) fn quality_text(row: &QualityRow) -> QualityText {
             Some(digest) => digest.clone(),
         },
     }
+}
+
+fn beside(paired: &PairedShares) -> String {
+    let (bounds, p) = (format::points_bounds(&paired.newcombe), small(paired.mcnemar_p));
+    format!("Newcombe\u{a0}{bounds}, McNemar p\u{a0}{p}")
 }
 
 /// A number of things that were judged; nothing judged is no number.

@@ -33,7 +33,7 @@ pub struct LoadSheet {
     /// Mean seconds between tokens, requests as clusters; `None` where there are no tokens.
     pub itl: Option<Reading<Estimate>>,
     pub objective: Option<ObjectiveSheet>,
-    /// Why launches gave no number.
+    /// Why launches gave no number, and what stands beside the times of tokens.
     pub remarks: Vec<String>,
 }
 

@@ -28,8 +28,8 @@ pub use load::{LoadSheet, ObjectiveSheet, PrefillSheet, RateRow, RateSheet};
 pub use profile::{Advice, Bound, Limit, LoadRow, PhaseSheet, ProfileSheet};
 pub use resources::{CacheRow, CostRow, CostSheet, EnergyRow, MemoryRow};
 pub use rows::{
-    CellSheet, CheckRow, FailureRow, GateRow, GateSight, Headline, MetricSheet, QualityChange,
-    QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
+    CellSheet, CheckRow, FailureRow, GateRow, GateSight, Headline, MetricSheet, PairedShares,
+    QualityChange, QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
 };
 pub use search::{ProbeRow, SearchSheet};
 pub use soak::{HeldRow, SoakSheet};

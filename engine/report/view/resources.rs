@@ -23,6 +23,8 @@ pub struct CostRow {
     /// Tokens or items per second, one request at a time.
     pub rate: Reading<Estimate>,
     pub price: Reading<Estimate>,
+    /// Mean price by the baseline's, with Fieller's interval; `None` of the baseline.
+    pub ratio: Option<Reading<Estimate>>,
 }
 
 /// What the machine took for a variant under one setting, means over launches.

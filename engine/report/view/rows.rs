@@ -59,6 +59,9 @@ pub struct QualityRow {
     pub value: Reading<Estimate>,
     /// Perplexity: ratio to the reference minus 1. Agreement and cosine: 1 minus it. Shares of right answers: that of the reference minus it. KL and errors: themselves.
     pub loss: Reading<Estimate>,
+    /// Beside a loss of right answers, where items are right or wrong as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paired: Option<PairedShares>,
     /// Largest error over all items, for the metric that has one.
     pub largest: Option<f64>,
     /// Whether the loss keeps the margin of the spec; `None` where it has none.
@@ -68,6 +71,15 @@ pub struct QualityRow {
     pub artifact: Option<String>,
     /// The digest differs from that of the timed artifact.
     pub other_artifact: bool,
+}
+
+/// A second interval and a test of what a variant loses of the reference's right answers.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct PairedShares {
+    /// The loss by Newcombe's method 10.
+    pub newcombe: Estimate,
+    /// McNemar's exact p-value of gaining answers as often as losing them.
+    pub mcnemar_p: f64,
 }
 
 impl QualityRow {
