@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Cell, Outcome, Quality, Record};
 use crate::base::Digest;
+use crate::measure::{Metric, metric};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +70,8 @@ impl Reference {
             Some((name.clone(), variant.artifact.as_ref().filter(|_| known)?.bytes))
         });
         let quality = record.quality.iter().filter(|q| {
-            wanted.iter().any(|(variant, metric)| *variant == q.variant && *metric == q.metric)
+            let scores = |id| metric(id).map_or(id, Metric::scores);
+            wanted.iter().any(|(variant, id)| *variant == q.variant && scores(id) == q.metric)
         });
         Self {
             source: source.to_owned(),

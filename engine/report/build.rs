@@ -120,7 +120,7 @@ fn headline(
 ) -> Vec<Headline> {
     let mut out = Vec::new();
     for variant in record.variants.keys() {
-        let change = quality::headline(quality, variant);
+        let (change, quality_margin) = quality::headline(quality, variant);
         let size = size(record, variant, terms);
         let mut found = false;
         for setting in 0..evidence.settings.len() {
@@ -165,9 +165,7 @@ fn headline(
                 setting: Some(setting),
                 value: judged::own_value(record, cell, primary, terms.confidence),
                 speedup,
-                quality_margin: change
-                    .known()
-                    .and_then(|change| margins::of_headline(quality, variant, change, terms)),
+                quality_margin: quality_margin.clone(),
                 quality: change.clone(),
                 memory_margin,
                 costs: margins::broken(quality, variant, terms),

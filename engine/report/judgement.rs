@@ -488,6 +488,10 @@ fn margins_of_memory_and_quality_stand_beside_the_verdict() {
     let (memory, quality, remarks) = with(&strict);
     assert_eq!((memory, quality), (Some(Failed), Some(Undecided)));
     assert!(remarks.contains("peak memory is at least 1.3"), "{remarks}");
+    let part = |record: &mut Record| {
+        record.quality.iter_mut().for_each(|q| q.part = Some("image".into()));
+    };
+    assert_eq!(with(&part).1, Some(Passed), "also of a part");
     let (memory, _, _) = with(&|record| *record = with_a_failure(record.clone(), "q8"));
     assert_eq!(memory, Some(Undecided), "the launches that failed may need more");
 }

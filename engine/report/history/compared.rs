@@ -129,7 +129,7 @@ pub fn compare(before: &Record, after: &Record) -> Compared {
         memory: memory
             .map_or_else(Vec::new, |memory| two.explored(memory, two.rules.memory_margin)),
         unmatched: two.unmatched(),
-        quality: quality::shifts(before, after, rules.confidence),
+        quality: quality::shifts(before, after, &rules),
         machines,
         cells,
     }
