@@ -130,15 +130,13 @@ fn rows(record: &Record, evidence: &Evidence<'_>, terms: &Terms, setting: usize)
     }
     launches.sort_by_key(|(_, launch)| (launch.block, launch.position));
     // Of a block that was left out only the last launch is of interest: as a predecessor.
-    let disturbed = &evidence.settings[setting].disturbed;
-    let is_out = |block| disturbed.iter().any(|known| known.block == block && known.left_out);
     let mut out = Vec::new();
     let mut before: Option<(usize, u32)> = None;
     for (variant, launch) in launches {
         let after = before.filter(|(_, block)| launch.block <= block + 1).map(|(number, _)| number);
         before = Some((variant, launch.block));
         let Outcome::Measured(seen) = &launch.outcome else { continue };
-        if is_out(launch.block) {
+        if evidence.settings[setting].leaves_out(launch.block) {
             continue;
         }
         let value = summary::block_value(seen, terms.primary).filter(|value| *value > 0.0);
@@ -169,7 +167,7 @@ pub fn low_replication(
     let cells = record.variants.keys().filter_map(|variant| evidence.cell(variant, setting));
     let (mut wall, mut most) = (0_u64, 0);
     for cell in cells {
-        wall += cell.launches.iter().map(|launch| launch.wall).sum::<u64>();
+        wall += cell.counted().map(|launch| launch.wall).sum::<u64>();
         most = most.max(block_values(cell, "load").len());
     }
     let each = wall as f64 / 1e9 / most.max(1) as f64;

@@ -12,7 +12,7 @@ use crate::measure::modes::modes;
 use crate::measure::outliers::{Outliers, outliers};
 use crate::measure::stop::working_level;
 use crate::measure::{Estimate, compare, metric, summary};
-use crate::record::{Cell, Outcome};
+use crate::record::Cell;
 
 pub fn of(
     evidence: &Evidence<'_>,
@@ -51,10 +51,8 @@ pub fn of(
 
 /// Share of the launches of `cell` that failed, of those that were tried.
 pub fn failed(cell: &Cell, level: f64) -> Option<Estimate> {
-    let skipped =
-        |launch: &&crate::record::Launch| !matches!(launch.outcome, Outcome::Skipped { .. });
-    let tried = cell.counted().filter(skipped).count() as u64;
-    clopper_pearson(failures::failed_launches(cell) as u64, tried, level)
+    let (failed, tried) = (failures::failed_launches(cell), failures::tried_launches(cell));
+    clopper_pearson(failed as u64, tried as u64, level)
 }
 
 /// Marks the exploratory metrics that differ from the baseline's, over all cells at once.

@@ -61,8 +61,10 @@ impl Floors {
 
     pub fn rows(&self, record: &Record, evidence: &Evidence<'_>) -> Vec<FloorRow> {
         let row = |(setting, found): (usize, &Reading<Comparison>)| {
-            let conduct = conduct::of(record, evidence.settings[setting]);
-            let again = conduct.map_or(&[][..], |conduct| conduct.again.as_slice());
+            let cell = evidence.settings[setting];
+            let all = conduct::of(record, cell).map_or(&[][..], |conduct| &conduct.again[..]);
+            let again: Vec<&Launch> =
+                all.iter().filter(|launch| !cell.leaves_out(launch.block)).collect();
             let failures = again.iter().filter_map(|launch| match &launch.outcome {
                 Outcome::Failed(failure) => Some(failure),
                 Outcome::Measured(_) | Outcome::Skipped { .. } => None,

@@ -116,7 +116,8 @@ fn no_pairs(record: &Record, cell: &Cell, pairs: usize) -> String {
         (0, 0) => "no block in which both baseline and variant were measured".into(),
         (0, n) => format!("only {n} paired {blocks}"),
         (failed, n) => {
-            format!("{failed} of {} launches failed, {n} paired {blocks} left", cell.launches.len())
+            let tried = failures::tried_launches(cell);
+            format!("{failed} of {tried} launches failed, {n} paired {blocks} left")
         }
     }
 }
@@ -207,7 +208,7 @@ fn why_missing(record: &Record, cell: &Cell, values: usize, energy: bool) -> Str
     if let Some(why) = no_energy(cell).filter(|_| energy && values == 0) {
         return why;
     }
-    let (failed, all) = (failures::failed_launches(cell), cell.launches.len());
+    let (failed, all) = (failures::failed_launches(cell), failures::tried_launches(cell));
     match (values, failed) {
         (_, failed) if failed > 0 => format!("{failed} of {all} launches failed"),
         (0, _) => "this machine gave no reading".into(),
@@ -231,7 +232,7 @@ pub fn sheets(
                 variant: variant.clone(),
                 setting,
                 finding: judged.get(variant, setting).map_or(Finding::Unmeasured, |j| j.1),
-                launches: cell.launches.len(),
+                launches: cell.counted().count(),
                 measured: observed(cell).count(),
                 steadiness: steadiness::of(cell),
                 effects: effects::of(evidence, terms, judged, cell, setting),

@@ -61,7 +61,7 @@ fn sheet(cell: &Cell, setting: usize, confidence: f64) -> LoadSheet {
         setting,
         scenario: cell.scenario.clone(),
         measured: seen.len(),
-        launches: cell.launches.len(),
+        launches: cell.counted().count(),
         requests: counted.len(),
         latency: quantiles(&runs, confidence),
         wait: median(&all(load::queue_waits)),
@@ -134,7 +134,7 @@ fn objective(
 /// Each reason once, with how many launches it cost.
 fn remarks(cell: &Cell) -> Vec<String> {
     let mut reasons: IndexMap<String, usize> = IndexMap::new();
-    for launch in &cell.launches {
+    for launch in cell.counted() {
         if let Outcome::Failed(failure) = &launch.outcome {
             let why = format!("{}: {}", failure.verdict.label(), failure.detail);
             *reasons.entry(why).or_default() += 1;

@@ -277,9 +277,9 @@ impl<'a> Two<'a> {
             remarks.push(format!(
                 "failed launches: {} of {} before, {} of {} now",
                 lost(m.old),
-                m.old.launches.len(),
+                failures::tried_launches(m.old),
                 lost(m.new),
-                m.new.launches.len()
+                failures::tried_launches(m.new)
             ));
             // The blocks that were survived may be the easy ones.
             if matches!(finding, Finding::Judged(verdict) if verdict != Verdict::Regressed) {

@@ -13,7 +13,7 @@ pub struct LoadSheet {
     pub variant: String,
     pub setting: usize,
     pub scenario: String,
-    /// Launches that gave numbers, of those made.
+    /// Launches that gave numbers, of those made in blocks that count.
     pub measured: usize,
     pub launches: usize,
     /// Requests that count.
