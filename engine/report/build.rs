@@ -45,7 +45,7 @@ pub fn build(records: &[Record]) -> Report<'_> {
 fn study(record: &Record) -> Study {
     let terms = terms::terms(record);
     let evidence = Evidence::of(record);
-    let floors = Floors::of(record, &evidence, &terms);
+    let floors = Floors::of(&evidence, &terms);
     let judged = Judged::of(record, &evidence, &terms, &floors);
     let settings = settings::all(record, &evidence, &terms);
     let mut quality = quality::rows(record, terms.confidence);
@@ -79,7 +79,7 @@ fn study(record: &Record) -> Study {
         spec: record.spec.clone(),
         settings,
         headline,
-        floors: floors.rows(record, &evidence),
+        floors: floors.rows(&evidence),
         gates,
         quality,
         failures,

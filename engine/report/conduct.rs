@@ -10,15 +10,7 @@ use super::view::{Reading, Terms};
 use crate::measure::carryover::{self, Row, carry_over};
 use crate::measure::repetition::{Repetition, SettledBy};
 use crate::measure::{metric, summary};
-use crate::record::{Cell, Conduct, Launch, Outcome, Record};
-
-/// What is recorded about the conduct of the setting that `cell` belongs to.
-pub fn of<'a>(record: &'a Record, cell: &Cell) -> Option<&'a Conduct> {
-    record
-        .conduct
-        .iter()
-        .find(|conduct| conduct.scenario == cell.scenario && conduct.axes == cell.axes)
-}
+use crate::record::{Launch, Outcome, Record};
 
 /// What a reader should know about how `setting` was measured.
 pub fn notes(
@@ -27,7 +19,7 @@ pub fn notes(
     terms: &Terms,
     setting: usize,
 ) -> Vec<String> {
-    let conduct = of(record, evidence.settings[setting]);
+    let conduct = evidence.conduct[setting];
     let repetition = conduct.and_then(|conduct| conduct.repetition.as_ref()).map(repetition);
     let mut out: Vec<String> = repetition.into_iter().collect();
     out.extend(widths(record, evidence, terms, setting));
@@ -124,7 +116,7 @@ fn rows(record: &Record, evidence: &Evidence<'_>, terms: &Terms, setting: usize)
         launches.extend(cell.launches.iter().map(|launch| (number, launch)));
     }
     if let (Some(conduct), Some(baseline)) =
-        (of(record, evidence.settings[setting]), programs.get(terms.baseline.as_str()))
+        (evidence.conduct[setting], programs.get(terms.baseline.as_str()))
     {
         launches.extend(conduct.again.iter().map(|launch| (*baseline, launch)));
     }

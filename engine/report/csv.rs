@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Options, Report, ReportError, escape};
 use crate::measure::tokens::generated;
 use crate::measure::{Observed, Timeline, steady, summary};
-use crate::record::{Cell, Launch, Outcome, Record};
+use crate::record::{AGAIN, Cell, Launch, Outcome, Record};
 
 const BEFORE: &[&str] = &["run", "variant", "scenario"];
 const AFTER: &[&str] = &[
@@ -40,8 +40,6 @@ const BATCH: &str = "batch";
 /// Scenario of the probes of a search, whose blocks number its launches.
 const SEARCH: &str = "batch_search";
 
-/// The second arm of the baseline; no variant can be called so.
-const AGAIN: &str = "the baseline again";
 /// The axis of the probes of a search for a rate, and their scenario.
 const RATE: &str = "rate";
 const RATE_SEARCH: &str = "rate_search";

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::conduct;
 use super::evidence::{Evidence, block_values};
 use super::view::{Finding, FloorRow, Reading, Terms};
 use crate::measure::compare::{self, Comparison};
 use crate::measure::metric::Source;
 use crate::measure::stop::working_level;
 use crate::measure::{metric, noise_floor, summary};
-use crate::record::{Launch, Outcome, Record};
+use crate::record::{Launch, Outcome};
 
 /// The floor of every setting.
 pub struct Floors {
@@ -22,9 +21,9 @@ pub struct Floors {
 const FEWEST_PAIRS: usize = 6;
 
 impl Floors {
-    pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Self {
+    pub fn of(evidence: &Evidence<'_>, terms: &Terms) -> Self {
         let settings = 0..evidence.settings.len();
-        let seen = settings.map(|setting| seen(record, evidence, terms, setting)).collect();
+        let seen = settings.map(|setting| seen(evidence, terms, setting)).collect();
         let scenarios = evidence.settings.iter().map(|cell| cell.scenario.clone()).collect();
         Self { seen, scenarios }
     }
@@ -59,10 +58,10 @@ impl Floors {
         self.at(setting).is_some_and(|floor| noise_floor::hides(floor, ratio))
     }
 
-    pub fn rows(&self, record: &Record, evidence: &Evidence<'_>) -> Vec<FloorRow> {
+    pub fn rows(&self, evidence: &Evidence<'_>) -> Vec<FloorRow> {
         let row = |(setting, found): (usize, &Reading<Comparison>)| {
             let cell = evidence.settings[setting];
-            let all = conduct::of(record, cell).map_or(&[][..], |conduct| &conduct.again[..]);
+            let all = evidence.conduct[setting].map_or(&[][..], |conduct| &conduct.again[..]);
             let again: Vec<&Launch> =
                 all.iter().filter(|launch| !cell.leaves_out(launch.block)).collect();
             let failures = again.iter().filter_map(|launch| match &launch.outcome {
@@ -82,18 +81,13 @@ impl Floors {
 }
 
 /// The comparison of the baseline's two arms under one setting.
-fn seen(
-    record: &Record,
-    evidence: &Evidence<'_>,
-    terms: &Terms,
-    setting: usize,
-) -> Reading<Comparison> {
+fn seen(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Reading<Comparison> {
     let gap = |why: &str| Reading::Unmeasured(why.to_owned());
     let primary = metric(terms.primary).expect("terms name a known metric");
     if primary.source == Source::Artifact {
         return gap("the metric that decides has no noise");
     }
-    let Some(conduct) = conduct::of(record, evidence.settings[setting]) else {
+    let Some(conduct) = evidence.conduct[setting] else {
         return gap("the engine that made this record launched the baseline once");
     };
     if conduct.baseline != terms.baseline {
