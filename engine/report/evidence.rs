@@ -87,9 +87,13 @@ impl<'a> Evidence<'a> {
         else {
             return Vec::new();
         };
-        let (base, own) = (by_block(baseline, of), by_block(variant, of));
-        own.iter().filter_map(|(block, own)| Some((*base.get(block)?, *own))).collect()
+        paired(&by_block(baseline, of), &by_block(variant, of))
     }
+}
+
+/// Values of the blocks that both have, as (baseline, variant).
+pub fn paired(baseline: &BTreeMap<u32, f64>, variant: &BTreeMap<u32, f64>) -> Vec<(f64, f64)> {
+    variant.iter().filter_map(|(block, own)| Some((*baseline.get(block)?, *own))).collect()
 }
 
 /// What tells settings apart, of whichever record.

@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::evidence::{Evidence, block_values, observed};
+use super::parallel::each;
 use super::settings;
 use super::view::{
     LoadSheet, ObjectiveSheet, PrefillSheet, QuantileSheet, RateRow, RateSheet, Reading,
@@ -232,9 +233,9 @@ pub fn prefills(record: &Record, confidence: f64) -> Vec<PrefillSheet> {
             groups.entry(key).or_default().push(cell);
         }
     }
-    let sheet = |((variant, place), cells): ((String, String), Vec<&Cell>)| {
+    let sheet = |((variant, place), cells): (&(String, String), &Vec<&Cell>)| {
         let mut points = Vec::new();
-        for cell in &cells {
+        for cell in cells {
             let length = cell.axes.get("prompt_tokens").and_then(Value::as_u64)?;
             let values = block_values(cell, "ttft").into_values();
             points.extend(values.map(|ttft| (length as u32, ttft)));
@@ -242,10 +243,15 @@ pub fn prefills(record: &Record, confidence: f64) -> Vec<PrefillSheet> {
         let mut lengths: Vec<u64> = points.iter().map(|(n, _)| u64::from(*n)).collect();
         lengths.sort_unstable();
         lengths.dedup();
-        let rate = prefill_slope(&points, confidence);
+        let rate = reading(
+            prefill_slope(&points, confidence),
+            "longer prompts do not take longer beyond the noise",
+        );
+        let (variant, place) = (variant.clone(), place.clone());
         (lengths.len() >= 3).then_some(PrefillSheet { variant, place, lengths, rate })
     };
-    groups.into_iter().filter_map(sheet).collect()
+    let found = each(groups.len(), |i| groups.get_index(i).and_then(sheet));
+    found.into_iter().flatten().collect()
 }
 
 /// Whether a sheet says that bounds are kept, in the words of tables.

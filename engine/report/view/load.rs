@@ -86,7 +86,7 @@ pub struct PrefillSheet {
     /// The other axes of the settings.
     pub place: String,
     pub lengths: Vec<u64>,
-    /// Prompt tokens per second from the slope over the lengths, with its bounds; `None` where the
-    /// slope is not above 0.
-    pub rate: Option<(f64, f64, f64)>,
+    /// Prompt tokens per second from the slope over the lengths; unmeasured where the slope is not
+    /// above 0.
+    pub rate: Reading<Estimate>,
 }
