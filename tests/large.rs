@@ -8,10 +8,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use engine::base::Digest;
+use engine::machine::watch::{Canary, Finding, Hog, Level, Readings, Signal};
+use engine::measure::repetition::{Repetition, SettledBy, Weights};
 use engine::measure::{Observed, Timeline};
 use engine::record::{
-    ArtifactFacts, Cell, Launch, Model, Outcome, Record, Run, StopReason, VERSION, Variant,
+    ArtifactFacts, Cause, Cell, Conduct, Disturbed, Guard, Launch, Model, Outcome, Record, Run,
+    StopReason, VERSION, Variant,
 };
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 const VARIANTS: usize = 20;
@@ -60,8 +64,83 @@ fn launch(cell: u64, variant: usize, block: u32) -> Launch {
         pid: Some(4000),
         started: seed * 900_000_000,
         wall: 800_000_000,
-        conditions: None,
+        conditions: Some(readings(seed, variant, block)),
         outcome: Outcome::Measured(observed),
+    }
+}
+
+/// What the guard of a real run writes down: a neighbour now and then, and a canary for each block.
+fn readings(seed: u64, variant: usize, block: u32) -> Readings {
+    let foreign = if is_disturbed(block, seed) { 0.6 } else { 0.02 * scatter(seed) };
+    let hog = |name: &str, cores| Hog { name: name.into(), pid: 4711, cores };
+    Readings {
+        seconds: 0.8,
+        cores: 2,
+        busy: Some(1.0 + foreign),
+        foreign: Some(foreign),
+        steal: Some(0.001 * scatter(seed + 1)),
+        pressure: Some(0.05 * scatter(seed + 2)),
+        throttled: Some(0),
+        swapped_in: Some(0),
+        faults: Some(0),
+        switches: Some(20 + seed % 7),
+        frequency: Some(3.1e9 + 1e7 * scatter(seed + 3)),
+        hogs: vec![hog("ffmpeg", foreign), hog("sshd", 0.001)],
+        canary: (variant == 0)
+            .then(|| Canary { integer: 1.31, memory: 2.2 + 0.01 * scatter(seed) }),
+        cost: Some(0.002),
+        ..Readings::default()
+    }
+}
+
+/// One block of every tenth setting.
+fn is_disturbed(block: u32, seed: u64) -> bool {
+    let setting = seed / u64::from(BLOCKS) / VARIANTS as u64;
+    block == 3 && setting % 10 == 0
+}
+
+fn disturbed(setting: usize) -> Vec<Disturbed> {
+    if setting % 10 != 0 {
+        return Vec::new();
+    }
+    let finding = Finding {
+        signal: Signal::Foreign,
+        level: Level::Invalidate,
+        value: 0.3,
+        detail: "others used 0.60 of 2 processors (30 %): ffmpeg (pid 4711) 0.60".into(),
+    };
+    vec![Disturbed {
+        block: 3,
+        causes: vec![Cause { variant: "v7".into(), finding }],
+        left_out: true,
+    }]
+}
+
+fn axes(setting: usize) -> IndexMap<String, Value> {
+    [("batch", 1), ("prompt_tokens", setting + 1), ("new_tokens", 8), ("threads", 2)]
+        .map(|(axis, value)| (axis.to_owned(), json!(value)))
+        .into()
+}
+
+/// The baseline once more under every setting, as with `--strict`.
+fn conduct(setting: usize) -> Conduct {
+    let weights = Weights { request: 0.06, launch: 1.6, sd_requests: 0.02, sd_launches: 0.02 };
+    let again = |block| {
+        let number = (setting * VARIANTS) as u64 + 7_000_000;
+        Launch { position: VARIANTS as u32, ..launch(number, 0, block) }
+    };
+    Conduct {
+        scenario: "single_stream".into(),
+        axes: axes(setting),
+        repetition: Some(Repetition {
+            requests: REQUESTS as u32 - 1,
+            settled_by: SettledBy::Weights,
+            pilot: 5,
+            weights: Some(weights),
+        }),
+        baseline: "v0".into(),
+        again: (0..BLOCKS).map(again).collect(),
+        not_again: None,
     }
 }
 
@@ -74,17 +153,10 @@ fn record(settings: usize) -> Record {
             Cell {
                 variant: name.clone(),
                 scenario: "single_stream".into(),
-                axes: [
-                    ("batch", 1),
-                    ("prompt_tokens", setting + 1),
-                    ("new_tokens", 8),
-                    ("threads", 2),
-                ]
-                .map(|(axis, value)| (axis.to_owned(), json!(value)))
-                .into(),
+                axes: axes(setting),
                 launches: (0..BLOCKS).map(|block| launch(number, variant, block)).collect(),
                 stop: Some(StopReason::MaxBlocks),
-                disturbed: Vec::new(),
+                disturbed: disturbed(setting),
                 slo: None,
             }
         })
@@ -161,8 +233,8 @@ fn record(settings: usize) -> Record {
         cells: cells.collect(),
         profiles: Vec::new(),
         searches: Vec::new(),
-        conduct: Vec::new(),
-        guard: None,
+        conduct: (0..settings).map(conduct).collect(),
+        guard: Some(Guard { unmeasured: Vec::new(), max_invalid: 0.2 }),
         references: Vec::new(),
         idle: None,
         soaks: Vec::new(),

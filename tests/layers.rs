@@ -46,7 +46,16 @@ const DOORS: &[(&str, &[&str])] = &[
     ("plotters", &["report/chart/canvas.rs"]),
     ("procfs", &["machine/"]),
     ("prost", &["model/onnx/"]),
-    ("rayon", &["run/execute.rs", "pass/rows.rs", "pass/matrix.rs", "prove/repeat.rs"]),
+    (
+        "rayon",
+        &[
+            "run/execute.rs",
+            "pass/rows.rs",
+            "pass/matrix.rs",
+            "prove/repeat.rs",
+            "report/parallel.rs",
+        ],
+    ),
     ("saphyr_parser", &["spec/tree.rs"]),
     ("schemars", &["spec/", "base/unit.rs"]),
     ("serde_yaml", &["spec/load.rs"]),

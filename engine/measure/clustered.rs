@@ -4,6 +4,8 @@
 //! Bounds that count them all as independent are too narrow. The launch is the independent unit,
 //! so launches are either summed up one by one or resampled as a whole.
 
+use std::cell::RefCell;
+
 use rand::RngExt as _;
 use rand_pcg::Pcg64Mcg;
 
@@ -60,24 +62,48 @@ pub enum Lacking {
 /// (P. Heidelberger & P. A. W. Lewis, Operations Research 32 (1984) 185-209). `None` without finite
 /// samples.
 pub fn quantile_of_launches(launches: &[Vec<f64>], q: f64, level: f64) -> Option<Clustered> {
+    Launches::of(launches)?.quantile(q, level)
+}
+
+/// Samples of several launches, made ready for several quantiles.
+pub struct Launches<'a> {
+    filled: Vec<&'a Vec<f64>>,
+    /// All samples in ascending order.
+    pooled: Vec<f64>,
+}
+
+impl<'a> Launches<'a> {
+    /// `None` without finite samples.
+    pub fn of(launches: &'a [Vec<f64>]) -> Option<Self> {
+        let filled: Vec<&Vec<f64>> = launches.iter().filter(|own| !own.is_empty()).collect();
+        let pooled =
+            sorted(&filled.iter().flat_map(|own| own.iter().copied()).collect::<Vec<_>>())?;
+        Some(Self { filled, pooled })
+    }
+
+    /// As [`quantile_of_launches`].
+    pub fn quantile(&self, q: f64, level: f64) -> Option<Clustered> {
+        clustered(&self.filled, &self.pooled, q, level)
+    }
+}
+
+fn clustered(filled: &[&Vec<f64>], pooled: &[f64], q: f64, level: f64) -> Option<Clustered> {
     let upper = two_sided(level)?;
-    let filled: Vec<&Vec<f64>> = launches.iter().filter(|launch| !launch.is_empty()).collect();
-    let pooled: Vec<f64> = filled.iter().flat_map(|launch| launch.iter().copied()).collect();
-    let point = quantile::quantile(&pooled, q, level)?.point;
+    let point = quantile::of_sorted(pooled, q, level)?.point;
     let below =
         |launch: &&Vec<f64>| launch.iter().map(|x| f64::from(u8::from(*x <= point))).collect();
     let indicators: Vec<Vec<f64>> = filled.iter().map(below).collect();
     let within = effective_size(&indicators);
     let effective = within.min(pooled.len() as f64 / inflation(&indicators));
     let worth = effective / pooled.len() as f64;
-    let ranks = quantile::dependent(&pooled, q, level, effective)?;
+    let ranks = quantile::dependent_of_sorted(pooled, q, level, effective)?;
     let out = |bounds, method| {
         Some(Clustered { point, bounds, method, effective, grade: grade(q, effective) })
     };
     let share = within / pooled.len() as f64;
     let enough = |launch: &&Vec<f64>| (launch.len() as f64 * share).floor() as usize >= ranks.need;
     if filled.len() > 1 && filled.iter().all(enough) {
-        return out(Ok(sections(&filled, q, point, upper)?), Method::Sectioning);
+        return out(Ok(sections(filled, q, point, upper)?), Method::Sectioning);
     }
     let Some(by_rank) = ranks.bounds else {
         return out(Err(Lacking::Samples(ranks.need)), Method::OrderStatistic);
@@ -89,7 +115,7 @@ pub fn quantile_of_launches(launches: &[Vec<f64>], q: f64, level: f64) -> Option
     if filled.len() < fewest {
         return out(Err(Lacking::Launches(fewest)), Method::ClusterBootstrap);
     }
-    let drawn = resampled(&filled, q, upper);
+    let drawn = resampled(filled, q, upper);
     let bounds = (drawn.0.min(by_rank.0), drawn.1.max(by_rank.1));
     out(Ok(bounds), Method::ClusterBootstrap)
 }
@@ -148,52 +174,82 @@ fn resampled(launches: &[&Vec<f64>], q: f64, upper: f64) -> (f64, f64) {
         samples.extend(values.iter().map(|x| (*x, launch)));
     }
     samples.sort_by(|x, y| x.0.total_cmp(&y.0));
-    let mut rng = Pcg64Mcg::new(SEED);
-    let mut times = vec![0_usize; b];
-    let mut drawn: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            times.fill(0);
-            for _ in 0..b {
-                times[rng.random_range(0..b)] += 1;
-            }
-            weighted(&samples, &ordered, &times, q)
-        })
-        .collect();
-    drawn.sort_by(f64::total_cmp);
+    let sizes: Vec<usize> = ordered.iter().map(Vec::len).collect();
+    let mut drawn: Vec<f64> = DRAWS.with_borrow_mut(|draws| {
+        if draws.0 != b {
+            *draws = (b, draw(b));
+        }
+        draws.1.chunks(b).map(|times| weighted(&samples, &sizes, times, q)).collect()
+    });
     let n = b as f64;
     let share = normal_cdf(-(n / (n - 1.0)).sqrt() * t_quantile(upper, n - 1.0));
-    (type_7(&drawn, share), type_7(&drawn, 1.0 - share))
+    (nth(&mut drawn, share), nth(&mut drawn, 1.0 - share))
 }
 
-/// Type 7 of the sample that holds each launch as many `times`; walked from the nearer end.
-fn weighted(samples: &[(f64, usize)], launches: &[Vec<f64>], times: &[usize], q: f64) -> f64 {
-    let all: usize = launches.iter().zip(times).map(|(l, t)| l.len() * t).sum();
+thread_local! {
+    /// How often each of so many launches is in each resample. The seed is fixed, so it is always
+    /// the same; a report asks for it ten thousand times in a row.
+    static DRAWS: RefCell<(usize, Vec<usize>)> = const { RefCell::new((0, Vec::new())) };
+}
+
+fn draw(b: usize) -> Vec<usize> {
+    let mut rng = Pcg64Mcg::new(SEED);
+    let mut out = vec![0; RESAMPLES * b];
+    for times in out.chunks_mut(b) {
+        for _ in 0..b {
+            times[rng.random_range(0..b)] += 1;
+        }
+    }
+    out
+}
+
+/// Type 7 of values in any order, which it changes.
+fn nth(values: &mut [f64], q: f64) -> f64 {
+    let place = q * (values.len() - 1) as f64;
+    let below = (place.floor() as usize).min(values.len() - 1);
+    let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);
+    let low = *low;
+    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+    let share = place - below as f64;
+    low * (1.0 - share) + high * share
+}
+
+/// Type 7 of the sample that holds each launch, of so many samples, as many `times`; walked from
+/// the nearer end.
+fn weighted(samples: &[(f64, usize)], sizes: &[usize], times: &[usize], q: f64) -> f64 {
+    let all: usize = sizes.iter().zip(times).map(|(size, times)| size * times).sum();
     let place = q * (all - 1) as f64;
     let rank = (place.floor() as usize).min(all - 1);
     let share = place - rank as f64;
-    let walk = |ranks: [usize; 2], steps: &mut dyn Iterator<Item = &(f64, usize)>| {
-        let mut passed = 0;
-        let mut found = [None; 2];
-        for (x, launch) in steps {
-            passed += times[*launch];
-            for (rank, found) in ranks.iter().zip(&mut found) {
-                if found.is_none() && passed > *rank {
-                    *found = Some(*x);
-                }
-            }
-            if found[0].is_some() && found[1].is_some() {
-                break;
-            }
-        }
-        found.map(|x| x.unwrap_or(f64::NAN))
-    };
     let next = (rank + 1).min(all - 1);
     let [low, high] = if q <= 0.5 {
-        walk([rank, next], &mut samples.iter())
+        walk([rank, next], times, samples.iter())
     } else {
-        walk([all - 1 - rank, all - 1 - next], &mut samples.iter().rev())
+        let [high, low] = walk([all - 1 - next, all - 1 - rank], times, samples.iter().rev());
+        [low, high]
     };
     low * (1.0 - share) + high * share
+}
+
+/// The values at two ranks, the nearer one first, where each value stands as many `times` as its
+/// launch.
+fn walk<'a>(
+    ranks: [usize; 2],
+    times: &[usize],
+    samples: impl Iterator<Item = &'a (f64, usize)>,
+) -> [f64; 2] {
+    let mut passed = 0;
+    let mut near = None;
+    for (x, launch) in samples {
+        passed += times[*launch];
+        if passed > ranks[0] {
+            let near = *near.get_or_insert(*x);
+            if passed > ranks[1] {
+                return [near, *x];
+            }
+        }
+    }
+    [near.unwrap_or(f64::NAN), f64::NAN]
 }
 
 #[cfg(test)]
@@ -255,6 +311,7 @@ mod tests {
             samples.extend(launch.iter().map(|x| (*x, i)));
         }
         samples.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let sizes = all.each_ref().map(Vec::len);
         for times in [[1, 1, 1], [2, 0, 1], [0, 3, 0], [0, 1, 2]] {
             let mut whole: Vec<f64> = Vec::new();
             for (launch, times) in all.iter().zip(times) {
@@ -262,7 +319,7 @@ mod tests {
             }
             whole.sort_by(f64::total_cmp);
             for q in [0.1, 0.5, 0.77, 0.99] {
-                let found = weighted(&samples, &all, &times, q);
+                let found = weighted(&samples, &sizes, &times, q);
                 assert!((found - type_7(&whole, q)).abs() < 1e-12, "{times:?} {q}");
             }
         }

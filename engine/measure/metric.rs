@@ -391,6 +391,12 @@ impl Metric {
     pub fn counts_right_answers(&self) -> bool {
         matches!(self.id, "top1" | "top5") || self.id.starts_with("recall")
     }
+
+    /// The metric under whose id its scores are recorded: itself, except for a percentile of
+    /// another.
+    pub fn scores(&self) -> &'static str {
+        if self.id == "cosine_p01" { "cosine" } else { self.id }
+    }
 }
 
 /// The metric named `id`; `accuracy` is another name of `top1`.

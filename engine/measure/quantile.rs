@@ -23,25 +23,38 @@ pub struct Quantile {
 /// `F` the binomial distribution function of `n` and `q`. Makes no assumption about the
 /// distribution, but counts every value as independent. `None` without finite values.
 pub fn quantile(values: &[f64], q: f64, level: f64) -> Option<Quantile> {
+    of_sorted(&sorted(values)?, q, level)
+}
+
+/// [`quantile`] of finite values in ascending order; `None` without any.
+pub(super) fn of_sorted(sorted: &[f64], q: f64, level: f64) -> Option<Quantile> {
     let tail = 1.0 - two_sided(level)?;
-    if !(q > 0.0 && q < 1.0) {
+    let n = sorted.len();
+    if !(q > 0.0 && q < 1.0) || n == 0 {
         return None;
     }
-    let sorted = sorted(values)?;
-    let n = sorted.len();
     let (low, high) = ranks(n, q, tail);
     let bounds = low.zip(high).map(|(l, u)| (sorted[l - 1], sorted[u - 1]));
     let need = (tail.ln() / q.max(1.0 - q).ln()).ceil() as usize;
-    Some(Quantile { point: type_7(&sorted, q), bounds, need, n })
+    Some(Quantile { point: type_7(sorted, q), bounds, need, n })
 }
 
 /// As [`quantile`] for values that depend on each other and are worth `effective` independent ones:
 /// the ranks of that many, carried over to the values there are, outwards where they fall between
 /// two.
 pub fn dependent(values: &[f64], q: f64, level: f64, effective: f64) -> Option<Quantile> {
+    dependent_of_sorted(&sorted(values)?, q, level, effective)
+}
+
+/// [`dependent`] of finite values in ascending order; `None` without any.
+pub(super) fn dependent_of_sorted(
+    sorted: &[f64],
+    q: f64,
+    level: f64,
+    effective: f64,
+) -> Option<Quantile> {
     let tail = 1.0 - two_sided(level)?;
-    let plain = quantile(values, q, level)?;
-    let sorted = sorted(values)?;
+    let plain = of_sorted(sorted, q, level)?;
     let worth = (effective.max(0.0).floor() as usize).min(plain.n);
     if worth == plain.n {
         return Some(plain);

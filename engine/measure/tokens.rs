@@ -10,7 +10,7 @@
 //! - ITL is `(a_j − a_{j−1})/n_j`, counted `n_j` times. Its distribution is over tokens, which are
 //!   not independent: an interval takes requests as clusters.
 
-use super::estimate::{Estimate, ratio_of_sums};
+use super::estimate::{Estimate, Method, ratio_of_sums};
 use super::sample::Timeline;
 use super::summary::{rate, span};
 use super::trend::theil_sen;
@@ -101,9 +101,9 @@ pub fn mean_itl(requests: &[&Timeline], level: f64) -> Option<Estimate> {
 }
 
 /// Prompt tokens per second without what a request costs whatever its length: one over the
-/// Theil–Sen slope of TTFT over prompt lengths, with the bounds of that slope. `None` with fewer
-/// than three lengths, and where the slope or its lower bound is not above 0.
-pub fn prefill_slope(points: &[(u32, f64)], level: f64) -> Option<(f64, f64, f64)> {
+/// Theil–Sen slope of TTFT over prompt lengths, with Sen's interval of that slope turned over.
+/// `None` with fewer than three lengths, and where the slope or its lower bound is not above 0.
+pub fn prefill_slope(points: &[(u32, f64)], level: f64) -> Option<Estimate> {
     let mut lengths: Vec<u32> = points.iter().map(|(length, _)| *length).collect();
     lengths.sort_unstable();
     lengths.dedup();
@@ -112,7 +112,14 @@ pub fn prefill_slope(points: &[(u32, f64)], level: f64) -> Option<(f64, f64, f64
     }
     let points: Vec<(f64, f64)> = points.iter().map(|(n, t)| (f64::from(*n), *t)).collect();
     let slope = theil_sen(&points, level, 1.0).filter(|slope| slope.low > 0.0)?;
-    Some((1.0 / slope.point, 1.0 / slope.high, 1.0 / slope.low))
+    Some(Estimate {
+        point: slope.point.recip(),
+        low: slope.high.recip(),
+        high: slope.low.recip(),
+        level,
+        n: u32::try_from(points.len()).ok()?,
+        method: Method::TheilSen,
+    })
 }
 
 #[cfg(test)]
@@ -138,8 +145,10 @@ mod tests {
         // 10 ms whatever the length, and 1 ms for each token.
         let points: Vec<(u32, f64)> =
             (0..24).map(|i| 32 * (1 + i % 3)).map(|n| (n, 0.010 + 0.001 * f64::from(n))).collect();
-        let (rate, low, high) = prefill_slope(&points, 0.95).unwrap();
-        assert!((rate - 1000.0).abs() < 1e-6 && low <= rate && rate <= high, "{low} {rate} {high}");
+        let rate = prefill_slope(&points, 0.95).unwrap();
+        assert!((rate.point - 1000.0).abs() < 1e-6, "{rate:?}");
+        assert!(rate.low <= rate.point && rate.point <= rate.high, "{rate:?}");
+        assert_eq!((rate.n, rate.method), (24, Method::TheilSen));
         assert_eq!(prefill_slope(&points[..2], 0.95), None, "two lengths");
         let flat: Vec<(u32, f64)> = points.iter().map(|(n, _)| (*n, 0.5)).collect();
         assert_eq!(prefill_slope(&flat, 0.95), None, "no slope");

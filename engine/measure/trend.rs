@@ -50,7 +50,6 @@ pub fn theil_sen(points: &[(f64, f64)], level: f64, inflation: f64) -> Option<Sl
     if slopes.is_empty() {
         return None;
     }
-    slopes.sort_by(f64::total_cmp);
     let times: Vec<f64> = points.iter().map(|point| point.0).collect();
     let values: Vec<f64> = points.iter().map(|point| point.1).collect();
     let variance = variance_of_s(&[&times, &values], points.len()) * inflation.max(1.0);
@@ -58,11 +57,13 @@ pub fn theil_sen(points: &[(f64, f64)], level: f64, inflation: f64) -> Option<Sl
     let reach = z * variance.max(0.0).sqrt();
     let upper = f64::midpoint(all, reach).round_ties_even() as usize;
     let lower = (((all - reach) / 2.0).round_ties_even() - 1.0).max(0.0) as usize;
-    let point = median(&slopes)?;
+    let last = slopes.len() - 1;
+    let mut at = |rank: usize| *slopes.select_nth_unstable_by(rank, f64::total_cmp).1;
+    let point = f64::midpoint(at(last / 2), at(last.div_ceil(2)));
     Some(Slope {
         point,
-        low: slopes[lower.min(slopes.len() - 1)],
-        high: slopes[upper.min(slopes.len() - 1)],
+        low: at(lower.min(last)),
+        high: at(upper.min(last)),
         intercept: median(&values)? - point * median(&times)?,
     })
 }

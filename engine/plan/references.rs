@@ -76,10 +76,11 @@ impl Builder<'_> {
             return;
         }
         let timed = metric(name).is_some_and(Metric::is_timed);
+        let scores = metric(name).map_or(name, Metric::scores);
         let has = match name {
             "model_size" => found.bytes.contains_key(variant),
             _ if timed => found.cells.iter().any(|cell| cell.variant == *variant),
-            _ => found.quality.iter().any(|q| q.variant == *variant && q.metric == name),
+            _ => found.quality.iter().any(|q| q.variant == *variant && q.metric == scores),
         };
         if !has {
             let what = format!("run `{run}` has not measured `{name}` of `{variant}`");

@@ -34,8 +34,12 @@ pub struct Cell {
 impl Cell {
     /// Launches of blocks that count: those left out are kept for the reader, not for estimates.
     pub fn counted(&self) -> impl Iterator<Item = &Launch> {
-        let is_out = |block| self.disturbed.iter().any(|d| d.block == block && d.left_out);
-        self.launches.iter().filter(move |launch| !is_out(launch.block))
+        self.launches.iter().filter(|launch| !self.leaves_out(launch.block))
+    }
+
+    /// Whether a block of its setting was left out, for all of its launches.
+    pub fn leaves_out(&self, block: u32) -> bool {
+        self.disturbed.iter().any(|known| known.block == block && known.left_out)
     }
 
     /// The launches that were measured in blocks that count, with what they saw.

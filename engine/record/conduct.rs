@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::Launch;
 use crate::measure::repetition::Repetition;
 
+/// What the second launch of the baseline is called beside variants; none of them can be called so.
+pub const AGAIN: &str = "the baseline again";
+
 /// What all cells of one setting share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

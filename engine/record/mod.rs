@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict, dimension_axis};
-pub use conduct::Conduct;
+pub use conduct::{AGAIN, Conduct};
 pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};
 pub use quality::{DocumentScore, Quality};

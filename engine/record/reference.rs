@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Cell, Outcome, Quality, Record};
 use crate::base::Digest;
+use crate::measure::metric;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +70,10 @@ impl Reference {
             Some((name.clone(), variant.artifact.as_ref().filter(|_| known)?.bytes))
         });
         let quality = record.quality.iter().filter(|q| {
-            wanted.iter().any(|(variant, metric)| *variant == q.variant && *metric == q.metric)
+            wanted.iter().any(|(variant, id)| {
+                let scores = metric(id).map_or(*id, |known| known.scores());
+                *variant == q.variant && scores == q.metric
+            })
         });
         Self {
             source: source.to_owned(),

@@ -7,7 +7,7 @@
 use super::evidence::{Evidence, block_values};
 use super::failures;
 use super::gates::{gap, held_to, matches, sight, trouble};
-use super::history::{historical, machine_differences, paired, paired_loss};
+use super::history::{counterpart, historical, machine_differences, paired, paired_loss};
 use super::judged::inverted;
 use super::terms::{Condition, Gate};
 use super::view::{GateSight, Outcome, Reading, Terms};
@@ -16,7 +16,7 @@ use crate::measure::metric::Source;
 use crate::measure::stop::working_level;
 use crate::measure::verdict::Bound;
 use crate::measure::{Better, Estimate, Metric};
-use crate::record::{Cell, Record, Reference, ReferenceCell};
+use crate::record::{Cell, Quality, Record, Reference, ReferenceCell};
 
 /// What the gate finds in each cell or data set it looks at.
 pub fn sights(
@@ -55,7 +55,7 @@ fn on_artifact(
     }
 }
 
-/// Every data set on which both runs judged the metric.
+/// Every data set and part on which both runs judged the metric.
 fn on_quality(
     record: &Record,
     terms: &Terms,
@@ -63,20 +63,20 @@ fn on_quality(
     metric: &'static Metric,
     stored: &Reference,
 ) -> Vec<GateSight> {
-    let own = |q: &&crate::record::Quality| q.variant == gate.variant && q.metric == metric.id;
+    let own = |(_, q): &(usize, &Quality)| q.variant == gate.variant && q.metric == metric.scores();
     let seen: Vec<GateSight> = record
         .quality
         .iter()
+        .enumerate()
         .filter(own)
-        .map(|now| {
-            let then = stored.quality.iter().filter(own).find(|then| then.data == now.data);
-            let Some(then) = then else {
+        .map(|(at, now)| {
+            let Some(then) = counterpart(&record.quality, at, &stored.quality) else {
                 return gap(None, format!("run {} did not judge on {}", stored.run, now.data));
             };
             if record.model.random_weights {
                 return gap(None, "random weights".into());
             }
-            let loss = paired_loss(then, now, metric, terms.confidence);
+            let loss = paired_loss(&stored.quality[then], now, metric, terms.confidence);
             let found = match (loss, gate.condition) {
                 (Reading::Known(e), Condition::Ratio { .. }) => Reading::Known(Estimate {
                     point: e.point + 1.0,
@@ -193,6 +193,7 @@ mod tests {
 
     use super::*;
     use crate::base::Digest;
+    use crate::record::DocumentScore;
     use crate::report::build;
     use crate::report::fixture::{digest, record};
 
@@ -250,6 +251,33 @@ mod tests {
         assert_eq!(with(&size, &elsewhere, &|_| {}).0, Outcome::Passed);
         let quality = gate("perplexity", "q8", ("loss", json!({"max": "1%"})), false);
         assert_eq!(with(&quality, &elsewhere, &|_| {}).0, Outcome::Passed);
+    }
+
+    #[test]
+    fn a_part_is_held_to_the_same_part_and_a_percentile_to_the_scores_it_is_made_from() {
+        let parts = |off: [f64; 2]| {
+            move |record: &mut Record| {
+                let scores = |(part, off): (&str, f64)| {
+                    let sum = |i: u32| 1.0 - 1e-4 * f64::from(i % 7) - off;
+                    let item = |i| DocumentScore { positions: 1, sum: sum(i), reference_sum: 1.0 };
+                    Quality {
+                        metric: "cosine".into(),
+                        part: Some(part.to_owned()),
+                        documents: (0..500).map(item).collect(),
+                        ..record.quality.iter().find(|q| q.variant == "q8").unwrap().clone()
+                    }
+                };
+                record.quality = ["image", "text"].into_iter().zip(off).map(scores).collect();
+            }
+        };
+        for metric in ["cosine", "cosine_p01"] {
+            let gate = gate(metric, "q8", ("loss", json!({"max": "1%"})), false);
+            let held = |now, then| with(&gate, &parts(now), &parts(then));
+            assert_eq!(held([0.0, 0.1], [0.0, 0.1]).0, Outcome::Passed, "{metric}");
+            let (outcome, why) = held([0.0, 0.1], [0.0, 0.0]);
+            assert_eq!(outcome, Outcome::Failed, "{metric}");
+            assert!(why.contains("1 of 2"), "{why}");
+        }
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! From records to a report: assembles what the other files of this room compute.
 
+use std::collections::HashMap;
+
 use super::conduct;
 use super::evidence::Evidence;
 use super::floors::Floors;
 use super::judged::{self, Judged};
+use super::parallel::each;
 use super::view::{
-    Definition, Finding, Headline, QualityChange, QualityRow, Reading, Report, RunFacts, Size,
-    Study, Terms,
+    CellSheet, Definition, Finding, Headline, Margin, QualityChange, QualityRow, Reading, Report,
+    RunFacts, Size, Study, Terms,
 };
 use super::{
-    alarms, conditions, costs, effects, energy, facts, failures, gates, loads, margins, memory,
-    profiles, quality, searches, settings, soaks, steadiness, terms, words,
+    alarms, conditions, costs, energy, facts, failures, gates, loads, margins, memory, profiles,
+    quality, searches, settings, soaks, terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
-use crate::record::{Outcome as Ended, Record};
+use crate::record::{Outcome as Ended, Record, Variant};
 
 /// Judges `records` and gathers everything a reader may ask about them. Pure: the same records
 /// give the same report, always.
@@ -45,12 +48,13 @@ pub fn build(records: &[Record]) -> Report<'_> {
 fn study(record: &Record) -> Study {
     let terms = terms::terms(record);
     let evidence = Evidence::of(record);
-    let floors = Floors::of(record, &evidence, &terms);
+    let floors = Floors::of(&evidence, &terms);
     let judged = Judged::of(record, &evidence, &terms, &floors);
-    let settings = settings::all(record, &evidence, &terms);
+    let cells = judged::sheets(record, &evidence, &terms, &judged);
+    let settings = settings::all(&evidence, &terms, &cells);
     let mut quality = quality::rows(record, terms.confidence);
     margins::mark(&mut quality, &terms);
-    let headline = headline(record, &evidence, &terms, &judged, &floors, &quality);
+    let headline = headline(record, &evidence, &terms, &judged, &floors, (&cells, &quality));
     let gates = gates::rows(record, &evidence, &terms, &judged, &floors, &quality);
     let failures = failures::rows(record, &evidence);
     let mut study = Study {
@@ -58,7 +62,7 @@ fn study(record: &Record) -> Study {
         model: facts::model(record),
         alarms: Vec::new(),
         glance: words::glance(&headline, &settings, &terms),
-        cells: judged::sheets(record, &evidence, &terms, &judged),
+        cells,
         profiles: profiles::sheets(record, &evidence),
         searches: searches::sheets(record, terms.confidence),
         conditions: conditions::sheet(record, &evidence),
@@ -79,7 +83,7 @@ fn study(record: &Record) -> Study {
         spec: record.spec.clone(),
         settings,
         headline,
-        floors: floors.rows(record, &evidence),
+        floors: floors.rows(&evidence),
         gates,
         quality,
         failures,
@@ -110,89 +114,96 @@ fn run_facts(record: &Record) -> RunFacts {
     }
 }
 
+/// Variant by variant, setting by setting.
 fn headline(
     record: &Record,
     evidence: &Evidence<'_>,
     terms: &Terms,
     judged: &Judged,
     floors: &Floors,
-    quality: &[QualityRow],
+    (cells, quality): (&[CellSheet], &[QualityRow]),
 ) -> Vec<Headline> {
-    let mut out = Vec::new();
-    for variant in record.variants.keys() {
-        let change = quality::headline(quality, variant);
-        let size = size(record, variant, terms);
-        let mut found = false;
-        for setting in 0..evidence.settings.len() {
-            let Some(cell) = evidence.cell(variant, setting) else { continue };
-            let (speedup, finding) = judged.get(variant, setting).cloned().unwrap_or_else(|| {
-                (Reading::Unmeasured("not compared".into()), Finding::Unmeasured)
-            });
-            let unreached = failures::unreached(record, cell);
-            let no_memory =
-                || unreached.clone().unwrap_or_else(|| "no reading in a common block".into());
-            let mut remarks: Vec<String> =
-                failures::remark(cell, terms.confidence).into_iter().collect();
-            remarks.extend(unreached.clone());
-            remarks.extend(steadiness::of(cell).remark());
-            remarks.extend(speedup.known().and_then(|found| {
-                conduct::low_replication(record, evidence, setting, found.blocks)
-            }));
-            let hidden = speedup.known().and_then(|found| {
-                let floor = floors.at(setting)?;
-                let claims = judged::plain(&found.estimate, terms) != finding;
-                (claims && floors.hides(setting, found.estimate.point)).then_some(floor)
-            });
-            remarks.extend(hidden.map(words::hidden));
-            remarks.extend(speedup.known().filter(|_| hidden.is_none()).and_then(|found| {
-                words::shortfall(finding, found, failures::failed_launches(cell), terms)
-            }));
-            let primary = metric(terms.primary).expect("terms name a known metric");
-            let effects = effects::of(evidence, terms, judged, cell, setting);
-            remarks.extend(words::contamination(&effects));
-            remarks.extend(words::two_modes(&effects, primary));
-            let memory = evidence.pairs(variant, &terms.baseline, setting, "peak_memory");
-            let fails = |name: &str| {
-                evidence.cell(name, setting).is_some_and(|c| failures::failed_launches(c) > 0)
-            };
-            let memory_margin = Some(&memory)
-                .filter(|_| *variant != terms.baseline)
-                .and_then(|m| margins::memory(m, fails(variant) || fails(&terms.baseline), terms));
-            remarks.extend(margins::told(memory_margin.as_ref()));
-            found = true;
-            out.push(Headline {
-                variant: variant.clone(),
-                setting: Some(setting),
-                value: judged::own_value(record, cell, primary, terms.confidence),
-                speedup,
-                quality_margin: change
-                    .known()
-                    .and_then(|change| margins::of_headline(quality, variant, change, terms)),
-                quality: change.clone(),
-                memory_margin,
-                costs: margins::broken(quality, variant, terms),
-                memory: compare::plain_ratio(&memory, working_level(terms.confidence))
-                    .map_or_else(|| Reading::Unmeasured(no_memory()), Reading::Known),
-                size: size.clone(),
-                finding,
-                remarks,
-            });
-        }
-        if !found {
-            out.push(never_launched(record, variant, terms, quality, (change, size)));
-        }
+    let mut of_variant: HashMap<&str, Vec<&CellSheet>> = HashMap::new();
+    for cell in cells {
+        of_variant.entry(&cell.variant).or_default().push(cell);
     }
-    out
+    let row = |variant: &str, sheet: &CellSheet, whole: &Whole| {
+        let setting = sheet.setting;
+        let cell = evidence.cell(variant, setting).expect("a sheet is of a cell");
+        let (speedup, finding) = judged
+            .get(variant, setting)
+            .cloned()
+            .unwrap_or_else(|| (Reading::Unmeasured("not compared".into()), Finding::Unmeasured));
+        let unreached = failures::unreached(record, cell);
+        let no_memory =
+            || unreached.clone().unwrap_or_else(|| "no reading in a common block".into());
+        let memory = evidence.pairs(variant, &terms.baseline, setting, "peak_memory");
+        let failed = failures::failed_launches(cell);
+        let base = evidence.cell(&terms.baseline, setting);
+        let either_fails = failed + base.map_or(0, failures::failed_launches) > 0;
+        let memory_margin = Some(&memory)
+            .filter(|_| variant != terms.baseline)
+            .and_then(|memory| margins::memory(memory, either_fails, terms));
+        let mut remarks: Vec<String> =
+            failures::remark(cell, terms.confidence).into_iter().collect();
+        remarks.extend(unreached.clone());
+        remarks.extend(sheet.steadiness.remark());
+        if let Some(found) = speedup.known() {
+            remarks.extend(conduct::low_replication(evidence, setting, found.blocks));
+            let claims = judged::plain(&found.estimate, terms) != finding;
+            let hides = claims && floors.hides(setting, found.estimate.point);
+            match floors.at(setting).filter(|_| hides) {
+                Some(floor) => remarks.push(words::hidden(floor)),
+                None => remarks.extend(words::shortfall(finding, found, failed, terms)),
+            }
+        }
+        let primary = metric(terms.primary).expect("terms name a known metric");
+        remarks.extend(words::contamination(&sheet.effects));
+        remarks.extend(words::two_modes(&sheet.effects, primary));
+        remarks.extend(margins::told(memory_margin.as_ref()));
+        let own = sheet.metrics.iter().find(|metric| metric.metric == terms.primary);
+        Headline {
+            variant: variant.to_owned(),
+            setting: Some(setting),
+            value: own.expect("the primary metric is one of those that are shown").value.clone(),
+            speedup,
+            quality: whole.quality.clone(),
+            quality_margin: whole.margin.clone(),
+            memory: compare::plain_ratio(&memory, working_level(terms.confidence))
+                .map_or_else(|| Reading::Unmeasured(no_memory()), Reading::Known),
+            memory_margin,
+            costs: whole.costs.clone(),
+            size: whole.size.clone(),
+            finding,
+            remarks,
+        }
+    };
+    let rows = |variant: usize| -> Vec<Headline> {
+        let (variant, facts) = record.variants.get_index(variant).expect("each of them");
+        let (change, margin) = quality::headline(quality, variant);
+        let whole = Whole {
+            quality: change,
+            margin,
+            costs: margins::broken(quality, variant, terms),
+            size: size(record, variant, terms),
+        };
+        match of_variant.get(variant.as_str()) {
+            Some(sheets) => sheets.iter().map(|sheet| row(variant, sheet, &whole)).collect(),
+            None => vec![never_launched(variant, facts, terms, whole)],
+        }
+    };
+    each(record.variants.len(), rows).into_iter().flatten().collect()
 }
 
-fn never_launched(
-    record: &Record,
-    variant: &str,
-    terms: &Terms,
-    quality_rows: &[QualityRow],
-    (quality, size): (Reading<QualityChange>, Reading<Size>),
-) -> Headline {
-    let facts = &record.variants[variant];
+/// What is the same under every setting.
+struct Whole {
+    quality: Reading<QualityChange>,
+    margin: Option<Margin>,
+    costs: Vec<String>,
+    size: Reading<Size>,
+}
+
+fn never_launched(variant: &str, facts: &Variant, terms: &Terms, whole: Whole) -> Headline {
     let why = match (&facts.failed, &facts.skipped) {
         (Some(why), _) => format!("failed: {why}"),
         (_, Some(why)) => format!("skipped: {why}"),
@@ -211,12 +222,12 @@ fn never_launched(
         setting: None,
         value: gap(),
         speedup: Reading::Unmeasured(why.clone()),
-        quality,
+        quality: whole.quality,
         quality_margin: None,
         memory: Reading::Unmeasured(why.clone()),
         memory_margin: None,
-        costs: margins::broken(quality_rows, variant, terms),
-        size,
+        costs: whole.costs,
+        size: whole.size,
         finding,
         remarks: if facts.failed.is_some() || facts.skipped.is_some() {
             vec![why]

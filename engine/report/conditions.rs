@@ -4,21 +4,22 @@
 //! warnings of old records follow the rules of this engine. Which blocks were left out was decided
 //! while they were measured, and is read from the record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 
 use super::evidence::Evidence;
 use super::view::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
 use crate::machine::watch::{
     Finding, Level, Readings, SIGNALS, Signal, Usual, judge_block, values,
 };
-use crate::record::{Cell, Launch, Record};
+use crate::record::{AGAIN, Launch, Record};
 
 /// Named at most, over all launches.
 const MOST_HOGS: usize = 5;
 
 /// A watched launch and where it stands.
 struct Window<'a> {
-    cell: &'a Cell,
+    /// The variant, or the second arm of the baseline.
+    arm: &'a str,
     setting: usize,
     launch: &'a Launch,
     readings: &'a Readings,
@@ -27,28 +28,30 @@ struct Window<'a> {
 
 pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet> {
     let guard = record.guard.as_ref()?;
-    let windows = windows(record, evidence);
-    let findings: Vec<Vec<Finding>> =
-        windows.iter().map(|window| findings(window, &windows)).collect();
+    let windows = windows(evidence);
+    let (findings, blocks) = findings(&windows);
+    let mut worst = worst(&windows, &findings);
     let signals = SIGNALS.iter().filter_map(|gauge| {
         let why = guard.unmeasured.iter().find(|unseen| unseen.signal == gauge.signal);
-        row(gauge.signal, &windows, &findings, why.map(|unseen| unseen.why.clone()))
+        let why = why.map(|unseen| unseen.why.clone());
+        row(gauge.signal, &windows, worst.remove(&gauge.signal), why)
     });
+    let signals = signals.collect();
     let rate = |r: &Readings| Some(r.switches? as f64 / r.seconds);
     let all = || windows.iter().map(|window| window.readings);
     let costs: Option<f64> = all().map(|r| r.cost).sum();
     let watched: f64 = all().map(|r| r.seconds).sum();
     let disturbed = disturbed(evidence);
-    let blocks: BTreeSet<(usize, u32)> =
-        windows.iter().map(|window| (window.setting, window.launch.block)).collect();
+    let launches = record.cells.iter().map(|cell| cell.launches.len());
+    let again = record.conduct.iter().map(|conduct| conduct.again.len());
     Some(ConditionsSheet {
         watched: windows.len(),
-        launches: record.cells.iter().map(|cell| cell.launches.len()).sum(),
-        signals: signals.collect(),
+        launches: launches.chain(again).sum(),
+        signals,
         warned: findings.iter().filter(|found| !found.is_empty()).count(),
         hogs: hogs(&windows),
         left_out: disturbed.iter().filter(|row| row.left_out).count(),
-        blocks: blocks.len(),
+        blocks,
         disturbed,
         max_invalid: guard.max_invalid,
         switches: all().filter_map(rate).reduce(f64::max),
@@ -56,72 +59,102 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
     })
 }
 
-fn windows<'a>(record: &'a Record, evidence: &Evidence<'a>) -> Vec<Window<'a>> {
+/// Setting by setting, the second arm of the baseline after the variants.
+fn windows<'a>(evidence: &Evidence<'a>) -> Vec<Window<'a>> {
     let mut out = Vec::new();
-    for setting in 0..evidence.settings.len() {
-        let of = |name: &String| evidence.cell(name, setting);
-        let cells: Vec<&'a Cell> = record.variants.keys().filter_map(of).collect();
-        let counted = |cell: &&'a Cell| {
-            cell.counted().filter_map(|launch| launch.conditions.as_ref()).collect::<Vec<_>>()
+    for (setting, first) in evidence.settings.iter().enumerate() {
+        let cells = evidence.cells_of(setting);
+        let mut arms: Vec<(&'a str, &'a [Launch])> =
+            cells.map(|cell| (cell.variant.as_str(), cell.launches.as_slice())).collect();
+        arms.extend(evidence.conduct[setting].map(|conduct| (AGAIN, conduct.again.as_slice())));
+        let counted = |(_, launches): &(&'a str, &'a [Launch])| {
+            let counts = launches.iter().filter(|launch| !first.leaves_out(launch.block));
+            counts.filter_map(|launch| launch.conditions.as_ref()).collect::<Vec<_>>()
         };
-        let all: Vec<&Readings> = cells.iter().flat_map(counted).collect();
-        for cell in &cells {
-            let own = counted(cell);
-            let usual = Usual::of(own.iter().copied(), all.iter().copied());
-            out.extend(cell.launches.iter().filter_map(|launch| {
+        let all: Vec<&Readings> = arms.iter().flat_map(counted).collect();
+        for arm in &arms {
+            let usual = Usual::of(counted(arm).into_iter(), all.iter().copied());
+            let (arm, launches) = *arm;
+            out.extend(launches.iter().filter_map(|launch| {
                 let readings = launch.conditions.as_ref()?;
-                Some(Window { cell, setting, launch, readings, usual: usual.clone() })
+                Some(Window { arm, setting, launch, readings, usual: usual.clone() })
             }));
         }
     }
     out
 }
 
-/// What is wrong with one window, and with its block where it is the last one of it.
-fn findings(window: &Window<'_>, all: &[Window<'_>]) -> Vec<Finding> {
-    let key = |w: &Window<'_>| (w.setting, w.launch.block);
-    let block: Vec<&Window<'_>> = all.iter().filter(|other| key(other) == key(window)).collect();
-    let judged: Vec<(&Readings, Usual)> =
-        block.iter().map(|w| (w.readings, w.usual.clone())).collect();
-    let own = block.iter().position(|other| std::ptr::eq(*other, window));
-    judge_block(&judged)
-        .into_iter()
-        .filter(|(at, _)| Some(*at) == own)
-        .map(|(_, finding)| finding)
-        .collect()
+/// What is wrong with each window, and with its block where it is the last one of it; and the
+/// number of blocks.
+fn findings(windows: &[Window<'_>]) -> (Vec<Vec<Finding>>, usize) {
+    let mut blocks: BTreeMap<(usize, u32), Vec<usize>> = BTreeMap::new();
+    for (at, window) in windows.iter().enumerate() {
+        blocks.entry((window.setting, window.launch.block)).or_default().push(at);
+    }
+    let mut out = vec![Vec::new(); windows.len()];
+    for block in blocks.values_mut() {
+        block.sort_by_key(|at| windows[*at].launch.position);
+        let own = block.iter().map(|at| (windows[*at].readings, windows[*at].usual.clone()));
+        for (at, finding) in judge_block(&own.collect::<Vec<_>>()) {
+            out[block[at]].push(finding);
+        }
+    }
+    (out, blocks.len())
+}
+
+/// What all windows say about one signal.
+#[derive(Default)]
+struct Worst {
+    /// The largest value, and the window that had it.
+    value: Option<(f64, usize)>,
+    level: Option<Level>,
+    warned: usize,
+}
+
+fn worst(windows: &[Window<'_>], findings: &[Vec<Finding>]) -> HashMap<Signal, Worst> {
+    let mut out: HashMap<Signal, Worst> = HashMap::new();
+    for (at, (window, found)) in windows.iter().zip(findings).enumerate() {
+        let mut warned: Vec<Signal> = Vec::new();
+        for finding in found {
+            let worst = out.entry(finding.signal).or_default();
+            worst.level = worst.level.max(Some(finding.level));
+            if !warned.contains(&finding.signal) {
+                warned.push(finding.signal);
+                worst.warned += 1;
+            }
+        }
+        // What only shows between the windows of a block is not among the values of one.
+        let between = found.iter().map(|finding| (finding.signal, finding.value));
+        for (signal, value) in values(window.readings, &window.usual).into_iter().chain(between) {
+            let worst = out.entry(signal).or_default();
+            if worst.value.is_none_or(|(most, _)| value >= most) {
+                worst.value = Some((value, at));
+            }
+        }
+    }
+    out
 }
 
 /// One signal over all windows; `None` for one that was neither read nor missed.
 fn row(
     signal: Signal,
     windows: &[Window<'_>],
-    findings: &[Vec<Finding>],
+    found: Option<Worst>,
     unmeasured: Option<String>,
 ) -> Option<SignalRow> {
-    let of_window = |(window, found): (usize, &Vec<Finding>)| {
-        let own = windows[window].readings;
-        let read = values(own, &windows[window].usual).into_iter().filter(|(s, _)| *s == signal);
-        // What only shows between the windows of a block is not among the values of one.
-        let between = found.iter().filter(|f| f.signal == signal).map(|f| (f.signal, f.value));
-        read.chain(between).map(|(_, value)| value).reduce(f64::max).map(|value| (window, value))
-    };
-    let worst = findings.iter().enumerate().filter_map(of_window);
-    let worst = worst.max_by(|a, b| a.1.total_cmp(&b.1));
-    let of_signal = |found: &Vec<Finding>| -> Option<Level> {
-        found.iter().filter(|f| f.signal == signal).map(|f| f.level).max()
-    };
-    if worst.is_none() && unmeasured.is_none() {
+    let Worst { value, level, warned } = found.unwrap_or_default();
+    if value.is_none() && unmeasured.is_none() {
         return None;
     }
-    let at = worst.map(|(window, _)| &windows[window]);
+    let at = value.map(|(_, window)| &windows[window]);
     Some(SignalRow {
         signal,
-        worst: worst.map(|(_, value)| value),
-        variant: at.map_or_else(String::new, |window| window.cell.variant.clone()),
+        worst: value.map(|(value, _)| value),
+        variant: at.map_or_else(String::new, |window| window.arm.to_owned()),
         setting: at.map_or(0, |window| window.setting),
         block: at.map_or(0, |window| window.launch.block),
-        level: findings.iter().filter_map(of_signal).max(),
-        warned: findings.iter().filter(|found| of_signal(found).is_some()).count(),
+        level,
+        warned,
         unmeasured,
     })
 }

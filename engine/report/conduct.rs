@@ -1,37 +1,28 @@
 //! How a setting was measured, in words: repetition, own intervals, and what launches did to each
 //! other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::evidence::{Evidence, block_values};
+use super::evidence::{Evidence, observed};
 use super::format;
-use super::judged::own_value;
-use super::view::{Reading, Terms};
+use super::view::{CellSheet, Terms};
 use crate::measure::carryover::{self, Row, carry_over};
 use crate::measure::repetition::{Repetition, SettledBy};
-use crate::measure::{metric, summary};
-use crate::record::{Cell, Conduct, Launch, Outcome, Record};
-
-/// What is recorded about the conduct of the setting that `cell` belongs to.
-pub fn of<'a>(record: &'a Record, cell: &Cell) -> Option<&'a Conduct> {
-    record
-        .conduct
-        .iter()
-        .find(|conduct| conduct.scenario == cell.scenario && conduct.axes == cell.axes)
-}
+use crate::measure::summary;
+use crate::record::{Launch, Outcome};
 
 /// What a reader should know about how `setting` was measured.
 pub fn notes(
-    record: &Record,
     evidence: &Evidence<'_>,
     terms: &Terms,
     setting: usize,
+    cells: &[CellSheet],
 ) -> Vec<String> {
-    let conduct = of(record, evidence.settings[setting]);
+    let conduct = evidence.conduct[setting];
     let repetition = conduct.and_then(|conduct| conduct.repetition.as_ref()).map(repetition);
     let mut out: Vec<String> = repetition.into_iter().collect();
-    out.extend(widths(record, evidence, terms, setting));
-    out.extend(carried_over(record, evidence, terms, setting));
+    out.extend(widths(terms, cells));
+    out.extend(carried_over(evidence, terms, setting));
     out
 }
 
@@ -67,24 +58,14 @@ fn repetition(found: &Repetition) -> String {
 }
 
 /// Half-widths of the variants' own values, which do not stop a run.
-fn widths(
-    record: &Record,
-    evidence: &Evidence<'_>,
-    terms: &Terms,
-    setting: usize,
-) -> Option<String> {
-    let primary = metric(terms.primary)?;
-    let width = |variant: &String| {
-        let cell = evidence.cell(variant, setting)?;
-        match own_value(record, cell, primary, terms.confidence) {
-            Reading::Known(own) if own.low > 0.0 && own.high > own.low => {
-                let half = (own.high / own.low).sqrt() - 1.0;
-                Some(format!("{variant} ±{}", format::percent_rough(half)))
-            }
-            _ => None,
-        }
+fn widths(terms: &Terms, cells: &[CellSheet]) -> Option<String> {
+    let width = |cell: &CellSheet| {
+        let primary = cell.metrics.iter().find(|sheet| sheet.metric == terms.primary)?;
+        let own = primary.value.known().filter(|own| own.low > 0.0 && own.high > own.low)?;
+        let half = (own.high / own.low).sqrt() - 1.0;
+        Some(format!("{} ±{}", cell.variant, format::percent_rough(half)))
     };
-    let told: Vec<String> = record.variants.keys().filter_map(width).take(MOST_WIDTHS).collect();
+    let told: Vec<String> = cells.iter().filter_map(width).take(MOST_WIDTHS).collect();
     let asked = format::percent(terms.half_width);
     (!told.is_empty()).then(|| {
         format!("own values are known to {} (±{asked} was asked of the speed-ups)", told.join(", "))
@@ -95,13 +76,8 @@ fn widths(
 const MOST_WIDTHS: usize = 12;
 
 /// A remark where launches feel which variant ran before them.
-fn carried_over(
-    record: &Record,
-    evidence: &Evidence<'_>,
-    terms: &Terms,
-    setting: usize,
-) -> Option<String> {
-    let found = carry_over(&rows(record, evidence, terms, setting))?;
+fn carried_over(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Option<String> {
+    let found = carry_over(&rows(evidence, terms, setting))?;
     (found.p_value < carryover::NOTICED).then(|| {
         format!(
             "launches feel which variant ran before them (F {} on {} and {} degrees of freedom, p {}): longer launches would dilute that",
@@ -114,31 +90,28 @@ fn carried_over(
 }
 
 /// Launches of the setting in the order of time, each with its predecessor.
-fn rows(record: &Record, evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Vec<Row> {
+fn rows(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Vec<Row> {
     let mut launches: Vec<(usize, &Launch)> = Vec::new();
     let mut programs: HashMap<&str, usize> = HashMap::new();
-    for variant in record.variants.keys() {
-        let Some(cell) = evidence.cell(variant, setting) else { continue };
+    for cell in evidence.cells_of(setting) {
         let number = programs.len();
-        programs.insert(variant, number);
+        programs.insert(&cell.variant, number);
         launches.extend(cell.launches.iter().map(|launch| (number, launch)));
     }
     if let (Some(conduct), Some(baseline)) =
-        (of(record, evidence.settings[setting]), programs.get(terms.baseline.as_str()))
+        (evidence.conduct[setting], programs.get(terms.baseline.as_str()))
     {
         launches.extend(conduct.again.iter().map(|launch| (*baseline, launch)));
     }
     launches.sort_by_key(|(_, launch)| (launch.block, launch.position));
     // Of a block that was left out only the last launch is of interest: as a predecessor.
-    let disturbed = &evidence.settings[setting].disturbed;
-    let is_out = |block| disturbed.iter().any(|known| known.block == block && known.left_out);
     let mut out = Vec::new();
     let mut before: Option<(usize, u32)> = None;
     for (variant, launch) in launches {
         let after = before.filter(|(_, block)| launch.block <= block + 1).map(|(number, _)| number);
         before = Some((variant, launch.block));
         let Outcome::Measured(seen) = &launch.outcome else { continue };
-        if is_out(launch.block) {
+        if evidence.settings[setting].leaves_out(launch.block) {
             continue;
         }
         let value = summary::block_value(seen, terms.primary).filter(|value| *value > 0.0);
@@ -157,20 +130,15 @@ const FEW: u32 = 10;
 const DEAR: f64 = 60.0;
 
 /// Says so where a comparison over `blocks` rests on fewer than ten.
-pub fn low_replication(
-    record: &Record,
-    evidence: &Evidence<'_>,
-    setting: usize,
-    blocks: u32,
-) -> Option<String> {
+pub fn low_replication(evidence: &Evidence<'_>, setting: usize, blocks: u32) -> Option<String> {
     if blocks >= FEW {
         return None;
     }
-    let cells = record.variants.keys().filter_map(|variant| evidence.cell(variant, setting));
     let (mut wall, mut most) = (0_u64, 0);
-    for cell in cells {
-        wall += cell.launches.iter().map(|launch| launch.wall).sum::<u64>();
-        most = most.max(block_values(cell, "load").len());
+    for cell in evidence.cells_of(setting) {
+        wall += cell.counted().map(|launch| launch.wall).sum::<u64>();
+        let blocks: BTreeSet<u32> = observed(cell).map(|(launch, _)| launch.block).collect();
+        most = most.max(blocks.len());
     }
     let each = wall as f64 / 1e9 / most.max(1) as f64;
     let s = if blocks == 1 { "" } else { "s" };

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
+use super::evidence::Evidence;
+use super::parallel::each;
 use super::{Options, Report, ReportError, escape};
 use crate::measure::tokens::generated;
 use crate::measure::{Observed, Timeline, steady, summary};
-use crate::record::{Cell, Launch, Outcome, Record};
+use crate::record::{AGAIN, Launch, Outcome, Record};
 
 const BEFORE: &[&str] = &["run", "variant", "scenario"];
 const AFTER: &[&str] = &[
@@ -40,11 +42,12 @@ const BATCH: &str = "batch";
 /// Scenario of the probes of a search, whose blocks number its launches.
 const SEARCH: &str = "batch_search";
 
-/// The second arm of the baseline; no variant can be called so.
-const AGAIN: &str = "the baseline again";
 /// The axis of the probes of a search for a rate, and their scenario.
 const RATE: &str = "rate";
 const RATE_SEARCH: &str = "rate_search";
+
+/// Cells whose text is in memory beside that of all.
+const AT_ONCE: usize = 256;
 
 /// What stands in front of the launches of a cell or a probe.
 struct Place<'a> {
@@ -80,29 +83,26 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
     let mut out = heads.map(|head| escape::csv(head)).collect::<Vec<_>>().join(",");
     out.push('\n');
     for record in report.records {
-        for cell in &record.cells {
-            let at = Place {
-                variant: &cell.variant,
-                scenario: &cell.scenario,
-                axes: &cell.axes,
-                from: steady::counted_from,
-            };
-            let counts: Vec<u32> = cell.counted().map(|launch| launch.block).collect();
-            rows(&mut out, record, &at, &cell.launches, &axes, &|block| counts.contains(&block));
+        for cells in record.cells.chunks(AT_ONCE) {
+            let texts = each(cells.len(), |i| {
+                let cell = &cells[i];
+                let (variant, scenario) = (cell.variant.as_str(), cell.scenario.as_str());
+                let from = steady::counted_from;
+                let at = Place { variant, scenario, axes: &cell.axes, from };
+                let mut text = String::new();
+                rows(&mut text, record, &at, &cell.launches, &axes, &|block| {
+                    !cell.leaves_out(block)
+                });
+                text
+            });
+            out.extend(texts);
         }
-        for conduct in &record.conduct {
-            let at = Place {
-                variant: AGAIN,
-                scenario: &conduct.scenario,
-                axes: &conduct.axes,
-                from: steady::counted_from,
-            };
-            let same =
-                |cell: &&Cell| (&cell.scenario, &cell.axes) == (&conduct.scenario, &conduct.axes);
-            let cells = record.cells.iter().filter(same);
-            let counts: Vec<u32> =
-                cells.flat_map(Cell::counted).map(|launch| launch.block).collect();
-            rows(&mut out, record, &at, &conduct.again, &axes, &|block| counts.contains(&block));
+        let evidence = Evidence::of(record);
+        for (first, conduct) in evidence.settings.iter().zip(&evidence.conduct) {
+            let Some(conduct) = conduct else { continue };
+            let (scenario, from) = (&conduct.scenario, steady::counted_from);
+            let at = Place { variant: AGAIN, scenario, axes: &conduct.axes, from };
+            rows(&mut out, record, &at, &conduct.again, &axes, &|block| !first.leaves_out(block));
         }
         for search in &record.searches {
             for probe in &search.probes {

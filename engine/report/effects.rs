@@ -1,49 +1,43 @@
 //! What stands beside a verdict: effect sizes, labels on samples, and failures with their bound.
 
-use super::evidence::{Evidence, block_values, observed};
+use super::evidence::{Evidence, observed};
 use super::failures;
-use super::judged::Judged;
 use super::view::{CellSheet, EffectSheet, Finding, Terms};
 use crate::measure::benjamini_hochberg::{RATE, benjamini_hochberg};
 use crate::measure::clopper_pearson::clopper_pearson;
+use crate::measure::compare::{self, Comparison};
 use crate::measure::effect::{contaminated, effect};
 use crate::measure::metric::Source;
 use crate::measure::modes::modes;
 use crate::measure::outliers::{Outliers, outliers};
 use crate::measure::stop::working_level;
-use crate::measure::{Estimate, compare, metric, summary};
-use crate::record::{Cell, Outcome};
+use crate::measure::{Estimate, metric, summary};
+use crate::record::Cell;
 
+/// Of one cell; `pairs` and `values` are those of the primary metric.
 pub fn of(
     evidence: &Evidence<'_>,
     terms: &Terms,
-    judged: &Judged,
-    cell: &Cell,
-    setting: usize,
+    found: Option<&Comparison>,
+    (cell, setting): (&Cell, usize),
+    (pairs, values): (&[(f64, f64)], &[f64]),
 ) -> EffectSheet {
     let primary = metric(terms.primary).expect("terms name a known metric");
     let level = working_level(terms.confidence);
-    let compared = cell.variant != terms.baseline;
-    let medians = if compared {
-        evidence.pairs(&cell.variant, &terms.baseline, setting, primary.id)
-    } else {
-        Vec::new()
-    };
+    let pairs = if cell.variant == terms.baseline { &[] } else { pairs };
     let far = observed(cell).map(|(_, seen)| outliers(&summary::values(seen, primary.id)));
-    let values: Vec<f64> = block_values(cell, primary.id).into_values().collect();
-    let other = || -> Option<Estimate> {
-        let found = judged.get(&cell.variant, setting)?.0.known()?;
+    let other = |found: &Comparison| -> Option<Estimate> {
         let quick = evidence.pairs_by(&cell.variant, &terms.baseline, setting, &|seen| {
             summary::quick_value(seen, primary)
         });
-        let told = contaminated(found, &medians, &quick, level);
+        let told = contaminated(found, pairs, &quick, level);
         told.then(|| compare::speedup(&quick, primary.better, level)).flatten().map(|c| c.estimate)
     };
     EffectSheet {
-        effect: effect(&medians, primary.better, level),
+        effect: effect(pairs, primary.better, level),
         outliers: far.fold(Outliers::default(), Outliers::and),
-        modes: modes(&values),
-        contaminated: other(),
+        modes: modes(values),
+        contaminated: found.and_then(other),
         failures: failed(cell, terms.confidence),
         differs: Vec::new(),
     }
@@ -51,10 +45,8 @@ pub fn of(
 
 /// Share of the launches of `cell` that failed, of those that were tried.
 pub fn failed(cell: &Cell, level: f64) -> Option<Estimate> {
-    let skipped =
-        |launch: &&crate::record::Launch| !matches!(launch.outcome, Outcome::Skipped { .. });
-    let tried = cell.counted().filter(skipped).count() as u64;
-    clopper_pearson(failures::failed_launches(cell) as u64, tried, level)
+    let (failed, tried) = (failures::failed_launches(cell), failures::tried_launches(cell));
+    clopper_pearson(failed as u64, tried as u64, level)
 }
 
 /// Marks the exploratory metrics that differ from the baseline's, over all cells at once.

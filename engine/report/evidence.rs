@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::base::digest::canonical;
 use crate::measure::{Observed, summary};
-use crate::record::{Cell, Launch, Record};
+use crate::record::{Cell, Conduct, Launch, Record};
 
 /// The cells of a record, found by variant and setting.
 pub struct Evidence<'a> {
     /// One entry per setting, in the order of the record: the first cell that has it.
     pub settings: Vec<&'a Cell>,
+    /// What is recorded about the conduct of each setting.
+    pub conduct: Vec<Option<&'a Conduct>>,
+    variants: Vec<&'a str>,
+    index: HashMap<String, usize>,
     cells: HashMap<(&'a str, usize), &'a Cell>,
 }
 
@@ -21,17 +26,34 @@ impl<'a> Evidence<'a> {
         let mut settings = Vec::new();
         let mut cells = HashMap::new();
         for cell in &record.cells {
-            let setting = *index.entry(key(cell)).or_insert_with(|| {
+            let setting = *index.entry(key(&cell.scenario, &cell.axes)).or_insert_with(|| {
                 settings.push(cell);
                 settings.len() - 1
             });
             cells.entry((cell.variant.as_str(), setting)).or_insert(cell);
         }
-        Self { settings, cells }
+        let mut conduct = vec![None; settings.len()];
+        for known in &record.conduct {
+            if let Some(setting) = index.get(&key(&known.scenario, &known.axes)) {
+                conduct[*setting].get_or_insert(known);
+            }
+        }
+        let variants = record.variants.keys().map(String::as_str).collect();
+        Self { settings, conduct, variants, index, cells }
+    }
+
+    /// The setting that `cell` of whichever record was measured under.
+    pub fn setting_of(&self, cell: &Cell) -> Option<usize> {
+        self.index.get(&key(&cell.scenario, &cell.axes)).copied()
     }
 
     pub fn cell(&self, variant: &str, setting: usize) -> Option<&'a Cell> {
         self.cells.get(&(variant, setting)).copied()
+    }
+
+    /// The cells of a setting, in the order of variants.
+    pub fn cells_of(&self, setting: usize) -> impl Iterator<Item = &'a Cell> + '_ {
+        self.variants.iter().filter_map(move |variant| self.cell(variant, setting))
     }
 
     /// Values of `metric` of variant and baseline from the blocks in which both were measured,
@@ -59,15 +81,19 @@ impl<'a> Evidence<'a> {
         else {
             return Vec::new();
         };
-        let (base, own) = (by_block(baseline, of), by_block(variant, of));
-        own.iter().filter_map(|(block, own)| Some((*base.get(block)?, *own))).collect()
+        paired(&by_block(baseline, of), &by_block(variant, of))
     }
 }
 
+/// Values of the blocks that both have, as (baseline, variant).
+pub fn paired(baseline: &BTreeMap<u32, f64>, variant: &BTreeMap<u32, f64>) -> Vec<(f64, f64)> {
+    variant.iter().filter_map(|(block, own)| Some((*baseline.get(block)?, *own))).collect()
+}
+
 /// What tells settings apart, of whichever record.
-pub fn key(cell: &Cell) -> String {
-    let axes = cell.axes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    format!("{}\u{0}{}", cell.scenario, canonical(&Value::Object(axes)))
+pub fn key(scenario: &str, axes: &IndexMap<String, Value>) -> String {
+    let axes = axes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    format!("{scenario}\u{0}{}", canonical(&Value::Object(axes)))
 }
 
 /// One value per block, of the last launch of that block that was measured.

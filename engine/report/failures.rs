@@ -10,6 +10,12 @@ pub fn failed_launches(cell: &Cell) -> usize {
     cell.counted().filter(|launch| matches!(launch.outcome, Outcome::Failed(_))).count()
 }
 
+/// Launches of `cell` that were tried in blocks that count: what estimates, and shares of failures,
+/// are made from.
+pub fn tried_launches(cell: &Cell) -> usize {
+    cell.counted().filter(|launch| !matches!(launch.outcome, Outcome::Skipped { .. })).count()
+}
+
 /// Why `cell` was never launched; `None` where it was.
 pub fn unreached(record: &Record, cell: &Cell) -> Option<String> {
     let mut skipped = None;

@@ -45,6 +45,9 @@ pub fn record() -> Record {
         value: 0.49,
         detail: "others used 0.98 of 2 processors (49 %): ffmpeg (pid 411) 0.98".into(),
     };
+    for launch in record.conduct.iter_mut().flat_map(|conduct| &mut conduct.again) {
+        launch.conditions = Some(readings(launch.position, launch.block));
+    }
     for cell in &mut record.cells {
         for launch in &mut cell.launches {
             launch.conditions = Some(readings(launch.position, launch.block));
@@ -62,6 +65,7 @@ pub fn record() -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::AGAIN;
     use crate::report::evidence::{block_values, observed};
     use crate::report::{Options, build, export};
 
@@ -84,6 +88,20 @@ mod tests {
             let is_out = fields[column("block")] == LEFT_OUT.to_string();
             assert_eq!(fields[column("left_out")] == "yes", is_out, "{line}");
         }
+    }
+
+    #[test]
+    fn the_second_arm_of_the_baseline_is_watched_like_any_launch() {
+        let mut record = record();
+        let launch = &mut record.conduct[0].again[7];
+        launch.conditions.as_mut().unwrap().steal = Some(0.4);
+        let records = [record];
+        let report = build(&records);
+        let sheet = report.studies[0].conditions.as_ref().unwrap();
+        assert_eq!((sheet.watched, sheet.launches, sheet.blocks), (84, 84, 24));
+        let row = sheet.signals.iter().find(|row| row.signal == Signal::Steal).unwrap();
+        assert_eq!((row.variant.as_str(), row.block, row.warned), (AGAIN, 7, 1));
+        assert_eq!(row.level, Some(Level::Invalidate));
     }
 
     #[test]

@@ -1,47 +1,50 @@
 //! The noise floor of a run: the baseline against itself, and what it hides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::conduct;
-use super::evidence::{Evidence, block_values};
+use super::evidence::{Evidence, block_values, paired};
+use super::parallel::each;
 use super::view::{Finding, FloorRow, Reading, Terms};
 use crate::measure::compare::{self, Comparison};
 use crate::measure::metric::Source;
 use crate::measure::stop::working_level;
 use crate::measure::{metric, noise_floor, summary};
-use crate::record::{Launch, Outcome, Record};
+use crate::record::{Cell, Launch, Outcome};
 
 /// The floor of every setting.
 pub struct Floors {
     seen: Vec<Reading<Comparison>>,
-    /// The scenario of every setting.
-    scenarios: Vec<String>,
+    /// The factor of every setting; see [`Floors::at`].
+    at: Vec<Option<f64>>,
 }
 
 /// Fewer blocks with both arms say too little about noise.
 const FEWEST_PAIRS: usize = 6;
 
 impl Floors {
-    pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Self {
-        let settings = 0..evidence.settings.len();
-        let seen = settings.map(|setting| seen(record, evidence, terms, setting)).collect();
-        let scenarios = evidence.settings.iter().map(|cell| cell.scenario.clone()).collect();
-        Self { seen, scenarios }
+    pub fn of(evidence: &Evidence<'_>, terms: &Terms) -> Self {
+        let settings = &evidence.settings;
+        let seen = each(settings.len(), |setting| seen(evidence, terms, setting));
+        let floor = |reading: &Reading<Comparison>| {
+            reading.known().map(|found| noise_floor::floor(&found.estimate))
+        };
+        let mut largest: HashMap<&str, f64> = HashMap::new();
+        for (cell, reading) in settings.iter().zip(&seen) {
+            if let Some(own) = floor(reading) {
+                let largest = largest.entry(&cell.scenario).or_insert(own);
+                *largest = largest.max(own);
+            }
+        }
+        let alike = |cell: &Cell| largest.get(cell.scenario.as_str()).copied();
+        let own = settings.iter().zip(&seen);
+        let at = own.map(|(cell, reading)| floor(reading).or_else(|| alike(cell))).collect();
+        Self { seen, at }
     }
 
     /// The factor within which effects under `setting` show nothing: its own floor, else the
     /// largest of those that were seen in the same scenario. `None` where none was.
     pub fn at(&self, setting: usize) -> Option<f64> {
-        let floor = |reading: &Reading<Comparison>| {
-            reading.known().map(|found| noise_floor::floor(&found.estimate))
-        };
-        let own = self.seen.get(setting).and_then(floor);
-        let alike = || {
-            let all = self.seen.iter().zip(&self.scenarios);
-            let same = all.filter(|(_, scenario)| Some(*scenario) == self.scenarios.get(setting));
-            same.filter_map(|(reading, _)| floor(reading)).reduce(f64::max)
-        };
-        own.or_else(alike)
+        self.at.get(setting).copied().flatten()
     }
 
     /// A finding that claims a difference needs an effect beyond the floor.
@@ -59,10 +62,12 @@ impl Floors {
         self.at(setting).is_some_and(|floor| noise_floor::hides(floor, ratio))
     }
 
-    pub fn rows(&self, record: &Record, evidence: &Evidence<'_>) -> Vec<FloorRow> {
+    pub fn rows(&self, evidence: &Evidence<'_>) -> Vec<FloorRow> {
         let row = |(setting, found): (usize, &Reading<Comparison>)| {
-            let conduct = conduct::of(record, evidence.settings[setting]);
-            let again = conduct.map_or(&[][..], |conduct| conduct.again.as_slice());
+            let cell = evidence.settings[setting];
+            let all = evidence.conduct[setting].map_or(&[][..], |conduct| &conduct.again[..]);
+            let again: Vec<&Launch> =
+                all.iter().filter(|launch| !cell.leaves_out(launch.block)).collect();
             let failures = again.iter().filter_map(|launch| match &launch.outcome {
                 Outcome::Failed(failure) => Some(failure),
                 Outcome::Measured(_) | Outcome::Skipped { .. } => None,
@@ -80,18 +85,13 @@ impl Floors {
 }
 
 /// The comparison of the baseline's two arms under one setting.
-fn seen(
-    record: &Record,
-    evidence: &Evidence<'_>,
-    terms: &Terms,
-    setting: usize,
-) -> Reading<Comparison> {
+fn seen(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Reading<Comparison> {
     let gap = |why: &str| Reading::Unmeasured(why.to_owned());
     let primary = metric(terms.primary).expect("terms name a known metric");
     if primary.source == Source::Artifact {
         return gap("the metric that decides has no noise");
     }
-    let Some(conduct) = conduct::of(record, evidence.settings[setting]) else {
+    let Some(conduct) = evidence.conduct[setting] else {
         return gap("the engine that made this record launched the baseline once");
     };
     if conduct.baseline != terms.baseline {
@@ -104,8 +104,7 @@ fn seen(
         return gap("the baseline has no numbers");
     };
     let (first, again) = (block_values(cell, primary.id), values(&conduct.again, primary.id));
-    let pairs: Vec<(f64, f64)> =
-        first.iter().filter_map(|(block, value)| Some((*value, *again.get(block)?))).collect();
+    let pairs = paired(&first, &again);
     compare::speedup(&pairs, primary.better, working_level(terms.confidence))
         .filter(|_| pairs.len() >= FEWEST_PAIRS)
         .map_or_else(

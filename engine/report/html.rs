@@ -4,17 +4,17 @@ use serde::Serialize;
 
 use super::chart::{self, Chart};
 use super::page::{self, Page};
-use super::render::{fill, source};
+use super::render::{render, source};
 use super::{Options, Report, ReportError};
 use crate::base::Digest;
 
 #[derive(Serialize)]
-struct Context<'a> {
-    page: &'a Page,
+struct Context {
+    page: Page,
     /// Per study.
     charts: Vec<Vec<Chart>>,
-    style: &'a str,
-    script: &'a str,
+    style: String,
+    script: String,
     /// Content Security Policy: nothing may load, only this style and this script may apply.
     policy: String,
 }
@@ -23,16 +23,14 @@ pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportEr
     let folder = options.templates.as_deref();
     let style = source("parts/style.css", folder)?;
     let script = source("parts/script.js", folder)?;
-    let page = page::page(report);
-    let context = serde_json::to_value(&Context {
-        page: &page,
+    let context = Context {
+        page: page::page(report),
         charts: report.studies.iter().map(chart::all).collect::<Result<_, _>>()?,
         policy: policy(&style, &script),
-        style: &style,
-        script: &script,
-    })?;
-    drop(page);
-    fill("report.html.j2", context, folder)
+        style,
+        script,
+    };
+    render("report.html.j2", context, folder)
 }
 
 fn policy(style: &str, script: &str) -> String {

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::evidence::{Evidence, block_values, observed};
+use super::evidence::{Evidence, block_values, observed, paired};
 use super::floors::Floors;
+use super::parallel::each;
 use super::view::{CellSheet, Finding, MetricSheet, Reading, Terms};
 use super::{effects, failures, latencies, steadiness};
 use crate::measure::centre::centre;
@@ -27,56 +28,45 @@ impl Judged {
     pub fn of(record: &Record, evidence: &Evidence<'_>, terms: &Terms, floors: &Floors) -> Self {
         let primary = metric(terms.primary).expect("terms name a known metric");
         let confidence = working_level(terms.confidence);
-        let mut family = Vec::new();
-        let mut out = HashMap::new();
-        for variant in record.variants.keys() {
-            for setting in 0..evidence.settings.len() {
-                let Some(cell) = evidence.cell(variant, setting) else { continue };
-                let at = (variant.clone(), setting);
-                if *variant == terms.baseline {
-                    out.insert(
-                        at,
-                        (Reading::Unmeasured("it is the baseline".into()), Finding::Baseline),
-                    );
-                    continue;
-                }
-                let pairs = pairs(record, evidence, variant, terms, setting, primary);
-                if let Some(plain) = compare::speedup(&pairs, primary.better, confidence) {
-                    family.push((at, pairs, plain.p_value));
-                    continue;
-                }
-                let why = no_pairs(record, cell, pairs.len());
-                out.insert(at, (Reading::Unmeasured(why), without_pairs(record, cell)));
-            }
-        }
-        let p_values: Vec<f64> = family.iter().map(|(_, _, p)| *p).collect();
+        let tried = |setting: usize| -> Vec<Tried<'_>> {
+            let base = baseline_values(evidence, terms, setting, primary);
+            let tried = |cell| {
+                let own = block_values(cell, primary.id);
+                let pairs = pairs(record, cell, terms, (&base, &own), primary);
+                let plain = compare::speedup(&pairs, primary.better, confidence);
+                Tried { cell, setting, pairs, plain }
+            };
+            let others = evidence.cells_of(setting).filter(|cell| cell.variant != terms.baseline);
+            others.map(tried).collect()
+        };
+        let mut tried: Vec<Tried<'_>> =
+            each(evidence.settings.len(), tried).into_iter().flatten().collect();
+        // Variant by variant, as the reader meets them.
+        tried.sort_by_key(|tried| record.variants.get_index_of(&tried.cell.variant));
+        let (family, without): (Vec<_>, Vec<_>) =
+            tried.into_iter().partition(|tried| tried.plain.is_some());
+        let p_value = |tried: &Tried<'_>| tried.plain.map_or(f64::NAN, |plain| plain.p_value);
+        let p_values: Vec<f64> = family.iter().map(p_value).collect();
         let levels = if terms.holm {
             holm_levels(&p_values, confidence)
         } else {
             vec![confidence; p_values.len()]
         };
-        for ((at, pairs, _), level) in family.into_iter().zip(levels) {
-            let speedup = match sequential(record, evidence, &at, terms) {
-                Some(level) => sequence::speedup(&pairs, primary.better, level, PLANNED),
-                None => compare::speedup(&pairs, primary.better, level),
-            };
-            let Some(speedup) = speedup else { continue };
-            let claim = plain(&speedup.estimate, terms);
-            let finding = floors.capped(claim, at.1, speedup.estimate.point);
-            // The blocks that a failing side survived may be the easy ones, whichever side it is.
-            let fails = |name: &str| {
-                evidence.cell(name, at.1).is_some_and(|c| failures::failed_launches(c) > 0)
-            };
-            let failed = fails(&at.0) || fails(&terms.baseline);
-            let cells = [&at.0, &terms.baseline].map(|name| evidence.cell(name, at.1));
-            let moves = steadiness::widened(&speedup.estimate, &cells)
-                .is_some_and(|wider| plain(&wider, terms) != claim);
-            let finding = match (failed, moves) {
-                (_, true) => Finding::Judged(Verdict::Inconclusive),
-                (true, false) => capped(finding),
-                (false, false) => finding,
-            };
-            out.insert(at, (Reading::Known(speedup), finding));
+        let found =
+            each(family.len(), |i| judge(record, evidence, terms, floors, &family[i], levels[i]));
+        let mut out = HashMap::new();
+        for setting in 0..evidence.settings.len() {
+            if evidence.cell(&terms.baseline, setting).is_some() {
+                let itself = Reading::Unmeasured("it is the baseline".into());
+                out.insert((terms.baseline.clone(), setting), (itself, Finding::Baseline));
+            }
+        }
+        for Tried { cell, setting, pairs, .. } in without {
+            let why = Reading::Unmeasured(no_pairs(record, cell, pairs.len()));
+            out.insert((cell.variant.clone(), setting), (why, without_pairs(record, cell)));
+        }
+        for (tried, found) in family.into_iter().zip(found) {
+            out.extend(found.map(|found| ((tried.cell.variant.clone(), tried.setting), found)));
         }
         Self(out)
     }
@@ -84,6 +74,54 @@ impl Judged {
     pub fn get(&self, variant: &str, setting: usize) -> Option<&(Reading<Comparison>, Finding)> {
         self.0.get(&(variant.to_owned(), setting))
     }
+}
+
+/// A comparison with the baseline, before it is corrected for the others.
+struct Tried<'a> {
+    cell: &'a Cell,
+    setting: usize,
+    pairs: Vec<(f64, f64)>,
+    plain: Option<Comparison>,
+}
+
+fn judge(
+    record: &Record,
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    floors: &Floors,
+    Tried { cell, setting, pairs, plain: at_the_plain_level }: &Tried<'_>,
+    level: f64,
+) -> Option<(Reading<Comparison>, Finding)> {
+    let primary = metric(terms.primary).expect("terms name a known metric");
+    let speedup = match (sequential(record, evidence, cell, terms), at_the_plain_level) {
+        (Some(level), _) => sequence::speedup(pairs, primary.better, level, PLANNED),
+        (None, Some(plain)) if plain.estimate.level == level => Some(*plain),
+        (None, _) => compare::speedup(pairs, primary.better, level),
+    }?;
+    let claim = plain(&speedup.estimate, terms);
+    let finding = floors.capped(claim, *setting, speedup.estimate.point);
+    // The blocks that a failing side survived may be the easy ones, whichever side it is.
+    let cells = [Some(*cell), evidence.cell(&terms.baseline, *setting)];
+    let failed = cells.iter().flatten().any(|cell| failures::failed_launches(cell) > 0);
+    let moves = steadiness::widened(&speedup.estimate, &cells)
+        .is_some_and(|wider| plain(&wider, terms) != claim);
+    let finding = match (failed, moves) {
+        (_, true) => Finding::Judged(Verdict::Inconclusive),
+        (true, false) => capped(finding),
+        (false, false) => finding,
+    };
+    Some((Reading::Known(speedup), finding))
+}
+
+/// Values of the baseline in the blocks of a setting; none of a property of its artifact.
+fn baseline_values(
+    evidence: &Evidence<'_>,
+    terms: &Terms,
+    setting: usize,
+    metric: &Metric,
+) -> BTreeMap<u32, f64> {
+    let cell = evidence.cell(&terms.baseline, setting);
+    cell.map_or_else(BTreeMap::new, |cell| block_values(cell, metric.id))
 }
 
 /// A variant that failed in some blocks is judged on the blocks it survived, and those may be the
@@ -116,23 +154,18 @@ fn no_pairs(record: &Record, cell: &Cell, pairs: usize) -> String {
         (0, 0) => "no block in which both baseline and variant were measured".into(),
         (0, n) => format!("only {n} paired {blocks}"),
         (failed, n) => {
-            format!("{failed} of {} launches failed, {n} paired {blocks} left", cell.launches.len())
+            let tried = failures::tried_launches(cell);
+            format!("{failed} of {tried} launches failed, {n} paired {blocks} left")
         }
     }
 }
 
 /// The level of the interval where the run was ended as soon as its verdicts were decided: that at
 /// which they were, shared by all comparisons as it was then.
-fn sequential(
-    record: &Record,
-    evidence: &Evidence<'_>,
-    (variant, setting): &(String, usize),
-    terms: &Terms,
-) -> Option<f64> {
-    let stop = evidence.cell(variant, *setting)?.stop;
+fn sequential(record: &Record, evidence: &Evidence<'_>, cell: &Cell, terms: &Terms) -> Option<f64> {
     let others = record.variants.len().saturating_sub(1);
     let family = if terms.holm { others * evidence.settings.len() } else { 1 };
-    (stop == Some(StopReason::Decision))
+    (cell.stop == Some(StopReason::Decision))
         .then(|| 1.0 - (1.0 - terms.confidence) / family.max(1) as f64)
 }
 
@@ -151,19 +184,18 @@ pub fn thresholds(terms: &Terms) -> Thresholds {
 }
 
 /// Pairs of block values, or the two sizes for a property of the artifact.
-pub fn pairs(
+fn pairs(
     record: &Record,
-    evidence: &Evidence<'_>,
-    variant: &str,
+    cell: &Cell,
     terms: &Terms,
-    setting: usize,
+    (baseline, own): (&BTreeMap<u32, f64>, &BTreeMap<u32, f64>),
     metric: &Metric,
 ) -> Vec<(f64, f64)> {
     if metric.source == Source::Artifact {
         let bytes = |name: &str| Some(record.variants.get(name)?.artifact.as_ref()?.bytes as f64);
-        return bytes(&terms.baseline).zip(bytes(variant)).into_iter().collect();
+        return bytes(&terms.baseline).zip(bytes(&cell.variant)).into_iter().collect();
     }
-    evidence.pairs(variant, &terms.baseline, setting, metric.id)
+    paired(baseline, own)
 }
 
 /// Variant divided by baseline for a speed-up of a metric where lower is better, and back.
@@ -173,6 +205,18 @@ pub fn inverted(e: &Estimate) -> Estimate {
 
 /// The middle of a variant's own values over its blocks.
 pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> Reading<Estimate> {
+    let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();
+    middle(record, cell, metric, &values, level)
+}
+
+/// [`own_value`] of block values that are known already.
+fn middle(
+    record: &Record,
+    cell: &Cell,
+    metric: &Metric,
+    values: &[f64],
+    level: f64,
+) -> Reading<Estimate> {
     if metric.source == Source::Artifact {
         let artifact = record.variants.get(&cell.variant).and_then(|v| v.artifact.as_ref());
         return artifact.map_or_else(
@@ -180,8 +224,7 @@ pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> R
             |artifact| Reading::Known(exact(artifact.bytes as f64)),
         );
     }
-    let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();
-    match centre(&values, level) {
+    match centre(values, level) {
         Some(estimate) => Reading::Known(estimate),
         None => Reading::Unmeasured(why_missing(
             record,
@@ -207,7 +250,7 @@ fn why_missing(record: &Record, cell: &Cell, values: usize, energy: bool) -> Str
     if let Some(why) = no_energy(cell).filter(|_| energy && values == 0) {
         return why;
     }
-    let (failed, all) = (failures::failed_launches(cell), cell.launches.len());
+    let (failed, all) = (failures::failed_launches(cell), failures::tried_launches(cell));
     match (values, failed) {
         (_, failed) if failed > 0 => format!("{failed} of {all} launches failed"),
         (0, _) => "this machine gave no reading".into(),
@@ -215,71 +258,79 @@ fn why_missing(record: &Record, cell: &Cell, values: usize, energy: bool) -> Str
     }
 }
 
+/// Everything measured, setting by setting, in the order of variants.
 pub fn sheets(
     record: &Record,
     evidence: &Evidence<'_>,
     terms: &Terms,
     judged: &Judged,
 ) -> Vec<CellSheet> {
-    let mut out = Vec::new();
-    for setting in 0..evidence.settings.len() {
-        for variant in record.variants.keys() {
-            let Some(cell) = evidence.cell(variant, setting) else { continue };
-            let of = |id: &&'static str| metric(id).expect("terms name known metrics");
-            let metrics = terms.metrics.iter().map(of);
-            out.push(CellSheet {
-                variant: variant.clone(),
-                setting,
-                finding: judged.get(variant, setting).map_or(Finding::Unmeasured, |j| j.1),
-                launches: cell.launches.len(),
-                measured: observed(cell).count(),
-                steadiness: steadiness::of(cell),
-                effects: effects::of(evidence, terms, judged, cell, setting),
-                metrics: metrics
-                    .map(|metric| {
-                        metric_sheet(record, evidence, terms, judged, cell, setting, metric)
-                    })
-                    .collect(),
-            });
-        }
-    }
+    let metrics: Vec<&'static Metric> =
+        terms.metrics.iter().map(|id| metric(id).expect("terms name known metrics")).collect();
+    let of_setting = |setting: usize| -> Vec<CellSheet> {
+        let base = |metric: &&'static Metric| baseline_values(evidence, terms, setting, metric);
+        let base: Vec<BTreeMap<u32, f64>> = metrics.iter().map(base).collect();
+        let sheet =
+            |cell| sheet(record, evidence, terms, judged, (cell, setting), (&metrics, &base));
+        evidence.cells_of(setting).map(sheet).collect()
+    };
+    let mut out: Vec<CellSheet> =
+        each(evidence.settings.len(), of_setting).into_iter().flatten().collect();
     effects::mark_discoveries(&mut out, terms);
     out
 }
 
-fn metric_sheet(
+/// One cell; `base` holds what the baseline has of every one of `metrics`.
+fn sheet(
     record: &Record,
     evidence: &Evidence<'_>,
     terms: &Terms,
     judged: &Judged,
-    cell: &Cell,
-    setting: usize,
-    metric: &'static Metric,
-) -> MetricSheet {
-    let (quantiles, max, samples) = latencies::of(cell, metric.id, terms.confidence);
-    let compared = (cell.variant != terms.baseline).then(|| {
-        if metric.id == terms.primary
-            && let Some((reading, _)) = judged.get(&cell.variant, setting)
-        {
-            return reading.clone();
+    (cell, setting): (&Cell, usize),
+    (metrics, base): (&[&'static Metric], &[BTreeMap<u32, f64>]),
+) -> CellSheet {
+    let judged = judged.get(&cell.variant, setting);
+    let mut effects = None;
+    let mut sheets = Vec::with_capacity(metrics.len());
+    for (metric, base) in metrics.iter().zip(base) {
+        let own = block_values(cell, metric.id);
+        let pairs = pairs(record, cell, terms, (base, &own), metric);
+        let blocks: Vec<f64> = own.into_values().collect();
+        let is_primary = metric.id == terms.primary;
+        if is_primary {
+            let found = judged.and_then(|(reading, _)| reading.known());
+            let seen = (pairs.as_slice(), blocks.as_slice());
+            effects = Some(effects::of(evidence, terms, found, (cell, setting), seen));
         }
-        let pairs = pairs(record, evidence, &cell.variant, terms, setting, metric);
-        if metric.source == Source::Artifact {
-            return exact_speedup(&pairs);
-        }
-        compare::speedup(&pairs, metric.better, working_level(terms.confidence)).map_or_else(
-            || Reading::Unmeasured(no_pairs(record, cell, pairs.len())),
-            Reading::Known,
-        )
-    });
-    MetricSheet {
-        metric: metric.id,
-        value: own_value(record, cell, metric, terms.confidence),
-        speedup: compared,
-        quantiles,
-        max,
-        samples,
-        blocks: BTreeMap::into_values(block_values(cell, metric.id)).collect(),
+        let speedup = || match judged.filter(|_| is_primary) {
+            Some((reading, _)) => reading.clone(),
+            None if metric.source == Source::Artifact => exact_speedup(&pairs),
+            None => compare::speedup(&pairs, metric.better, working_level(terms.confidence))
+                .map_or_else(
+                    || Reading::Unmeasured(no_pairs(record, cell, pairs.len())),
+                    Reading::Known,
+                ),
+        };
+        let (quantiles, max, samples) = latencies::of(cell, metric.id, terms.confidence);
+        sheets.push(MetricSheet {
+            metric: metric.id,
+            value: middle(record, cell, metric, &blocks, terms.confidence),
+            speedup: (cell.variant != terms.baseline).then(speedup),
+            quantiles,
+            max,
+            samples,
+            blocks,
+        });
+    }
+    CellSheet {
+        variant: cell.variant.clone(),
+        setting,
+        finding: judged.map_or(Finding::Unmeasured, |(_, finding)| *finding),
+        launches: cell.counted().count(),
+        measured: observed(cell).count(),
+        steadiness: steadiness::of(cell),
+        effects: effects.expect("the primary metric is one of those that are shown"),
+        metrics: sheets,
     }
 }
 

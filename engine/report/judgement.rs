@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::fixture::record;
 use super::fixture_conduct::again;
+use super::history::compare;
 use super::view::{Finding, Outcome, Reading};
-use super::{build, terminal};
+use super::{Options, build, export, terminal};
 use crate::measure::Method;
 use crate::measure::verdict::Verdict;
-use crate::record::{Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
+use crate::record::{Disturbed, Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
 
 fn outcomes(record: Record) -> Vec<(Outcome, String)> {
     let records = [record];
@@ -18,11 +19,14 @@ fn outcomes(record: Record) -> Vec<(Outcome, String)> {
 /// Makes the first launch of every cell of `variant` a failure.
 fn with_a_failure(mut record: Record, variant: &str) -> Record {
     for cell in record.cells.iter_mut().filter(|cell| cell.variant == variant) {
-        let detail = "exit 1".to_owned();
-        let failure = Failure { verdict: Death::Error, detail, log_tail: String::new() };
-        cell.launches[0].outcome = Ended::Failed(failure);
+        cell.launches[0].outcome = failure();
     }
     record
+}
+
+fn failure() -> Ended {
+    let detail = "exit 1".to_owned();
+    Ended::Failed(Failure { verdict: Death::Error, detail, log_tail: String::new() })
 }
 
 #[test]
@@ -43,6 +47,34 @@ fn a_failed_launch_keeps_a_gate_and_a_verdict_open() {
     assert_eq!(q8.finding, Finding::Judged(Verdict::Inconclusive));
     assert!(q8.remarks[0].starts_with("failed: error in 1 of 12 blocks (8.3"), "{:?}", q8.remarks);
     assert!(q8.speedup.known().is_some_and(|found| found.blocks == 11), "the others still count");
+}
+
+#[test]
+fn every_count_is_that_of_the_blocks_that_its_estimate_used() {
+    let mut record = with_a_failure(record(), "q8");
+    for cell in &mut record.cells {
+        cell.disturbed = vec![Disturbed { block: 0, causes: Vec::new(), left_out: true }];
+    }
+    let conduct = record.conduct.iter_mut().flat_map(|conduct| &mut conduct.again);
+    conduct.take(1).for_each(|launch| launch.outcome = failure());
+    let calm = [record.clone()];
+    let report = build(&calm);
+    let study = &report.studies[0];
+    for cell in &study.cells {
+        assert_eq!((cell.launches, cell.measured), (11, 11), "{}", cell.variant);
+        assert_eq!(cell.effects.failures.unwrap().n, 11);
+    }
+    assert_eq!((study.floors[0].launches, study.floors[0].failed), (11, 0));
+    let text = export(&report, "markdown", &Options::default()).unwrap();
+    assert!(text.contains("0 of 11: ") && !text.contains("0 of 12: "), "{text}");
+    let q8 = study.headline.iter().find(|row| row.variant == "q8").unwrap();
+    assert!(!q8.remarks.iter().any(|remark| remark.contains("failed")), "{:?}", q8.remarks);
+    for cell in record.cells.iter_mut().filter(|cell| cell.variant == "q8") {
+        cell.launches[1].outcome = failure();
+    }
+    let found = compare(&calm[0], &record);
+    let q8 = found.cells.iter().find(|cell| cell.variant == "q8").unwrap();
+    assert_eq!(q8.remarks, ["failed launches: 0 of 11 before, 1 of 11 now"]);
 }
 
 #[test]
@@ -488,6 +520,10 @@ fn margins_of_memory_and_quality_stand_beside_the_verdict() {
     let (memory, quality, remarks) = with(&strict);
     assert_eq!((memory, quality), (Some(Failed), Some(Undecided)));
     assert!(remarks.contains("peak memory is at least 1.3"), "{remarks}");
+    let part = |record: &mut Record| {
+        record.quality.iter_mut().for_each(|q| q.part = Some("image".into()));
+    };
+    assert_eq!(with(&part).1, Some(Passed), "also of a part");
     let (memory, _, _) = with(&|record| *record = with_a_failure(record.clone(), "q8"));
     assert_eq!(memory, Some(Undecided), "the launches that failed may need more");
 }

@@ -2,7 +2,7 @@
 
 use super::evidence::samples;
 use super::view::{QuantileSheet, Reading};
-use crate::measure::clustered::{Lacking, quantile_of_launches};
+use crate::measure::clustered::{Lacking, Launches};
 use crate::measure::harrell_davis::{self, harrell_davis};
 use crate::measure::modes::modes;
 use crate::measure::quantile::median;
@@ -24,12 +24,14 @@ pub fn of(cell: &Cell, metric: &str, level: f64) -> (Vec<QuantileSheet>, Option<
     if all == 0 {
         return (Vec::new(), None, 0);
     }
-    let sheets = QUANTILES.iter().map(|q| sheet(&launches, *q, level)).collect();
+    let ready = Launches::of(&launches);
+    let sheet = |q: &f64| sheet(&launches, ready.as_ref(), *q, level);
+    let sheets = QUANTILES.iter().map(sheet).collect();
     (sheets, launches.iter().flatten().copied().reduce(f64::max), all)
 }
 
-fn sheet(launches: &[Vec<f64>], q: f64, level: f64) -> QuantileSheet {
-    let Some(found) = quantile_of_launches(launches, q, level) else {
+fn sheet(launches: &[Vec<f64>], ready: Option<&Launches<'_>>, q: f64, level: f64) -> QuantileSheet {
+    let Some(found) = ready.and_then(|ready| ready.quantile(q, level)) else {
         let reading = Reading::Unmeasured("no samples".into());
         return QuantileSheet { q, reading, effective: 0.0, grade: None, harrell_davis: None };
     };

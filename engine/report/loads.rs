@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::evidence::{Evidence, block_values, observed};
+use super::parallel::each;
 use super::view::{
     LoadSheet, ObjectiveSheet, PrefillSheet, QuantileSheet, RateRow, RateSheet, Reading,
 };
@@ -61,7 +62,7 @@ fn sheet(cell: &Cell, setting: usize, confidence: f64) -> LoadSheet {
         setting,
         scenario: cell.scenario.clone(),
         measured: seen.len(),
-        launches: cell.launches.len(),
+        launches: cell.counted().count(),
         requests: counted.len(),
         latency: quantiles(&runs, confidence),
         wait: median(&all(load::queue_waits)),
@@ -145,7 +146,7 @@ fn chunks(requests: &[&Timeline]) -> Option<String> {
 /// Each reason once, with how many launches it cost.
 fn remarks(cell: &Cell) -> Vec<String> {
     let mut reasons: IndexMap<String, usize> = IndexMap::new();
-    for launch in &cell.launches {
+    for launch in cell.counted() {
         if let Outcome::Failed(failure) = &launch.outcome {
             let why = format!("{}: {}", failure.verdict.label(), failure.detail);
             *reasons.entry(why).or_default() += 1;
@@ -243,9 +244,9 @@ pub fn prefills(record: &Record, confidence: f64) -> Vec<PrefillSheet> {
             groups.entry(key).or_default().push(cell);
         }
     }
-    let sheet = |((variant, place), cells): ((String, String), Vec<&Cell>)| {
+    let sheet = |((variant, place), cells): (&(String, String), &Vec<&Cell>)| {
         let mut points = Vec::new();
-        for cell in &cells {
+        for cell in cells {
             let length = cell.axes.get("prompt_tokens").and_then(Value::as_u64)?;
             let values = block_values(cell, "ttft").into_values();
             points.extend(values.map(|ttft| (length as u32, ttft)));
@@ -253,10 +254,15 @@ pub fn prefills(record: &Record, confidence: f64) -> Vec<PrefillSheet> {
         let mut lengths: Vec<u64> = points.iter().map(|(n, _)| u64::from(*n)).collect();
         lengths.sort_unstable();
         lengths.dedup();
-        let rate = prefill_slope(&points, confidence);
+        let rate = reading(
+            prefill_slope(&points, confidence),
+            "longer prompts do not take longer beyond the noise",
+        );
+        let (variant, place) = (variant.clone(), place.clone());
         (lengths.len() >= 3).then_some(PrefillSheet { variant, place, lengths, rate })
     };
-    groups.into_iter().filter_map(sheet).collect()
+    let found = each(groups.len(), |i| groups.get_index(i).and_then(sheet));
+    found.into_iter().flatten().collect()
 }
 
 /// Whether a sheet says that bounds are kept, in the words of tables.

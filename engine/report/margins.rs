@@ -5,7 +5,7 @@
 
 use super::format;
 use super::page::{in_points, loss_unit, metric_name};
-use super::view::{Margin, Outcome, QualityChange, QualityRow, Terms, Tone};
+use super::view::{Margin, Outcome, QualityRow, Terms, Tone};
 use crate::measure::{Estimate, Unit, compare};
 
 /// Peak memory of `pairs` of blocks, `(baseline, variant)`: the one-sided bound of the paired ratio
@@ -78,19 +78,6 @@ pub fn mark(rows: &mut [QualityRow], terms: &Terms) {
     for row in rows {
         row.margin = quality(row, terms);
     }
-}
-
-/// That of the metric shown in the verdict table.
-pub fn of_headline(
-    rows: &[QualityRow],
-    variant: &str,
-    change: &QualityChange,
-    terms: &Terms,
-) -> Option<Margin> {
-    let shown = |row: &&QualityRow| {
-        row.variant == variant && row.metric == change.metric && row.data == change.data
-    };
-    quality(rows.iter().find(shown)?, terms)
 }
 
 /// What a reader of the verdict must know about a margin of memory.

@@ -13,5 +13,5 @@ struct Context {
 
 pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportError> {
     let context = Context { page: page::page(report) };
-    render("report.md.j2", &context, options.templates.as_deref())
+    render("report.md.j2", context, options.templates.as_deref())
 }

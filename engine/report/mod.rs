@@ -38,6 +38,7 @@ mod margins;
 mod markdown;
 mod memory;
 mod page;
+mod parallel;
 mod profiles;
 mod quality;
 mod render;

@@ -6,7 +6,7 @@
 //! known, are bootstrapped over items; a percentile of it has order statistics as its bounds.
 
 use super::terms;
-use super::view::{PairedShares, QualityChange, QualityRow, Reading};
+use super::view::{Margin, PairedShares, QualityChange, QualityRow, Reading};
 use crate::measure::bootstrap::mean_bca;
 use crate::measure::estimate::{exact, ratio_of_sums};
 use crate::measure::mcnemar::mcnemar;
@@ -20,18 +20,23 @@ use crate::record::{DocumentScore, Quality, Record};
 const FEW_ITEMS: usize = 10;
 
 pub fn rows(record: &Record, level: f64) -> Vec<QualityRow> {
+    judged(record, level).into_iter().map(|(_, row)| row).collect()
+}
+
+/// Every row with the index of the scores in the record that it was made from.
+pub fn judged(record: &Record, level: f64) -> Vec<(usize, QualityRow)> {
     let gates = terms::gates(&record.spec);
     let asked = |quality: &Quality| {
         let mut gates = gates.iter();
         gates.any(|gate| gate.metric == "cosine_p01" && gate.variant == quality.variant)
     };
     let mut out = Vec::new();
-    for quality in &record.quality {
-        out.push(row(record, quality, &quality.metric, level));
+    for (at, quality) in record.quality.iter().enumerate() {
+        out.push((at, row(record, quality, &quality.metric, level)));
         let judged = quality.unmeasured.is_none() && !record.model.random_weights;
         let enough = judged && first_percentile(&quality.documents, level).is_ok();
         if quality.metric == "cosine" && (enough || asked(quality)) {
-            out.push(row(record, quality, "cosine_p01", level));
+            out.push((at, row(record, quality, "cosine_p01", level)));
         }
     }
     out
@@ -135,7 +140,7 @@ fn values(documents: &[DocumentScore]) -> Vec<f64> {
 }
 
 /// First percentile over items, with bounds from order statistics, or how many items those need.
-fn first_percentile(documents: &[DocumentScore], level: f64) -> Result<Estimate, String> {
+pub fn first_percentile(documents: &[DocumentScore], level: f64) -> Result<Estimate, String> {
     let values = values(documents);
     let found = quantile(&values, 0.01, level).ok_or("no item has a number")?;
     let (low, high) =
@@ -184,17 +189,15 @@ fn mapped(estimate: Estimate, through: impl Fn(f64) -> f64) -> Estimate {
 }
 
 /// The change shown in the verdict table: the first metric that was measured, in the order of the
-/// spec; perplexity, KL, agreement and errors all answer the same question there.
-pub fn headline(rows: &[QualityRow], variant: &str) -> Reading<QualityChange> {
+/// spec; perplexity, KL, agreement and errors all answer the same question there. With the margin
+/// that stands beside it.
+pub fn headline(rows: &[QualityRow], variant: &str) -> (Reading<QualityChange>, Option<Margin>) {
     let mut why = None;
     for row in rows.iter().filter(|row| row.variant == variant) {
         match (&row.loss, metric(&row.metric)) {
             (Reading::Known(loss), Some(metric)) => {
-                return Reading::Known(QualityChange {
-                    metric: metric.id,
-                    data: row.place(),
-                    loss: *loss,
-                });
+                let change = QualityChange { metric: metric.id, data: row.place(), loss: *loss };
+                return (Reading::Known(change), row.margin.clone());
             }
             (Reading::Unmeasured(reason), _) => {
                 why.get_or_insert_with(|| reason.clone());
@@ -202,5 +205,5 @@ pub fn headline(rows: &[QualityRow], variant: &str) -> Reading<QualityChange> {
             (Reading::Known(_), None) => {}
         }
     }
-    Reading::Unmeasured(why.unwrap_or_else(|| "not asked for".into()))
+    (Reading::Unmeasured(why.unwrap_or_else(|| "not asked for".into())), None)
 }

@@ -3,14 +3,17 @@
 //! Values are text and never template source. HTML and Markdown are escaped here, for every
 //! value, by the suffix of the template's name; a template cannot forget it.
 
+use std::fmt;
+use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Enumerator, Object, ObjectRepr, Serde};
 use minijinja::{
     AutoEscape, Environment, Error, Output, State, UndefinedBehavior, Value, escape_formatter,
 };
-use serde::Serialize;
-use serde_json::Value as Json;
+use serde::{Serialize, Serializer};
 
 use super::{ReportError, escape};
 use crate::base::text;
@@ -30,18 +33,13 @@ const SHIPPED: &[(&str, &str)] = &[
 /// Steps a template may take: enough for tens of thousands of cells, far from for ever.
 const FUEL: u64 = 400_000_000;
 
-/// Renders the template `name` with `context`.
+/// Renders the template `name` with `context`, which is gone before rendering begins: a page of ten
+/// thousand cells is large in every form.
 pub fn render(
     name: &str,
-    context: &impl Serialize,
+    context: impl Serialize,
     folder: Option<&Path>,
 ) -> Result<String, ReportError> {
-    fill(name, serde_json::to_value(context)?, folder)
-}
-
-/// [`render`] with values that own what they say, so that what they were made from can be gone
-/// before: a page of ten thousand cells is large in every form.
-pub fn fill(name: &str, context: Json, folder: Option<&Path>) -> Result<String, ReportError> {
     let fail = |error: Error| ReportError::Template { name: name.into(), detail: chain(&error) };
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -63,7 +61,7 @@ pub fn fill(name: &str, context: Json, folder: Option<&Path>) -> Result<String, 
         env.add_template_owned(*name, source(name, folder)?).map_err(fail)?;
     }
     let template = env.get_template(name).map_err(fail)?;
-    template.render(value(context)).map_err(fail)
+    template.render(Value::from(Serde(context))).map_err(fail)
 }
 
 /// The text of a template or a part, from `folder` where it has one of that name.
@@ -82,21 +80,49 @@ pub fn source(name: &str, folder: Option<&Path>) -> Result<String, ReportError> 
     })
 }
 
-/// JSON as a template sees it; `null` never occurs in a page except for what is left out.
-fn value(json: Json) -> Value {
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(yes) => Value::from(yes),
-        Json::Number(number) => match (number.as_u64(), number.as_i64()) {
-            (Some(n), _) => Value::from(n),
-            (_, Some(n)) => Value::from(n),
-            _ => Value::from(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text),
-        Json::Array(items) => items.into_iter().map(value).collect(),
-        Json::Object(map) => {
-            Value::from_pairs(map.into_iter().map(|(key, item)| (key, value(item))))
-        }
+/// A long list whose items become values of a template one by one, when a loop comes to them, and
+/// are gone after it.
+pub struct Lazy<T>(Arc<Items<T>>);
+
+struct Items<T>(Vec<T>);
+
+impl<T> From<Vec<T>> for Lazy<T> {
+    fn from(items: Vec<T>) -> Self {
+        Self(Arc::new(Items(items)))
+    }
+}
+
+impl<T> Deref for Lazy<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0.0
+    }
+}
+
+impl<T: Serialize + Send + Sync + 'static> Serialize for Lazy<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Value::from_dyn_object(Arc::clone(&self.0)).serialize(serializer)
+    }
+}
+
+impl<T> fmt::Debug for Items<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} items", self.0.len())
+    }
+}
+
+impl<T: Serialize + Send + Sync + 'static> Object for Items<T> {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).map(|item| Value::from(Serde(item)))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
     }
 }
 

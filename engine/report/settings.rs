@@ -7,18 +7,22 @@ use serde_json::Value;
 
 use super::conduct;
 use super::evidence::Evidence;
-use super::view::{Setting, Terms};
-use crate::record::{Cell, Record, StopReason};
+use super::parallel::each;
+use super::view::{CellSheet, Setting, Terms, cells_of};
+use crate::record::{Cell, StopReason};
 
-pub fn all(record: &Record, evidence: &Evidence<'_>, terms: &Terms) -> Vec<Setting> {
+/// `cells` stand setting by setting.
+pub fn all(evidence: &Evidence<'_>, terms: &Terms, cells: &[CellSheet]) -> Vec<Setting> {
     let shorts = shorts(evidence);
-    let name = |(i, cell): (usize, &&Cell)| Setting {
-        short: shorts[i].clone(),
-        long: long(cell),
-        stop: cell.stop.map(|reason| stopped(reason).to_owned()),
-        notes: conduct::notes(record, evidence, terms, i),
-    };
-    evidence.settings.iter().enumerate().map(name).collect()
+    each(evidence.settings.len(), |i| {
+        let cell = evidence.settings[i];
+        Setting {
+            short: shorts[i].clone(),
+            long: long(cell),
+            stop: cell.stop.map(|reason| stopped(reason).to_owned()),
+            notes: conduct::notes(evidence, terms, i, cells_of(cells, i)),
+        }
+    })
 }
 
 /// What tells each setting from the others, in the order of the evidence.

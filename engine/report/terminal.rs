@@ -41,7 +41,7 @@ fn study(out: &mut String, sheet: &Sheet, colour: bool, width: usize) {
     let remarks =
         sheet.headline.iter().flat_map(|row| row.remarks.iter().map(move |remark| (row, remark)));
     let mut told = Vec::new();
-    for row in &sheet.headline {
+    for row in sheet.headline.iter() {
         told.extend(row.costs.iter().map(|cost| format!("{}: {cost}", row.variant)));
     }
     for (row, remark) in remarks {

@@ -13,7 +13,7 @@ use crate::measure::verdict::{Thresholds, Verdict, judge};
 use crate::measure::welch::Historical;
 use crate::measure::{Estimate, Metric, metric};
 use crate::record::{Cell, Record};
-use crate::report::evidence::{Evidence, block_values, key};
+use crate::report::evidence::{Evidence, block_values};
 use crate::report::view::{Finding, Reading, Terms};
 use crate::report::{failures, judged, settings, terms};
 
@@ -129,7 +129,7 @@ pub fn compare(before: &Record, after: &Record) -> Compared {
         memory: memory
             .map_or_else(Vec::new, |memory| two.explored(memory, two.rules.memory_margin)),
         unmatched: two.unmatched(),
-        quality: quality::shifts(before, after, rules.confidence),
+        quality: quality::shifts(before, after, &rules),
         machines,
         cells,
     }
@@ -169,8 +169,7 @@ struct Matched<'a> {
 impl<'a> Two<'a> {
     /// The setting of the earlier run that is setting `new` of the later one.
     fn old_setting(&self, new: usize) -> Option<usize> {
-        let wanted = key(self.new.settings[new]);
-        self.old.settings.iter().position(|cell| key(cell) == wanted)
+        self.old.setting_of(self.new.settings[new])
     }
 
     fn matched(&'a self) -> Vec<Matched<'a>> {
@@ -277,9 +276,9 @@ impl<'a> Two<'a> {
             remarks.push(format!(
                 "failed launches: {} of {} before, {} of {} now",
                 lost(m.old),
-                m.old.launches.len(),
+                failures::tried_launches(m.old),
                 lost(m.new),
-                m.new.launches.len()
+                failures::tried_launches(m.new)
             ));
             // The blocks that were survived may be the easy ones.
             if matches!(finding, Finding::Judged(verdict) if verdict != Verdict::Regressed) {
@@ -305,11 +304,11 @@ impl<'a> Two<'a> {
         let told = |cell: &Cell, which: &str| {
             format!("{} at {}: only {which}", cell.variant, settings::told(&cell.axes))
         };
-        let has = |record: &Record, cell: &Cell| {
-            record.cells.iter().any(|c| c.variant == cell.variant && key(c) == key(cell))
+        let has = |other: &Evidence<'_>, cell: &Cell| {
+            other.setting_of(cell).is_some_and(|at| other.cell(&cell.variant, at).is_some())
         };
-        let gone = self.before.cells.iter().filter(|cell| !has(self.after, cell));
-        let new = self.after.cells.iter().filter(|cell| !has(self.before, cell));
+        let gone = self.before.cells.iter().filter(|cell| !has(&self.new, cell));
+        let new = self.after.cells.iter().filter(|cell| !has(&self.old, cell));
         gone.map(|cell| told(cell, "before")).chain(new.map(|cell| told(cell, "now"))).collect()
     }
 }

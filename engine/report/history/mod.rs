@@ -22,7 +22,7 @@ pub use change::{historical, paired};
 pub use compared::{Basis, CellChange, Compared, compare};
 pub use differences::Difference;
 pub use machines::differences as machine_differences;
-pub use quality::{QualityShift, paired_loss};
+pub use quality::{QualityShift, counterpart, paired_loss};
 pub use series::{Change, Group, Line, Past, PastError, Point, past};
 pub use terminal::terminal;
 pub use text::markdown;

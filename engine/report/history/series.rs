@@ -4,6 +4,7 @@
 //! reference variant, paired within its own run. Runs of different machines are groups of their
 //! own.
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::machines;
@@ -128,22 +129,17 @@ fn told(record: &Record) -> String {
 /// Every cell that a run of the group has, those of the newest run first.
 fn lines(records: &[&Record], metric: &'static Metric, reference: &str, level: f64) -> Vec<Line> {
     let evidence: Vec<Evidence<'_>> = records.iter().map(|record| Evidence::of(record)).collect();
-    let mut cells: Vec<(&str, String, &Cell)> = Vec::new();
+    let mut cells: IndexMap<(&str, String), &Cell> = IndexMap::new();
     for record in records.iter().rev() {
         for cell in record.cells.iter().filter(|cell| cell.variant != reference) {
-            let known = |(variant, setting, _): &(&str, String, &Cell)| {
-                *variant == cell.variant && *setting == key(cell)
-            };
-            if !cells.iter().any(known) {
-                cells.push((&cell.variant, key(cell), cell));
-            }
+            cells.entry((&cell.variant, key(&cell.scenario, &cell.axes))).or_insert(cell);
         }
     }
     let mut out = Vec::new();
-    for (variant, setting, like) in cells {
+    for ((variant, _), like) in cells {
         let mut points = Vec::new();
         for (record, evidence) in records.iter().zip(&evidence) {
-            let at = evidence.settings.iter().position(|cell| key(cell) == setting);
+            let at = evidence.setting_of(like);
             let Some(at) = at.filter(|at| evidence.cell(variant, *at).is_some()) else { continue };
             let pairs = evidence.pairs(variant, reference, at, metric.id);
             let found = compare::speedup(&pairs, metric.better, level);

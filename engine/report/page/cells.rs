@@ -7,7 +7,8 @@ use super::shown::{Chip, Shown, gap, short_name, shown, times, verdict};
 use crate::measure::quantile::Grade;
 use crate::measure::{Method, Unit, metric};
 use crate::report::judged::inverted;
-use crate::report::view::{CellSheet, MetricSheet, QuantileSheet, Reading, Setting, Study, Terms};
+use crate::report::parallel::each;
+use crate::report::view::{CellSheet, MetricSheet, QuantileSheet, Reading, Study, Terms};
 use crate::report::{format, words};
 
 #[derive(Serialize)]
@@ -61,23 +62,18 @@ pub struct LatencyText {
 }
 
 pub(super) fn settings(study: &Study) -> Vec<SettingText> {
-    let empty = |setting: &Setting| SettingText {
-        long: setting.long.clone(),
-        stop: setting.stop.clone().unwrap_or_default(),
-        notes: setting.notes.clone(),
-        columns: columns(&study.terms),
-        rows: Vec::new(),
-        latencies: Vec::new(),
-        effects: Vec::new(),
-    };
-    let mut out: Vec<SettingText> = study.settings.iter().map(empty).collect();
-    for cell in &study.cells {
-        let setting = &mut out[cell.setting];
-        setting.rows.push(cell_text(cell, &study.terms));
-        setting.latencies.extend(latencies(cell));
-        setting.effects.push(effects::text(cell, &study.terms));
-    }
-    out
+    each(study.settings.len(), |i| {
+        let (setting, cells) = (&study.settings[i], study.cells_of(i));
+        SettingText {
+            long: setting.long.clone(),
+            stop: setting.stop.clone().unwrap_or_default(),
+            notes: setting.notes.clone(),
+            columns: columns(&study.terms),
+            rows: cells.iter().map(|cell| cell_text(cell, &study.terms)).collect(),
+            latencies: cells.iter().flat_map(latencies).collect(),
+            effects: cells.iter().map(|cell| effects::text(cell, &study.terms)).collect(),
+        }
+    })
 }
 
 fn columns(terms: &Terms) -> Vec<Column> {

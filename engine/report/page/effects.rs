@@ -35,7 +35,7 @@ pub(super) fn text(cell: &CellSheet, terms: &Terms) -> EffectText {
             .map_or_else(String::new, |d| format::significant(d, 2)),
         tests: effect.map_or_else(String::new, |effect| tests(effect, t)),
         outliers: outliers(sheet.outliers),
-        failures: failures(sheet, cell),
+        failures: failures(sheet),
         notes: notes(sheet, terms),
     }
 }
@@ -69,11 +69,11 @@ fn outliers(found: Outliers) -> String {
     format!("{mild} mild, {severe} severe, {double_mad} by double MAD, of {all}")
 }
 
-fn failures(sheet: &EffectSheet, cell: &CellSheet) -> String {
+fn failures(sheet: &EffectSheet) -> String {
     match &sheet.failures {
         None => String::new(),
         Some(rate) if rate.point == 0.0 => {
-            format!("0 of {}: {} at most", cell.launches, format::percent_rough(rate.high))
+            format!("0 of {}: {} at most", rate.n, format::percent_rough(rate.high))
         }
         Some(rate) => {
             format!("{} {}", format::percent_rough(rate.point), format::change_bounds(rate))

@@ -231,21 +231,6 @@ fn prefill(sheet: &PrefillSheet) -> PrefillText {
         variant: sheet.variant.clone(),
         place: sheet.place.clone(),
         lengths: lengths.join(", "),
-        rate: match sheet.rate {
-            Some((point, low, high)) => {
-                let unit = Unit::TokensPerSecond;
-                Shown {
-                    text: format::exact(point, unit),
-                    bounds: format!(
-                        "[{}, {}]",
-                        format::exact(low, unit),
-                        format::exact(high, unit)
-                    ),
-                    key: point.to_string(),
-                    ..Shown::default()
-                }
-            }
-            None => gap("longer prompts do not take longer beyond the noise"),
-        },
+        rate: shown(&sheet.rate, Unit::TokensPerSecond),
     }
 }

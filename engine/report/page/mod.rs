@@ -19,6 +19,8 @@ mod verdicts;
 use serde::Serialize;
 
 use super::format;
+use super::parallel::each;
+use super::render::Lazy;
 use super::view::{Fact, QualityRow, Report, RunFacts, Study};
 use super::words;
 use around::{CheckText, FailureText, StepText, VariantText};
@@ -68,12 +70,12 @@ pub struct Sheet {
     pub legend: String,
     /// What noise alone looks like.
     pub floors: Vec<String>,
-    pub headline: Vec<HeadlineText>,
+    pub headline: Lazy<HeadlineText>,
     pub gates: Vec<GateText>,
     pub quality: Vec<QualityText>,
     /// What the units of quality are called in the head of its table.
     pub judged_units: &'static str,
-    pub settings: Vec<SettingText>,
+    pub settings: Lazy<SettingText>,
     pub profiles: Vec<ProfileText>,
     /// `None` where no batch was searched for.
     pub searches: Option<SearchesText>,
@@ -173,16 +175,11 @@ fn sheet(study: &Study, at: String) -> Sheet {
         baseline: terms.baseline.clone(),
         legend: methods::legend(study),
         floors: floors::floors(study),
-        headline: study
-            .headline
-            .iter()
-            .enumerate()
-            .map(|(i, row)| verdicts::headline(study, i, row))
-            .collect(),
+        headline: each(study.headline.len(), |i| verdicts::headline(study, i)).into(),
         gates: study.gates.iter().map(|gate| verdicts::gate_text(gate, &short)).collect(),
         quality: study.quality.iter().map(verdicts::quality_text).collect(),
         judged_units: judged_units(study),
-        settings: cells::settings(study),
+        settings: cells::settings(study).into(),
         profiles: profiles::profiles(study),
         searches: searches::searches(study),
         conditions: conditions::conditions(study),

@@ -8,9 +8,7 @@ use super::shown::{
 };
 use crate::measure::{Unit, metric};
 use crate::report::format;
-use crate::report::view::{
-    Finding, GateRow, Headline, Outcome, PairedShares, QualityRow, Reading, Study,
-};
+use crate::report::view::{Finding, GateRow, Outcome, PairedShares, QualityRow, Reading, Study};
 
 #[derive(Serialize)]
 pub struct HeadlineText {
@@ -65,7 +63,9 @@ pub struct QualityText {
     pub artifact: String,
 }
 
-pub(super) fn headline(study: &Study, i: usize, row: &Headline) -> HeadlineText {
+/// Row `i` of the verdict table.
+pub(super) fn headline(study: &Study, i: usize) -> HeadlineText {
+    let row = &study.headline[i];
     let unit = metric(study.terms.primary).map_or(Unit::Plain, |metric| metric.unit);
     let reference = |text: &str| Shown { text: text.into(), key: "1".into(), ..Shown::default() };
     let baseline = row.finding == Finding::Baseline;

@@ -12,7 +12,8 @@ pub struct FloorRow {
     pub setting: usize,
     /// The second arm as if it were a variant.
     pub found: Reading<Comparison>,
-    /// Launches of the second arm, those that failed, and how the first of those did.
+    /// Launches of the second arm in blocks that count, those that failed, and how the first of
+    /// those did.
     pub launches: usize,
     pub failed: usize,
     pub failure: Option<String>,

@@ -13,7 +13,7 @@ pub struct LoadSheet {
     pub variant: String,
     pub setting: usize,
     pub scenario: String,
-    /// Launches that gave numbers, of those made.
+    /// Launches that gave numbers, of those made in blocks that count.
     pub measured: usize,
     pub launches: usize,
     /// Requests that count.
@@ -86,7 +86,7 @@ pub struct PrefillSheet {
     /// The other axes of the settings.
     pub place: String,
     pub lengths: Vec<u64>,
-    /// Prompt tokens per second from the slope over the lengths, with its bounds; `None` where the
-    /// slope is not above 0.
-    pub rate: Option<(f64, f64, f64)>,
+    /// Prompt tokens per second from the slope over the lengths; unmeasured where the slope is not
+    /// above 0.
+    pub rate: Reading<Estimate>,
 }

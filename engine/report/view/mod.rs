@@ -72,6 +72,7 @@ pub struct Study {
     pub floors: Vec<FloorRow>,
     pub gates: Vec<GateRow>,
     pub quality: Vec<QualityRow>,
+    /// Setting by setting, in the order of variants.
     pub cells: Vec<CellSheet>,
     /// Where the time goes.
     pub profiles: Vec<ProfileSheet>,
@@ -131,6 +132,19 @@ pub struct RunFacts {
     /// Launches that gave samples, of those attempted.
     pub measured: usize,
     pub attempted: usize,
+}
+
+impl Study {
+    /// The cells of a setting, in the order of variants.
+    pub fn cells_of(&self, setting: usize) -> &[CellSheet] {
+        cells_of(&self.cells, setting)
+    }
+}
+
+/// Of cells that stand setting by setting those of one setting.
+pub fn cells_of(cells: &[CellSheet], setting: usize) -> &[CellSheet] {
+    let place = |setting| cells.partition_point(|cell| cell.setting < setting);
+    &cells[place(setting)..place(setting + 1)]
 }
 
 /// The rules the verdicts follow, read from the resolved spec.

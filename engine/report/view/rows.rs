@@ -128,6 +128,7 @@ pub struct CellSheet {
     pub variant: String,
     pub setting: usize,
     pub finding: Finding,
+    /// Launches in blocks that count, and those of them that gave numbers.
     pub launches: usize,
     pub measured: usize,
     /// Launches by whether they reached a steady state.

@@ -1,13 +1,11 @@
 //! What a block launches: every variant, and the baseline once more where noise is to be seen.
 
 use super::Blocks;
+pub use crate::record::AGAIN;
 use crate::record::Launch;
 use crate::run::session::Session;
 use crate::spec::NoiseFloor;
 use crate::stage::{Artifact, Bench, Setting, Stage};
-
-/// What the second launch of the baseline is recorded under; no variant can be called so.
-pub const AGAIN: &str = "the baseline again";
 
 /// One of the launches of a block.
 pub struct Arm {
