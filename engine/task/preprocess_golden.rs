@@ -46,7 +46,8 @@ fn draw(kind: &str, width: usize, height: usize) -> Picture {
 
 /// The pixels as planes, `[3, height, width]`.
 fn planes(picture: &Picture) -> Vec<u8> {
-    (0..3).flat_map(|c| picture.rgb().iter().skip(c).step_by(3).copied()).collect()
+    let rgb = picture.rgb();
+    (0..3).flat_map(|c| rgb.iter().skip(c).step_by(3).copied()).collect()
 }
 
 /// The twin of `grid` in make.py.
