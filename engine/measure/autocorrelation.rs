@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn an_autoregressive_run_is_worth_what_theory_says() {
         for (rho, share) in [(0.0, 1.0), (0.5, 1.0 / 3.0), (0.8, 1.0 / 9.0)] {
-            let runs: Vec<_> = (0..10).map(|seed| ar1(seed, 1_000, rho)).collect();
-            let found = effective_size(&runs) / 10_000.0;
+            let runs: Vec<_> = (0..40).map(|seed| ar1(seed, 1_000, rho)).collect();
+            let found = effective_size(&runs) / 40_000.0;
             assert!((found / share - 1.0).abs() < 0.2, "{rho}: {found}, not {share}");
         }
     }

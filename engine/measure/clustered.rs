@@ -10,21 +10,25 @@ use rand::RngExt as _;
 use rand_pcg::Pcg64Mcg;
 
 use super::autocorrelation::effective_size;
+use super::beta::beta_quantile;
 use super::estimate::{Method, df, normal_cdf, t_quantile, two_sided};
 use super::quantile::{self, Grade, grade, sorted, type_7};
 
 /// Resamples of launches behind an interval.
 pub const RESAMPLES: usize = 1_000;
 
-/// Fewer launches than this say too little when resampled.
-pub const FEWEST_LAUNCHES: usize = 5;
-
-/// Where launches differ, a tail may be that of a few of them: so many must be expected beyond the
-/// quantile. With one, p95 over 20 launches covered 85 %, with two over 40 90 % (`prove/stats.rs`).
+/// A tail may be that of a few launches: so many must be expected beyond the quantile before
+/// launches are resampled. With one, p95 over 20 launches covered 85 %, with two over 40 90 %
+/// (`prove/stats.rs`).
 const LAUNCHES_BEYOND: f64 = 4.0;
 
-/// From this many independent samples per sample on, launches count as alike.
-const ALIKE: f64 = 0.5;
+/// Fewer launches than that have bounds only where belonging to the same one inflates variances by
+/// this factor at most, for all that can be said at the confidence [`SURE`].
+///
+/// An estimate would not do: of ten launches of sixty requests that differ half as much as requests
+/// do, one in eight looks alike, and its bounds of the p95 then cover 77 %.
+const MOST_INFLATED: f64 = 3.0;
+const SURE: f64 = 0.95;
 
 const SEED: u128 = 0x5eed_c105_7e25;
 
@@ -56,11 +60,12 @@ pub enum Lacking {
 /// launches, around that of all samples (S. Asmussen & P. W. Glynn, Stochastic Simulation (2007),
 /// section III.5). Else a *cluster bootstrap*: launches drawn with replacement, the seed fixed,
 /// percentiles spread for few launches (T. C. Hesterberg, The American Statistician 69 (2015)
-/// 371-386), and never narrower than the order statistics; where launches differ, only with so many
-/// of them that four are expected beyond the quantile. Independent samples are counted on the
-/// indicators of being at most the quantile, whose correlation is what its error depends on
-/// (P. Heidelberger & P. A. W. Lewis, Operations Research 32 (1984) 185-209). `None` without finite
-/// samples.
+/// 371-386), and never narrower than the order statistics; only with so many launches that four are
+/// expected beyond the quantile. With fewer, order statistics at the number of independent samples
+/// that is the least to be reckoned with, where launches are shown to be nearly alike. Independent
+/// samples are counted on the indicators of being at most the quantile, whose correlation is what
+/// its error depends on (P. Heidelberger & P. A. W. Lewis, Operations Research 32 (1984) 185-209).
+/// `None` without finite samples.
 pub fn quantile_of_launches(launches: &[Vec<f64>], q: f64, level: f64) -> Option<Clustered> {
     Launches::of(launches)?.quantile(q, level)
 }
@@ -94,38 +99,52 @@ fn clustered(filled: &[&Vec<f64>], pooled: &[f64], q: f64, level: f64) -> Option
         |launch: &&Vec<f64>| launch.iter().map(|x| f64::from(u8::from(*x <= point))).collect();
     let indicators: Vec<Vec<f64>> = filled.iter().map(below).collect();
     let within = effective_size(&indicators);
-    let effective = within.min(pooled.len() as f64 / inflation(&indicators));
-    let worth = effective / pooled.len() as f64;
+    let inflation = inflation(&indicators);
+    let effective = within.min(pooled.len() as f64 / inflation.likely);
     let ranks = quantile::dependent_of_sorted(pooled, q, level, effective)?;
-    let out = |bounds, method| {
+    let out = |bounds, method, effective| {
         Some(Clustered { point, bounds, method, effective, grade: grade(q, effective) })
     };
     let share = within / pooled.len() as f64;
     let enough = |launch: &&Vec<f64>| (launch.len() as f64 * share).floor() as usize >= ranks.need;
     if filled.len() > 1 && filled.iter().all(enough) {
-        return out(Ok(sections(filled, q, point, upper)?), Method::Sectioning);
+        return out(Ok(sections(filled, q, point, upper)?), Method::Sectioning, effective);
     }
     let Some(by_rank) = ranks.bounds else {
-        return out(Err(Lacking::Samples(ranks.need)), Method::OrderStatistic);
+        return out(Err(Lacking::Samples(ranks.need)), Method::OrderStatistic, effective);
     };
     if filled.len() == 1 {
-        return out(Ok(by_rank), Method::OrderStatistic);
+        return out(Ok(by_rank), Method::OrderStatistic, effective);
     }
-    let fewest = fewest_launches(q, worth);
+    // A little less, because 1 − 0.95 is a little more than a twentieth.
+    let fewest = (LAUNCHES_BEYOND / q.min(1.0 - q) - 1e-9).ceil() as usize;
     if filled.len() < fewest {
-        return out(Err(Lacking::Launches(fewest)), Method::ClusterBootstrap);
+        let least = within.min(pooled.len() as f64 / inflation.most);
+        let careful = quantile::dependent_of_sorted(pooled, q, level, least)?.bounds;
+        return match careful.filter(|_| inflation.most <= MOST_INFLATED) {
+            Some(bounds) => out(Ok(bounds), Method::OrderStatistic, least),
+            None => out(Err(Lacking::Launches(fewest)), Method::ClusterBootstrap, effective),
+        };
     }
     let drawn = resampled(filled, q, upper);
     let bounds = (drawn.0.min(by_rank.0), drawn.1.max(by_rank.1));
-    out(Ok(bounds), Method::ClusterBootstrap)
+    out(Ok(bounds), Method::ClusterBootstrap, effective)
+}
+
+/// A factor on the variance of a mean: as it is estimated, and the most that it may be.
+struct Inflation {
+    likely: f64,
+    most: f64,
 }
 
 /// By how much belonging to the same launch inflates the variance of a mean: `1 + (m − 1)·ρ` with the
-/// intraclass correlation of a one-way analysis of variance (L. Kish, Survey Sampling (1965), 5.4).
-fn inflation(launches: &[Vec<f64>]) -> f64 {
+/// intraclass correlation of a one-way analysis of variance (L. Kish, Survey Sampling (1965), 5.4),
+/// which with `F` the ratio of its mean squares is `mF/(F + m − 1)`. The most is that of the upper
+/// bound of `F` at the confidence [`SURE`], as if launches were normal.
+fn inflation(launches: &[Vec<f64>]) -> Inflation {
     let (k, all) = (launches.len() as f64, launches.iter().map(Vec::len).sum::<usize>() as f64);
     if k < 2.0 || all <= k {
-        return 1.0;
+        return Inflation { likely: 1.0, most: 1.0 };
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let whole = launches.iter().flatten().sum::<f64>() / all;
@@ -135,22 +154,14 @@ fn inflation(launches: &[Vec<f64>]) -> f64 {
     let squares = |own: &Vec<f64>| own.iter().map(|x| (x - mean(own)).powi(2)).sum::<f64>();
     let within: f64 = launches.iter().map(squares).sum::<f64>() / (all - k);
     let size = all / k;
-    let total = between + (size - 1.0) * within;
-    if total <= 0.0 {
-        return 1.0;
-    }
-    1.0 + (size - 1.0) * ((between - within) / total).max(0.0)
-}
-
-/// Launches that resampling needs for the `q`-quantile, where a sample is `worth` that much of an
-/// independent one.
-fn fewest_launches(q: f64, worth: f64) -> usize {
-    if worth >= ALIKE {
-        return FEWEST_LAUNCHES;
-    }
-    // A little less, because 1 − 0.95 is a little more than a twentieth.
-    let beyond = (LAUNCHES_BEYOND / q.min(1.0 - q) - 1e-9).ceil() as usize;
-    beyond.max(FEWEST_LAUNCHES)
+    let factor = |between: f64| {
+        let total = between + (size - 1.0) * within;
+        if total > 0.0 { (size * between / total).max(1.0) } else { 1.0 }
+    };
+    // The quantile of F is that of a beta distribution, as odds.
+    let share = beta_quantile(1.0 - SURE, (k - 1.0) / 2.0, (all - k) / 2.0);
+    let least = share / (1.0 - share) * (all - k) / (k - 1.0);
+    Inflation { likely: factor(between), most: factor(between / least) }
 }
 
 fn sections(launches: &[&Vec<f64>], q: f64, point: f64, upper: f64) -> Option<(f64, f64)> {
@@ -270,13 +281,33 @@ mod tests {
         let method = |l: &[Vec<f64>], q| quantile_of_launches(l, q, 0.95).unwrap().method;
         assert_eq!(method(&launches(1, 40, 0.0), 0.5), Method::OrderStatistic);
         assert_eq!(method(&launches(10, 60, 0.0), 0.5), Method::Sectioning);
-        assert_eq!(method(&launches(10, 60, 0.0), 0.95), Method::ClusterBootstrap);
+        assert_eq!(method(&launches(80, 20, 0.0), 0.95), Method::ClusterBootstrap);
         let few = quantile_of_launches(&launches(10, 20, 0.0), 0.99, 0.95).unwrap();
         assert_eq!(few.bounds, Err(Lacking::Samples(368)));
         let few = quantile_of_launches(&launches(4, 60, 0.0), 0.95, 0.95).unwrap();
-        assert!(matches!(few.bounds, Err(Lacking::Launches(n)) if n >= FEWEST_LAUNCHES));
+        assert_eq!(few.bounds, Err(Lacking::Launches(80)), "four cannot show that they are alike");
         assert_eq!(quantile_of_launches(&[], 0.5, 0.95), None);
         assert_eq!(quantile_of_launches(&[vec![f64::NAN]], 0.5, 0.95), None);
+    }
+
+    #[test]
+    fn few_launches_have_bounds_where_they_are_shown_to_be_alike() {
+        let alike = quantile_of_launches(&launches(40, 30, 0.0), 0.95, 0.95).unwrap();
+        assert_eq!(alike.method, Method::OrderStatistic);
+        assert!(alike.bounds.is_ok() && alike.effective < 1200.0, "{alike:?}");
+        let differing = quantile_of_launches(&launches(40, 30, 2.0), 0.95, 0.95).unwrap();
+        assert_eq!(differing.bounds, Err(Lacking::Launches(80)));
+    }
+
+    #[test]
+    fn inflation_follows_from_the_ratio_of_mean_squares() {
+        // Means 1 and 3 of two each, squares within 2·0.5: F = 4/0.5 = 8 and 2·8/9.
+        let found = inflation(&[vec![0.5, 1.5], vec![2.5, 3.5]]);
+        assert!((found.likely - 16.0 / 9.0).abs() < 1e-12, "{}", found.likely);
+        // F of 1 and 2 degrees of freedom is below 0.005 in 5 %: 2·1600/1601 or so.
+        assert!((1.99..2.0).contains(&found.most), "{}", found.most);
+        let equal = inflation(&[vec![1.0, 2.0, 3.0], vec![3.0, 1.0, 2.0]]);
+        assert_eq!((equal.likely, equal.most), (1.0, 1.0));
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn economy(effort: Effort) -> Table {
             // The last block began in time, whatever it then took.
             let late = session.last_began >= limit;
             let by_time = session.reason == Reason::Budget;
-            (late || by_time && session.elapsed < limit, by_time)
+            (late || (by_time && session.elapsed < limit), by_time)
         });
         let wrong = found.iter().filter(|found| found.0).count();
         let by_time = Rate::of(found.iter().map(|found| found.1));

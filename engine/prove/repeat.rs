@@ -55,6 +55,14 @@ impl Rate {
         }
     }
 
+    /// True when the share is `most` at most; with few repetitions, within its error.
+    pub fn stays_within(self, most: f64, effort: Effort) -> bool {
+        match effort {
+            Effort::Quick => self.at_most(most),
+            Effort::Full => self.share() <= most,
+        }
+    }
+
     /// Two standard errors of the share if the true rate is `rate`.
     pub fn two_errors(self, rate: f64) -> f64 {
         2.0 * (rate * (1.0 - rate) / self.of as f64).sqrt()
@@ -86,6 +94,8 @@ mod tests {
         // Two standard errors of 5 % in 400 are 2.18 points: 28 hits are 7 %.
         assert!(rate(28).at_most(0.05) && !rate(29).at_most(0.05));
         assert!(rate(372).at_least(0.95) && !rate(371).at_least(0.95));
+        assert!(rate(28).stays_within(0.05, Effort::Quick));
+        assert!(!rate(21).stays_within(0.05, Effort::Full));
         assert!(rate(372).reaches(0.95, Effort::Quick) && !rate(379).reaches(0.95, Effort::Full));
         assert_eq!(rate(378).text(), "94.5 %");
     }

@@ -140,7 +140,7 @@ fn tally(shape: Shape, n: usize, rho: f64, traces: u64) -> Tally {
 
 fn classes(effort: Effort) -> Table {
     let traces = match effort {
-        Effort::Quick => 40,
+        Effort::Quick => 100,
         Effort::Full => 2000,
     };
     let columns =
@@ -155,7 +155,7 @@ fn classes(effort: Effort) -> Table {
                 continue;
             }
             let Tally { wrong, off, cut_off } = tally(shape, n, rho, traces);
-            let holds = wrong.share() <= 0.05 && off.share() <= 0.05;
+            let holds = wrong.stays_within(0.05, effort) && off.stays_within(0.05, effort);
             table.rows.push(Row {
                 cells: vec![
                     name.into(),

@@ -130,13 +130,12 @@ fn objective(
 /// What other tools tell of chunks, where they carry several tokens.
 fn chunks(requests: &[&Timeline]) -> Option<String> {
     let several = |t: &&Timeline| t.counts.iter().flatten().any(|tokens| *tokens > 1);
+    if !requests.iter().any(several) {
+        return None;
+    }
     let gaps: Vec<f64> = requests.iter().flat_map(|t| tokens::icl(t)).collect();
     let per_token: Vec<f64> = requests.iter().filter_map(|t| tokens::tpot_compat(t)).collect();
-    let (gap, per_token) = requests
-        .iter()
-        .any(several)
-        .then_some(())
-        .and_then(|()| median(&gaps).zip(median(&per_token)))?;
+    let (gap, per_token) = (median(&gaps)?, median(&per_token)?);
     let [gap, per_token] = [gap, per_token].map(|seconds| format::exact(seconds, Unit::Seconds));
     Some(format!(
         "chunks carry several tokens: {gap} between chunks, {per_token} a token as tools count that take the first chunk for one (medians)"
