@@ -75,8 +75,7 @@ fn search(plan: &Plan, seed: u64) -> (Vec<Probed>, Found) {
     while let Some(rate) = next(FULL / 2.0, &seen) {
         // Rates are compared on common schedules, confirmations see fresh ones.
         let text = format!("{seed}/{}", times(&seen, rate));
-        let own = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
-        let own = own.expect("sixteen hex digits make a number") & !7;
+        let own = Digest::of_bytes(text.as_bytes()).seed() & !7;
         seen.extend(probe(plan, rate, own).probed(&plan.slo, CONFIDENCE));
     }
     let result = found(&seen);
