@@ -54,7 +54,12 @@ fn launch(plan: &Plan, rate: f64, seed: u64) -> Observed {
 
 /// A probe as a run makes and records it; its launches take no wall time.
 fn probe(plan: &Plan, rate: f64, seed: u64) -> RateProbe {
-    let mut probe = RateProbe { rate: Some(rate), launches: Vec::new(), cut_short: None };
+    let mut probe = RateProbe {
+        rate: Some(rate),
+        launches: Vec::new(),
+        disturbed: Vec::new(),
+        cut_short: None,
+    };
     while probe.goes_on(&plan.slo, CONFIDENCE) {
         let number = probe.launches.len() as u32;
         probe.launches.push(Launch {

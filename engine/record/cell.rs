@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::guard::Disturbed;
+use super::guard::{Disturbed, counted};
 use crate::machine::watch::Readings;
 use crate::measure::slo::Slo;
 use crate::measure::{Observed, summary};
@@ -34,8 +34,7 @@ pub struct Cell {
 impl Cell {
     /// Launches of blocks that count: those left out are kept for the reader, not for estimates.
     pub fn counted(&self) -> impl Iterator<Item = &Launch> {
-        let is_out = |block| self.disturbed.iter().any(|d| d.block == block && d.left_out);
-        self.launches.iter().filter(move |launch| !is_out(launch.block))
+        counted(&self.launches, &self.disturbed)
     }
 
     /// The launches that were measured in blocks that count, with what they saw.
@@ -151,8 +150,6 @@ pub enum StopReason {
     Unreachable,
     /// Every comparison was decided, by intervals that hold at any number of blocks.
     Decision,
-    /// Too many blocks met a disturbance from outside.
-    Invalid,
     /// Nothing was left to measure: every variant but one at most had failed.
     NothingLeft,
     Interrupted,

@@ -36,8 +36,9 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
     });
     let rate = |r: &Readings| Some(r.switches? as f64 / r.seconds);
     let all = || windows.iter().map(|window| window.readings);
-    let costs: Option<f64> = all().map(|r| r.cost).sum();
     let watched: f64 = all().map(|r| r.seconds).sum();
+    let share = |seconds: Option<f64>| seconds.filter(|_| watched > 0.0).map(|s| s / watched);
+    let songs: Vec<f64> = all().filter_map(|r| r.song).collect();
     let disturbed = disturbed(evidence);
     let blocks: BTreeSet<(usize, u32)> =
         windows.iter().map(|window| (window.setting, window.launch.block)).collect();
@@ -52,7 +53,8 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
         disturbed,
         max_invalid: guard.max_invalid,
         switches: all().filter_map(rate).reduce(f64::max),
-        cost: costs.filter(|_| watched > 0.0).map(|cost| cost / watched),
+        cost: share(all().map(|r| r.cost).sum()),
+        song: share((!songs.is_empty()).then(|| songs.iter().sum())),
     })
 }
 
