@@ -39,9 +39,10 @@ fn the_engine_sleeps_while_its_children_measure() {
     let wall = begin.elapsed().as_secs_f64();
     let share = (after - before) / wall;
     println!("processor time of the engine: {:.2} % of {wall:.1} s", share * 100.0);
-    // Two ticks of the kernel's clock, for readings that round up. The bar is 1 % of a release
-    // build; without optimization, with short launches on a busy machine, watching takes up to 7 %.
-    let most = 0.2 * wall + 0.02;
+    // 1 % of a core is the bar of a release build; what is not optimized reads and writes results
+    // slowly. Two ticks of the kernel's clock are for readings that round up.
+    let bar = if cfg!(debug_assertions) { 0.05 } else { 0.01 };
+    let most = bar * wall + 0.02;
     assert!(after - before < most, "{:.1} % of one core over {wall:.1} s", share * 100.0);
     engine.end().expect(0);
 }

@@ -50,6 +50,11 @@ impl Digest {
         self.hex()[..12].to_owned()
     }
 
+    /// The first eight bytes as a number: the seed of what depends on nothing else.
+    pub fn seed(&self) -> u64 {
+        self.0[..8].iter().fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
+    }
+
     /// Reads 64 hex digits; `None` for anything else.
     pub fn parse(hex: &str) -> Option<Self> {
         if hex.len() != 64 || !hex.is_ascii() {
@@ -108,6 +113,12 @@ impl<'de> Deserialize<'de> for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_is_the_first_sixteen_hex_digits() {
+        let digest = Digest::of_bytes(b"soak/b1/42");
+        assert_eq!(format!("{:016x}", digest.seed()), digest.hex()[..16]);
+    }
 
     #[test]
     fn empty_input_has_the_published_digest() {

@@ -114,9 +114,9 @@ const WATCHED: Duration = Duration::from_secs(1);
 /// What the machine does while this program sleeps.
 fn watched() -> Readings {
     let mut sources = Sources::open(None);
-    let before = sources.whole();
+    let before = sources.whole(true);
     std::thread::sleep(WATCHED);
-    let after = sources.whole();
+    let after = sources.whole(true);
     Readings::of(&[before, after], sources.cores())
 }
 

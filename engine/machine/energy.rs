@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where Linux shows the counters.
-pub const POWERCAP: &str = "/sys/class/powercap";
+const POWERCAP: &str = "/sys/class/powercap";
 
 /// Shorter windows hold too few of the counters' steps, of about 1 ms each, for one per cent.
 const SHORTEST: u64 = 100_000_000;
@@ -46,7 +46,15 @@ pub struct EnergyReading {
 }
 
 impl EnergyCounters {
-    /// The packages and their memory below `root`, which is [`POWERCAP`] outside of tests.
+    /// The counters of this machine.
+    ///
+    /// # Errors
+    /// As [`EnergyCounters::open`].
+    pub fn of_machine() -> Result<Self, String> {
+        Self::open(Path::new(POWERCAP))
+    }
+
+    /// The packages and their memory below `root`, a tree as Linux shows it.
     ///
     /// # Errors
     /// Why there are none, or none that may be read.

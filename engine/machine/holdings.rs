@@ -1,5 +1,7 @@
 //! What this process holds at one moment.
 
+use super::usage::rollup;
+
 /// Memory in bytes and open descriptors; `None` where the kernel does not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {
@@ -14,11 +16,7 @@ pub struct Holdings {
 /// Reads them from `/proc/self`. The kernel walks the page tables for it, which takes up to some
 /// milliseconds for a process of gigabytes: never to be called inside a timed region.
 pub fn holdings() -> Holdings {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let field = |name: &str| {
-        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
-    };
+    let field = rollup();
     let status = || procfs::process::Process::myself().ok()?.status().ok()?.vmrss;
     // The listing itself is open while it is read.
     let descriptors = std::fs::read_dir("/proc/self/fd").ok();

@@ -21,7 +21,7 @@ pub use advice::{Advice, Situation, advice};
 pub use cpu::Cpu;
 #[cfg(feature = "cuda")]
 pub use device_time::{DeviceTimeError, DeviceTimer};
-pub use energy::{EnergyCounters, EnergyReading, POWERCAP, Reader};
+pub use energy::{EnergyCounters, EnergyReading, Reader};
 pub use fingerprint::Fingerprint;
 pub use gpu::{Gpu, gpus};
 pub use gpu_watch::Driver;

@@ -1,5 +1,7 @@
 //! What this process has used so far, as the kernel counts it.
 
+use super::watch::counter;
+
 /// Highest resident set size of this process since its start or the last reset, in bytes.
 pub fn peak_memory() -> Option<u64> {
     let status = procfs::process::Process::myself().ok()?.status().ok()?;
@@ -27,28 +29,40 @@ pub struct ResidentKinds {
 /// measurements only.
 pub fn resident_kinds() -> Option<ResidentKinds> {
     let status = procfs::process::Process::myself().ok()?.status().ok()?;
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let shared = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kib = |text: &str| text.split_whitespace().next()?.parse::<u64>().ok();
     Some(ResidentKinds {
         anonymous: status.rssanon? * 1024,
         mapped: (status.rssfile? + status.rssshmem.unwrap_or(0)) * 1024,
-        proportional: shared.and_then(kib).map(|kib| kib * 1024),
+        proportional: rollup()("Pss:"),
     })
+}
+
+/// Reads what the kernel sums up over all mappings of this process: bytes by name, such as `Pss:`.
+pub(super) fn rollup() -> impl Fn(&str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    move |name| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    }
+}
+
+/// What the kernel counts for `who`: this process, or the children it has waited for.
+pub(super) fn used(who: libc::c_int) -> Option<libc::rusage> {
+    // SAFETY: `rusage` is plain data that the call fills in completely on success.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::getrusage(who, &raw mut usage) == 0).then_some(usage)
+    }
+}
+
+/// Processor time, user and system, in nanoseconds.
+pub(super) fn processor_time(usage: &libc::rusage) -> u64 {
+    let nanos = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
+    nanos(usage.ru_utime) + nanos(usage.ru_stime)
 }
 
 /// Processor time of this process, user and system, in nanoseconds.
 pub fn cpu_time() -> Option<u64> {
-    // SAFETY: `rusage` is plain data that the call fills in completely on success.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        if libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) != 0 {
-            return None;
-        }
-        usage
-    };
-    let nanos = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
-    Some(nanos(usage.ru_utime) + nanos(usage.ru_stime))
+    used(libc::RUSAGE_SELF).map(|usage| processor_time(&usage))
 }
 
 /// Processor seconds of the calling thread so far.
@@ -62,11 +76,16 @@ pub fn thread_time() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// Ticks of the kernel's clock, in which it accounts for processor time, per second.
+pub(super) fn ticks_per_second() -> f64 {
+    // SAFETY: asks for a constant of the system.
+    unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64
+}
+
 /// Processes the kernel has killed for want of memory since it started; 0 where it does not tell.
 pub fn kernel_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    counter(&text, "oom_kill").unwrap_or(0)
 }
 
 /// Memory of the machine, or of the control group where that is less, in bytes.

@@ -33,10 +33,22 @@ pub struct Course {
     pub movement: f64,
 }
 
-/// A [`Course`] that is computed once. It adds nothing to what it belongs to: two of them are
-/// always equal, and a copy, whose requests may be changed, starts without one.
+/// What is computed once of the requests of a launch: its [`Course`], and the value of the metric
+/// that was asked for first. It adds nothing to what it belongs to: two of them are always equal,
+/// and a copy, whose requests may be changed, starts without one.
 #[derive(Debug, Default)]
-pub struct Remembered(OnceLock<Course>);
+pub struct Remembered {
+    course: OnceLock<Course>,
+    value: OnceLock<(String, Option<f64>)>,
+}
+
+impl Remembered {
+    /// What `compute` gives for `metric`, from memory where that was the first one.
+    pub(super) fn value(&self, metric: &str, compute: impl Fn() -> Option<f64>) -> Option<f64> {
+        let (known, value) = self.value.get_or_init(|| (metric.to_owned(), compute()));
+        if known == metric { *value } else { compute() }
+    }
+}
 
 impl Clone for Remembered {
     fn clone(&self) -> Self {
@@ -54,7 +66,7 @@ impl PartialEq for Remembered {
 /// call, warm-up included. `start` counts requests of the record. [`Class::Unverified`] under load,
 /// where a time tells as much about the requests before it as about the process.
 pub fn course(observed: &Observed) -> Course {
-    *observed.course.0.get_or_init(|| {
+    *observed.course.course.get_or_init(|| {
         if observed.sending.is_some() {
             return classify(&[]);
         }

@@ -63,7 +63,7 @@ fn each(metric: &str) -> Option<fn(&Timeline) -> Option<f64>> {
 
 /// What one launch contributes to its block: the median of its values. `None` without any.
 pub fn block_value(observed: &Observed, metric: &str) -> Option<f64> {
-    median(&values(observed, metric))
+    observed.course.value(metric, || median(&values(observed, metric)))
 }
 
 /// As [`block_value`], of the quick quarter: the lower quartile of times, the upper one of rates.

@@ -96,11 +96,9 @@ struct Unfound {
 }
 
 fn read(path: &Path) -> Result<(Record, Digest), String> {
-    let record = Record::read(path).map_err(|error| chain(&error))?;
-    let file = if path.is_dir() { path.join("record.json") } else { path.to_owned() };
-    let digest = Digest::of_file(&file)
-        .map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
-    Ok((record, digest))
+    let bytes = Record::bytes(path).map_err(|error| chain(&error))?;
+    let record = Record::parse(&bytes, path).map_err(|error| chain(&error))?;
+    Ok((record, Digest::of_bytes(&bytes)))
 }
 
 /// The newest complete run among the paths that fit `pattern`, whose `*` stands for any part of a

@@ -54,7 +54,12 @@ fn launch(plan: &Plan, rate: f64, seed: u64) -> Observed {
 
 /// A probe as a run makes and records it; its launches take no wall time.
 fn probe(plan: &Plan, rate: f64, seed: u64) -> RateProbe {
-    let mut probe = RateProbe { rate: Some(rate), launches: Vec::new(), cut_short: None };
+    let mut probe = RateProbe {
+        rate: Some(rate),
+        launches: Vec::new(),
+        disturbed: Vec::new(),
+        cut_short: None,
+    };
     while probe.goes_on(&plan.slo, CONFIDENCE) {
         let number = probe.launches.len() as u32;
         probe.launches.push(Launch {
@@ -75,8 +80,7 @@ fn search(plan: &Plan, seed: u64) -> (Vec<Probed>, Found) {
     while let Some(rate) = next(FULL / 2.0, &seen) {
         // Rates are compared on common schedules, confirmations see fresh ones.
         let text = format!("{seed}/{}", times(&seen, rate));
-        let own = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
-        let own = own.expect("sixteen hex digits make a number") & !7;
+        let own = Digest::of_bytes(text.as_bytes()).seed() & !7;
         seen.extend(probe(plan, rate, own).probed(&plan.slo, CONFIDENCE));
     }
     let result = found(&seen);

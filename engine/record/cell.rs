@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::guard::Disturbed;
+use super::guard::{Disturbed, counted, leaves_out};
 use crate::machine::watch::Readings;
 use crate::measure::slo::Slo;
 use crate::measure::{Observed, summary};
@@ -34,12 +34,12 @@ pub struct Cell {
 impl Cell {
     /// Launches of blocks that count: those left out are kept for the reader, not for estimates.
     pub fn counted(&self) -> impl Iterator<Item = &Launch> {
-        self.launches.iter().filter(|launch| !self.leaves_out(launch.block))
+        counted(&self.launches, &self.disturbed)
     }
 
     /// Whether a block of its setting was left out, for all of its launches.
     pub fn leaves_out(&self, block: u32) -> bool {
-        self.disturbed.iter().any(|known| known.block == block && known.left_out)
+        leaves_out(&self.disturbed, block)
     }
 
     /// The launches that were measured in blocks that count, with what they saw.
@@ -155,8 +155,6 @@ pub enum StopReason {
     Unreachable,
     /// Every comparison was decided, by intervals that hold at any number of blocks.
     Decision,
-    /// Too many blocks met a disturbance from outside.
-    Invalid,
     /// Nothing was left to measure: every variant but one at most had failed.
     NothingLeft,
     Interrupted,

@@ -15,7 +15,7 @@ mod reference;
 mod search;
 mod soak;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -264,18 +264,31 @@ impl Record {
 
     /// Reads `record.json`. `path` may also name the run's folder.
     pub fn read(path: &Path) -> Result<Self, RecordError> {
-        let file = if path.is_dir() { path.join("record.json") } else { path.to_owned() };
-        let shown = file.display().to_string();
-        let text = std::fs::read_to_string(&file)
-            .map_err(|source| RecordError::Read { path: shown.clone(), source })?;
-        let parse = |source| RecordError::Parse { path: shown.clone(), source };
+        Self::parse(&Self::bytes(path)?, path)
+    }
+
+    /// What [`Record::read`] reads, as it lies there.
+    pub fn bytes(path: &Path) -> Result<Vec<u8>, RecordError> {
+        let file = file(path);
+        let shown = || file.display().to_string();
+        std::fs::read(&file).map_err(|source| RecordError::Read { path: shown(), source })
+    }
+
+    /// A record from its bytes; `path` is where they come from, for whoever reads the error.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, RecordError> {
+        let shown = || file(path).display().to_string();
+        let parse = |source| RecordError::Parse { path: shown(), source };
         // Of a newer layout nothing but its version can be relied on. Raw samples are many, so they
         // are read straight into place and not by way of a tree of values.
-        match serde_json::from_str::<Head>(&text).map_err(parse)?.version {
+        match serde_json::from_slice::<Head>(bytes).map_err(parse)?.version {
             Some(found) if found > u64::from(VERSION) => {
-                Err(RecordError::Newer { path: shown, found })
+                Err(RecordError::Newer { path: shown(), found })
             }
-            _ => serde_json::from_str(&text).map_err(parse),
+            _ => serde_json::from_slice(bytes).map_err(parse),
         }
     }
+}
+
+fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("record.json") } else { path.to_owned() }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cell::{Failure, Launch, Outcome};
+use super::guard::{Disturbed, counted};
 use super::search::SearchEnd;
 use crate::measure::Observed;
 use crate::measure::load::{self, Invalid};
@@ -46,14 +47,22 @@ pub struct RateProbe {
     pub rate: Option<f64>,
     /// Blocks number the launches of the search.
     pub launches: Vec<Launch>,
+    /// Launches that something outside disturbed; those that were left out were made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbed: Vec<Disturbed>,
     /// Why it ended before its last look without an answer, if so.
     pub cut_short: Option<String>,
 }
 
 impl RateProbe {
+    /// Launches that count.
+    pub fn counted(&self) -> impl Iterator<Item = &Launch> + Clone {
+        counted(&self.launches, &self.disturbed)
+    }
+
     /// What its launches saw, and whether they kept the rules of the scenario.
     pub fn observed(&self) -> impl Iterator<Item = (&Observed, Result<(), Invalid>)> {
-        self.launches.iter().filter_map(|launch| match &launch.outcome {
+        self.counted().filter_map(|launch| match &launch.outcome {
             Outcome::Measured(observed) => Some((observed, load::check(observed))),
             Outcome::Failed(_) | Outcome::Skipped { .. } => None,
         })
@@ -66,7 +75,7 @@ impl RateProbe {
 
     /// Why the probe was given up, if so: the last launch that died or broke the rules.
     pub fn failure(&self) -> Option<String> {
-        let died = self.launches.iter().filter_map(|launch| match &launch.outcome {
+        let died = self.counted().filter_map(|launch| match &launch.outcome {
             Outcome::Failed(Failure { verdict, detail, .. }) => {
                 Some(format!("{}: {detail}", verdict.label()))
             }
@@ -142,9 +151,13 @@ impl RateProbe {
 
 /// What the probes of a search show: all probed rates, and the first rate to probe, once one stream
 /// has been measured.
-pub fn probed(probes: &[RateProbe], slo: &Slo, confidence: f64) -> (Vec<Probed>, Option<f64>) {
-    let seen = probes.iter().filter_map(|probe| probe.probed(slo, confidence)).collect();
-    let streams = probes.iter().filter(|probe| probe.rate.is_none());
+pub fn probed<'a>(
+    probes: impl Iterator<Item = &'a RateProbe> + Clone,
+    slo: &Slo,
+    confidence: f64,
+) -> (Vec<Probed>, Option<f64>) {
+    let seen = probes.clone().filter_map(|probe| probe.probed(slo, confidence)).collect();
+    let streams = probes.filter(|probe| probe.rate.is_none());
     let times: Vec<f64> =
         streams.flat_map(RateProbe::valid).flat_map(load::service_times).collect();
     // Half of what one server bears at most.
@@ -154,6 +167,6 @@ pub fn probed(probes: &[RateProbe], slo: &Slo, confidence: f64) -> (Vec<Probed>,
 impl RateSearch {
     /// What is known by now.
     pub fn found(&self) -> Found {
-        found(&probed(&self.probes, &self.slo, self.confidence).0)
+        found(&probed(self.probes.iter(), &self.slo, self.confidence).0)
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cell::{Failure, Launch, Outcome};
+use super::guard::{Disturbed, counted};
 use crate::measure::search::{Answer, Bound, answer};
 use crate::measure::summary;
 
@@ -39,6 +40,9 @@ pub struct Probe {
     pub batch: u32,
     /// Blocks number the launches of the search.
     pub launches: Vec<Launch>,
+    /// Launches that something outside disturbed; those that were left out were made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbed: Vec<Disturbed>,
     /// Why it ended before its last look without an answer, if so.
     pub cut_short: Option<String>,
 }
@@ -54,11 +58,16 @@ pub enum SearchEnd {
 }
 
 impl Probe {
+    /// Launches that count.
+    pub fn counted(&self) -> impl Iterator<Item = &Launch> + Clone {
+        counted(&self.launches, &self.disturbed)
+    }
+
     /// Values of `metric` of all requests that are not flagged as warm-up, in order. What looks like
     /// warm-up afterwards is kept: a probe asks for a number of requests and bounds their tail, and
     /// leaving out slow ones because they were slow would make a size look quicker than it is.
     pub fn values(&self, metric: &str) -> Vec<f64> {
-        let seen = self.launches.iter().filter_map(|launch| match &launch.outcome {
+        let seen = self.counted().filter_map(|launch| match &launch.outcome {
             Outcome::Measured(observed) => Some(observed),
             Outcome::Failed(_) | Outcome::Skipped { .. } => None,
         });
@@ -67,7 +76,7 @@ impl Probe {
 
     /// The last failure, when there were so many that the probe was given up.
     pub fn failure(&self) -> Option<&Failure> {
-        let failures = self.launches.iter().filter_map(|launch| match &launch.outcome {
+        let failures = self.counted().filter_map(|launch| match &launch.outcome {
             Outcome::Failed(failure) => Some(failure),
             Outcome::Measured(_) | Outcome::Skipped { .. } => None,
         });
@@ -121,7 +130,8 @@ mod tests {
             outcome: Outcome::Measured(observed),
             conditions: None,
         };
-        let probe = Probe { batch: 4, launches: vec![launch], cut_short: None };
+        let (launches, disturbed) = (vec![launch], Vec::new());
+        let probe = Probe { batch: 4, launches, disturbed, cut_short: None };
         let slow = probe.values("latency").iter().filter(|seconds| **seconds > 0.055).count();
         assert_eq!((probe.values("latency").len(), slow), (29, 8));
         assert_eq!(probe.values("throughput").len(), 29);

@@ -39,8 +39,9 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
     let signals = signals.collect();
     let rate = |r: &Readings| Some(r.switches? as f64 / r.seconds);
     let all = || windows.iter().map(|window| window.readings);
-    let costs: Option<f64> = all().map(|r| r.cost).sum();
     let watched: f64 = all().map(|r| r.seconds).sum();
+    let share = |seconds: Option<f64>| seconds.filter(|_| watched > 0.0).map(|s| s / watched);
+    let songs: Vec<f64> = all().filter_map(|r| r.song).collect();
     let disturbed = disturbed(evidence);
     let launches = record.cells.iter().map(|cell| cell.launches.len());
     let again = record.conduct.iter().map(|conduct| conduct.again.len());
@@ -55,7 +56,8 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
         disturbed,
         max_invalid: guard.max_invalid,
         switches: all().filter_map(rate).reduce(f64::max),
-        cost: costs.filter(|_| watched > 0.0).map(|cost| cost / watched),
+        cost: share(all().map(|r| r.cost).sum()),
+        song: share((!songs.is_empty()).then(|| songs.iter().sum())),
     })
 }
 

@@ -25,6 +25,7 @@ fn readings(position: u32, block: u32) -> Readings {
         canary: (position == 0)
             .then(|| Canary { integer: 1.31 + 0.002 * f64::from(block % 3), memory: 2.2 }),
         cost: Some(0.002),
+        song: (position == 0).then_some(0.02),
         ..Readings::default()
     }
 }

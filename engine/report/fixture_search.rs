@@ -61,7 +61,7 @@ fn launch(block: usize, outcome: Outcome) -> Launch {
 }
 
 fn probe(rng: &mut Pcg64Mcg, batch: u32, server: Server, launched: &mut usize) -> Probe {
-    let mut probe = Probe { batch, launches: Vec::new(), cut_short: None };
+    let mut probe = Probe { batch, launches: Vec::new(), disturbed: Vec::new(), cut_short: None };
     let (mut made, mut looks) = (0, looks(BOUND, CONFIDENCE).into_iter());
     while probe.answer("latency", BOUND, CONFIDENCE) == Answer::Undecided {
         let outcome = if let Some(slowest) = server(batch) {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::evidence::{Evidence, block_values, observed};
 use super::parallel::each;
+use super::searches::and_disturbances;
 use super::view::{
     LoadSheet, ObjectiveSheet, PrefillSheet, QuantileSheet, RateRow, RateSheet, Reading,
 };
@@ -185,7 +186,7 @@ fn rate_sheet(search: &RateSearch) -> RateSheet {
         (Some(SearchEnd::Budget), _) => remarks.push("the time allowed ran out".to_owned()),
         (Some(SearchEnd::Interrupted) | None, _) => remarks.push("interrupted".to_owned()),
         (Some(SearchEnd::Complete), _)
-            if probed(&search.probes, &search.slo, search.confidence).1.is_none() =>
+            if probed(search.probes.iter(), &search.slo, search.confidence).1.is_none() =>
         {
             let why = search.probes.iter().find_map(RateProbe::failure);
             remarks.push(why.unwrap_or_else(|| "one stream could not be measured".to_owned()));
@@ -220,16 +221,19 @@ fn rate_row(search: &RateSearch, probe: &RateProbe) -> Option<RateRow> {
         probe.valid().map(|seen| seen.requests.iter().filter(|t| !t.warmup).count()).sum();
     Some(RateRow {
         rate: seen.rate,
-        launches: probe.launches.len(),
+        launches: probe.counted().count(),
         requests,
         over: (requests > 0).then_some(seen.over),
         answer: seen.answer,
-        detail: match (probe.saturated(), probe.failure(), &probe.cut_short) {
-            (Some(waiting), _, _) => format!("saturated: {waiting} waited"),
-            (None, Some(why), _) => why,
-            (None, None, Some(why)) => why.clone(),
-            (None, None, None) => String::new(),
-        },
+        detail: and_disturbances(
+            &probe.disturbed,
+            match (probe.saturated(), probe.failure(), &probe.cut_short) {
+                (Some(waiting), _, _) => format!("saturated: {waiting} waited"),
+                (None, Some(why), _) => why,
+                (None, None, Some(why)) => why.clone(),
+                (None, None, None) => String::new(),
+            },
+        ),
     })
 }
 

@@ -6,7 +6,7 @@ use super::view::{ProbeRow, Reading, SearchSheet};
 use crate::measure::quantile::{median, one_sided, quantile};
 use crate::measure::search::{Answer, Found, found, inversion, look_level};
 use crate::measure::{Estimate, Method, Unit};
-use crate::record::{Probe, Record, Search, SearchEnd};
+use crate::record::{Disturbed, Probe, Record, Search, SearchEnd};
 
 pub fn sheets(record: &Record, confidence: f64) -> Vec<SearchSheet> {
     record.searches.iter().map(|search| sheet(search, confidence)).collect()
@@ -47,23 +47,37 @@ fn row(search: &Search, probe: &Probe) -> ProbeRow {
     let answer = probe.answer(&search.metric, search.bound, search.confidence);
     ProbeRow {
         batch: probe.batch,
-        launches: probe.launches.len(),
+        launches: probe.counted().count(),
         requests: values.len(),
         latency: quantile(&values, q, search.confidence).map(|found| found.point),
         low,
         high,
         throughput: median(&probe.values("throughput")),
         answer,
-        detail: match (probe.failure(), &probe.cut_short) {
-            (Some(failure), _) => format!("{}: {}", failure.verdict.label(), failure.detail),
-            (None, Some(why)) => why.clone(),
-            (None, None) if answer == Answer::Undecided => {
-                let requests = format::count(values.len() as u64);
-                format!("the bound lies within the interval of {requests} requests")
-            }
-            (None, None) => String::new(),
-        },
+        detail: and_disturbances(
+            &probe.disturbed,
+            match (probe.failure(), &probe.cut_short) {
+                (Some(failure), _) => format!("{}: {}", failure.verdict.label(), failure.detail),
+                (None, Some(why)) => why.clone(),
+                (None, None) if answer == Answer::Undecided => {
+                    let requests = format::count(values.len() as u64);
+                    format!("the bound lies within the interval of {requests} requests")
+                }
+                (None, None) => String::new(),
+            },
+        ),
     }
+}
+
+/// `detail`, and what something outside did to the launches of the probe.
+pub fn and_disturbances(disturbed: &[Disturbed], detail: String) -> String {
+    let told = disturbed.iter().map(|known| {
+        let what = if known.left_out { "made again" } else { "kept although it was disturbed" };
+        let cause = known.causes.first().map_or("", |cause| cause.finding.detail.as_str());
+        format!("a launch was {what}: {cause}")
+    });
+    let all = (!detail.is_empty()).then_some(detail).into_iter().chain(told);
+    all.collect::<Vec<_>>().join("; ")
 }
 
 fn estimate(values: &[f64], q: f64, level: f64) -> Reading<Estimate> {

@@ -82,7 +82,6 @@ fn stopped(reason: StopReason) -> &'static str {
         StopReason::Budget => "stopped because the time allowed ran out",
         StopReason::Unreachable => "stopped early: the asked precision is out of reach",
         StopReason::Decision => "stopped as soon as every verdict was decided",
-        StopReason::Invalid => "invalid: too many blocks were disturbed from outside",
         StopReason::NothingLeft => "stopped because nothing was left to compare",
         StopReason::Interrupted => "interrupted",
     }

@@ -12,19 +12,19 @@ use super::alone::Alone;
 use super::execute::{Conditions, Progressed, RunError};
 use super::guard::examine;
 use super::session::{Measured, Session};
-use super::steps::describe;
+use super::steps::{describe, ended};
 use crate::machine::watch::most_left_out;
 use crate::measure::design::orders;
 use crate::measure::stop::{Decision, Rule, decide};
 use crate::plan::{Plan, Step as PlanStep};
 use crate::record::{Outcome, Step, StepState, StopReason};
 use crate::spec::{Bench as BenchSpec, Spec};
-use crate::stage::{Artifact, Bench, Setting, Stage};
+use crate::stage::{Artifact, Bench, Stage};
 pub(super) use arms::{AGAIN, launches_again, shows_noise};
 use arms::{Arm, arms};
 use launching::valid;
 pub(super) use launching::{At, Given, able, gpus, launch};
-use looking::{compare, decided, reason_of, widest, words};
+use looking::{family, reason_of, widest, words};
 use piloting::{settle, settled, told};
 use tally::{complete, given_up, of};
 
@@ -48,7 +48,7 @@ pub fn measure(
 ) -> Result<(), RunError> {
     let setting = &blocks.stage.setting;
     let variants = able(blocks, state);
-    for known in session.launches.iter().filter(|known| known.setting == *setting) {
+    for known in session.of(setting).launches() {
         let name = if known.variant == AGAIN { &blocks.plan.baseline } else { &known.variant };
         let current = variants.iter().find(|(able, _)| able == name);
         let runtime = state.runtime(blocks.plan, name).map(|(_, digest)| digest);
@@ -58,21 +58,21 @@ pub fn measure(
             return Err(RunError::Changed { variant: name.clone() });
         }
     }
-    if session.stops.iter().any(|(stopped, _)| stopped == setting) {
+    if session.of(setting).stop.is_some() {
         return Ok(());
     }
     let begin = Instant::now();
     let given = Given::of(blocks, conditions, state);
     if blocks.stage.data.is_some() && blocks.stage.inputs.is_none() && given.has_no_tokens() {
         let why = Some("the prompts could not be tokenized".into());
-        session.record_step(ended(blocks, begin, why))?;
+        session.record_step(closed(blocks, begin, why))?;
         return session.record_stop(setting.clone(), StopReason::NothingLeft).map_err(Into::into);
     }
     let label = format!("bench {setting}");
     let _alone = Alone::wait(conditions)?;
-    warm(blocks, session, conditions, &variants, &given)?;
+    warm(blocks, conditions, &variants, &given)?;
     let reason = repeat(blocks, session, conditions, &variants, &given, Instant::now())?;
-    session.record_step(ended(blocks, begin, None))?;
+    session.record_step(closed(blocks, begin, None))?;
     session.record_stop(setting.clone(), reason)?;
     let launches = of(session, setting).count();
     let detail = format!("{launches} launches, stopped: {}", words(reason));
@@ -86,17 +86,16 @@ pub fn measure(
 /// built outside of what is measured.
 fn warm(
     blocks: &Blocks<'_>,
-    session: &Session,
     conditions: &Conditions<'_>,
     variants: &[(String, Artifact)],
-    given: &Given,
+    given: &Given<'_>,
 ) -> Result<(), RunError> {
     for (name, artifact) in variants {
         if !given.keeps_engines(name) {
             continue;
         }
         let at = At { block: 0, position: 0, seed: blocks.bench.design.seed };
-        let launch = launch(blocks, name, artifact, given, at, session, conditions)?;
+        let launch = launch(blocks, name, artifact, given, at, None, conditions)?;
         if let Outcome::Failed(failure) = &launch.outcome {
             let text = describe(failure);
             conditions.progress.line(&format!("✗ {name} could not build its engines  {text}"));
@@ -111,7 +110,7 @@ fn repeat(
     session: &mut Session,
     conditions: &Conditions<'_>,
     variants: &[(String, Artifact)],
-    given: &Given,
+    given: &Given<'_>,
     begin: Instant,
 ) -> Result<StopReason, RunError> {
     let setting = &blocks.stage.setting;
@@ -143,7 +142,7 @@ fn repeat(
         if rule.max_time_ns == 0 {
             break StopReason::Budget;
         }
-        let stage = settled(blocks.stage, session.repetition(setting));
+        let stage = settled(blocks.stage, session.of(setting).repetition.as_ref());
         let blocks = &Blocks { stage: &stage, ..*blocks };
         for (position, &index) in orders[block as usize].iter().enumerate() {
             let Arm { recorded, variant: name, artifact } = &arms[index];
@@ -151,7 +150,8 @@ fn repeat(
                 continue;
             }
             let at = At { block: block as usize, position, seed: design.seed };
-            let launch = valid(launch(blocks, name, artifact, given, at, session, conditions)?);
+            let launch =
+                valid(launch(blocks, name, artifact, given, at, given.guard(), conditions)?);
             if let Outcome::Failed(failure) = &launch.outcome {
                 let text = describe(failure);
                 conditions.progress.line(&format!("✗ {recorded} under {setting}  {text}"));
@@ -170,11 +170,13 @@ fn repeat(
         }
         let spent = before + u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let done = complete(session, setting, variants);
-        let comparisons = compare(blocks, session, variants);
+        let family = family(blocks, session, variants);
+        let comparisons = family.as_ref().map_or_else(Vec::new, |family| family.compare(blocks));
         bar.set_message(widest(&comparisons));
         tracing::debug!(%setting, block, ?comparisons, "block ended");
         let enough = done >= rule.min_blocks || spent >= rule.max_time_ns;
-        if design.stop.early_decision && decided(blocks, session, variants) {
+        let early = design.stop.early_decision && variants.len() > 1;
+        if early && family.is_some_and(|family| family.is_decided(blocks)) {
             break StopReason::Decision;
         }
         if comparisons.is_empty() && enough {
@@ -196,27 +198,16 @@ fn allowed(blocks: &Blocks<'_>, session: &Session) -> u64 {
     let design = &blocks.bench.design;
     let Some(budget) = design.budget else { return design.max_time.0 };
     let own = &blocks.stage.setting;
-    let elsewhere = session.launches.iter().filter(|known| known.setting != *own);
-    let spent: u64 = elsewhere.map(|known| known.launch.wall).sum();
-    let is_open = |setting: &Setting| !session.stops.iter().any(|(known, _)| known == setting);
+    let spent = session.spent_beside(own);
     let left = blocks.plan.steps.iter().filter(|step| match &step.stage {
-        Stage::Bench(bench) => is_open(&bench.setting),
+        Stage::Bench(bench) => session.of(&bench.setting).stop.is_none(),
         _ => false,
     });
     let share = budget.0.saturating_sub(spent) / left.count().max(1) as u64;
     design.max_time.0.min(share)
 }
 
-fn ended(blocks: &Blocks<'_>, begin: Instant, failed: Option<String>) -> Step {
-    Step {
-        id: blocks.step.id.clone(),
-        label: blocks.step.stage.label(),
-        kind: "bench".into(),
-        needs: blocks.step.needs.iter().map(|&n| blocks.plan.steps[n].id.clone()).collect(),
-        key: None,
-        state: if failed.is_some() { StepState::Failed } else { StepState::Done },
-        detail: failed,
-        seconds: begin.elapsed().as_secs_f64(),
-        peak_memory: None,
-    }
+fn closed(blocks: &Blocks<'_>, begin: Instant, failed: Option<String>) -> Step {
+    let state = if failed.is_some() { StepState::Failed } else { StepState::Done };
+    ended(blocks.plan, blocks.step, state, failed, begin.elapsed())
 }

@@ -1,13 +1,14 @@
 //! A whole run: shared steps in waves, post-conditions, judging, then the quiet steps.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
-use super::blocks::{Blocks, measure};
+use super::blocks::{Blocks, gpus, measure};
 use super::child::{LaunchError, Launcher};
+use super::guard::Guard;
 use super::idle::idle_power;
 use super::ledger::assemble;
 use super::placing::look;
@@ -17,13 +18,13 @@ use super::rates::Rates;
 use super::searches::Searches;
 use super::session::{Session, SessionError};
 use super::soaks::Soaks;
-use super::steps::Task;
+use super::steps::{Task, ended};
 use crate::base::Digest;
 use crate::base::text::inert;
 use crate::machine::{Fingerprint, total_memory};
 use crate::plan::{Output, Plan, ResolveError, StepIndex};
-use crate::record::{Check, IdlePower, Record, Step, StepState};
-use crate::spec::{Expect, Spec};
+use crate::record::{Check, Record, Step, StepState};
+use crate::spec::{Bench, Expect, Spec};
 use crate::stage::{Lane, Placed, Stage, check};
 use crate::store::{Store, StoreError};
 use crate::task::{Origin, PictureFile, Pictures};
@@ -88,6 +89,12 @@ impl VariantState {
     pub fn is_able(&self) -> bool {
         self.failed.is_none() && self.skipped.is_none()
     }
+
+    /// What stands against it, for whoever wants to run it.
+    pub fn stands_against(&self) -> Option<String> {
+        let failed = self.failed.as_ref().map(|why| format!("the variant failed: {why}"));
+        failed.or(self.skipped.as_ref().map(|why| format!("the variant was skipped: {why}")))
+    }
 }
 
 /// State of a run that the record is assembled from.
@@ -95,8 +102,10 @@ pub(super) struct Progressed {
     pub outputs: Vec<Option<Output>>,
     pub variants: IndexMap<String, VariantState>,
     pub notes: Vec<String>,
-    /// Power of the idle machine, where somebody asked for energy.
-    pub idle: Option<IdlePower>,
+    /// Watches the machine while something is measured, where the spec wants it.
+    pub guard: Option<Guard>,
+    /// What earlier stretches of the run took.
+    pub before: Duration,
 }
 
 impl Progressed {
@@ -155,11 +164,16 @@ pub fn execute(
     session: &mut Session,
     conditions: &Conditions<'_>,
 ) -> Result<Record, RunError> {
+    let guard = |bench: &Bench| {
+        let runners = plan.variants.values().map(|variant| &variant.runner);
+        Guard::open(&bench.guard, &gpus(runners))
+    };
     let mut state = Progressed {
         outputs: plan.steps.iter().map(|_| None).collect(),
         variants: plan.variants.keys().map(|n| (n.clone(), VariantState::default())).collect(),
         notes: plan.notes.clone(),
-        idle: None,
+        guard: spec.bench.as_ref().and_then(guard),
+        before: Duration::from_secs_f64(session.seconds),
     };
     if session.dropped > 0 {
         let dropped = session.dropped;
@@ -216,7 +230,7 @@ fn stages(
     }
     waves(plan, &judging, session, conditions, state)?;
     let Some(bench) = &spec.bench else { return Ok(()) };
-    state.idle = idle_power(bench, spec.model.task, &conditions.launcher.interrupt)?;
+    idle_power(bench, spec.model.task, session, conditions)?;
     for step in &plan.steps {
         if let Stage::Bench(stage) = &step.stage {
             let blocks = Blocks { spec, bench, stage, plan, step };
@@ -337,7 +351,7 @@ fn hold_back_dependants(plan: &Plan, index: StepIndex, end: &Step, state: &mut P
 fn why_left(plan: &Plan, index: StepIndex, session: &Session) -> &'static str {
     let state_of = |need: &StepIndex| {
         let id = &plan.steps[*need].id;
-        session.steps.iter().find(|known| known.id == *id).map(|step| step.state)
+        session.steps.get(id).map(|step| step.state)
     };
     let states: Vec<StepState> = plan.steps[index].needs.iter().filter_map(state_of).collect();
     match states.contains(&StepState::Skipped) && !states.contains(&StepState::Failed) {
@@ -409,17 +423,7 @@ fn examine(spec: &Spec, plan: &Plan, conditions: &Conditions<'_>, state: &mut Pr
     }
 }
 
-pub(super) fn skipped(plan: &Plan, index: StepIndex, why: &str) -> Step {
-    let step = &plan.steps[index];
-    Step {
-        id: step.id.clone(),
-        label: step.stage.label(),
-        kind: step.stage.kind().to_owned(),
-        needs: step.needs.iter().map(|&need| plan.steps[need].id.clone()).collect(),
-        key: None,
-        state: StepState::Skipped,
-        detail: Some(why.to_owned()),
-        seconds: 0.0,
-        peak_memory: None,
-    }
+fn skipped(plan: &Plan, index: StepIndex, why: &str) -> Step {
+    let why = Some(why.to_owned());
+    ended(plan, &plan.steps[index], StepState::Skipped, why, Duration::ZERO)
 }

@@ -4,13 +4,15 @@
 //! moments, and what follows is written down. A block is left out whole, for all variants at once,
 //! and only for a cause from outside: never for the values that were measured in it.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::allowance::Allowance;
 use super::progress::Progress;
-use super::session::{Session, SessionError};
+use super::session::{Measured, Session, SessionError, SettingLog};
 use crate::machine::watch::{
     Canary, CanaryLoop, GpuSource, Level, Readings, Snapshot, Sources, Unseen, Usual, judge_block,
     most_left_out,
@@ -22,37 +24,44 @@ use crate::stage::Setting;
 
 /// Watches while launches run.
 pub struct Guard {
-    sources: Mutex<Sources>,
     canary: Option<CanaryLoop>,
     max_invalid: f64,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    /// The last whole look, and when it was.
+    sources: Sources,
+    /// The last look at all counters, and when it was.
     last: Option<(Instant, Snapshot)>,
-    /// The block before which the canary was last heard.
-    heard: Option<usize>,
+    /// The block before which the canary could last be heard.
+    heard: Option<(Setting, usize)>,
+    looks: Allowance,
+    songs: Allowance,
 }
 
-/// Time between two looks while something is measured.
+/// Time between two looks at clocks and GPUs while something is measured.
 const PERIOD: Duration = Duration::from_millis(500);
-/// Looking for other processes waits this long at least, and this many times what it took: it
-/// reads a file of every process, and may take a quarter of a per cent of one processor.
+/// Time between two looks at other processes, which cost more: a file of each is read.
 const LOOK_PERIOD: Duration = Duration::from_secs(2);
-const LOOK_FACTOR: f64 = 400.0;
+/// Who else runs matters most at both ends of a window. There, so much may be spent ahead.
+const AHEAD: Duration = LOOK_PERIOD;
 /// The look after one launch is the look before the next one if that begins this soon.
 const FRESH: Duration = Duration::from_millis(100);
 
 impl Guard {
     /// `gpus` are the numbers of those that launches use. `None` where the spec wants no guard.
     pub fn open(spec: &spec::Guard, gpus: &[u32]) -> Option<Self> {
+        let state = || State {
+            sources: sources(gpus),
+            last: None,
+            heard: None,
+            looks: Allowance::new(),
+            songs: Allowance::new(),
+        };
         spec.enabled.then(|| Self {
-            sources: Mutex::new(sources(gpus)),
             canary: spec.canary.then(CanaryLoop::new),
             max_invalid: spec.max_invalid.0,
-            state: Mutex::default(),
+            state: Mutex::new(state()),
         })
     }
 
@@ -60,33 +69,42 @@ impl Guard {
     /// a guard nothing is said.
     pub fn around<T>(
         guard: Option<&Self>,
+        setting: &Setting,
         block: usize,
         work: impl FnOnce() -> T,
     ) -> (T, Option<Readings>) {
         let Some(guard) = guard else { return (work(), None) };
-        let canary = guard.hear(block);
+        let song = guard.hear(setting, block);
         let (out, mut readings) = guard.watch(work);
-        readings.canary = canary;
+        (readings.canary, readings.song) = song.unzip();
         (out, Some(readings))
     }
 
-    /// The canary's song, once before each block: nothing is measured then.
-    fn hear(&self, block: usize) -> Option<Canary> {
+    /// What cannot be watched here, for the record.
+    pub fn unmeasured(&self) -> Vec<Unseen> {
+        self.state().sources.unmeasured().to_vec()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The canary's song before a block, when nothing is measured, and its processor seconds. Where
+    /// blocks are short it is heard before some of them only.
+    fn hear(&self, setting: &Setting, block: usize) -> Option<(Canary, f64)> {
         let canary = self.canary.as_ref()?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.heard == Some(block) {
-            return None;
-        }
-        state.heard = Some(block);
-        Some(canary.sing())
+        let mut state = self.state();
+        let before = state.heard.replace((setting.clone(), block));
+        let is_new = before.is_none_or(|(known, last)| (&known, last) != (setting, block));
+        let may = is_new && state.songs.allows(Duration::ZERO);
+        may.then(|| state.songs.spend(|| canary.sing()))
     }
 
     fn watch<T>(&self, work: impl FnOnce() -> T) -> (T, Readings) {
-        let begin = thread_time();
-        let first = self.before();
+        let (first, before) = self.state().before();
         let (stop, stopped) = mpsc::channel();
         // The sender moves in, so that the sampler is told to stop however `work` ends.
-        let (out, (between, spent)) = thread::scope(move |scope| {
+        let (out, (between, meanwhile)) = thread::scope(move |scope| {
             let sampler = scope.spawn(move || self.sample(&stopped));
             let out = work();
             drop::<mpsc::Sender<()>>(stop);
@@ -94,22 +112,14 @@ impl Guard {
         });
         let mut snapshots = vec![first];
         snapshots.extend(between);
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshots.push(sources.whole());
-        let mut readings = Readings::of(&snapshots, sources.cores());
-        let last = snapshots.pop().map(|last| (Instant::now(), last));
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).last = last;
-        readings.cost = Some(spent + (thread_time() - begin));
+        let mut state = self.state();
+        let (last, after) = state.look(AHEAD, Sources::whole);
+        snapshots.push(last);
+        let begin = thread_time();
+        let mut readings = Readings::of(&snapshots, state.sources.cores());
+        state.last = snapshots.pop().map(|last| (Instant::now(), last));
+        readings.cost = Some(before + meanwhile + after + (thread_time() - begin));
         (out, readings)
-    }
-
-    /// The counters now, or those of a moment ago.
-    fn before(&self) -> Snapshot {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.last.take() {
-            Some((when, last)) if when.elapsed() < FRESH => last,
-            _ => self.sources.lock().unwrap_or_else(PoisonError::into_inner).whole(),
-        }
     }
 
     /// Looks now and then until told to stop; returns what it saw and its processor seconds.
@@ -117,25 +127,42 @@ impl Guard {
         // SAFETY: on Linux this is the priority of the calling thread alone, and lowering one's own
         // is always allowed.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+        let changes = self.state().sources.change_within();
+        let period = if changes { PERIOD } else { LOOK_PERIOD };
         let mut seen = Vec::new();
         let mut next_look = Instant::now() + LOOK_PERIOD;
-        while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-            let looks = Instant::now() >= next_look;
-            let begin = thread_time();
-            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.push(sources.between(looks));
-            if looks {
-                let took = Duration::from_secs_f64((thread_time() - begin) * LOOK_FACTOR);
-                next_look = Instant::now() + took.max(LOOK_PERIOD);
+        while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+            let mut state = self.state();
+            if Instant::now() >= next_look && state.looks.allows(Duration::ZERO) {
+                seen.push(state.look(Duration::ZERO, Sources::between).0);
+                next_look = Instant::now() + LOOK_PERIOD;
+            } else if changes {
+                seen.push(state.sources.between(false));
             }
         }
         (seen, thread_time())
     }
 }
 
-/// What cannot be watched here, for the record.
-pub fn unseen(gpus: &[u32]) -> Vec<Unseen> {
-    sources(gpus).unmeasured().to_vec()
+impl State {
+    /// The counters before a launch, or those of a moment ago, and what looking took.
+    fn before(&mut self) -> (Snapshot, f64) {
+        match self.last.take() {
+            Some((when, last)) if when.elapsed() < FRESH => (last, 0.0),
+            _ => self.look(AHEAD, Sources::whole),
+        }
+    }
+
+    /// A look at the machine, at other processes too where that may be spent `ahead`, and its
+    /// processor seconds.
+    fn look(
+        &mut self,
+        ahead: Duration,
+        look: fn(&mut Sources, bool) -> Snapshot,
+    ) -> (Snapshot, f64) {
+        let all = self.looks.allows(ahead);
+        self.looks.spend(|| look(&mut self.sources, all))
+    }
 }
 
 fn sources(gpus: &[u32]) -> Sources {
@@ -155,77 +182,151 @@ pub fn examine(
     progress: &Progress,
 ) -> Result<(), SessionError> {
     let Some(guard) = guard else { return Ok(()) };
-    let Some(mut disturbed) = disturbed(session, setting, block) else { return Ok(()) };
-    let of_setting = session.disturbed.iter().filter(|(known, _)| known == setting);
-    let left_out = of_setting.filter(|(_, known)| known.left_out).count() as u32;
-    let own = session.launches.iter().filter(|known| known.setting == *setting);
-    let mut blocks: Vec<u32> = own.map(|known| known.launch.block).collect();
-    blocks.sort_unstable();
-    blocks.dedup();
+    let log = session.of(setting);
+    let causes = causes_of_block(log, block);
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let left_out = log.disturbed.values().filter(|known| known.left_out).count() as u32;
+    let blocks: BTreeSet<u32> = log.launches().map(|known| known.launch.block).collect();
     let counted = (blocks.len() as u32).saturating_sub(left_out + 1);
-    disturbed.left_out = left_out < most_left_out(guard.max_invalid, counted.max(planned));
-    let what = if disturbed.left_out { "left out" } else { "kept, as too many were left out" };
-    let causes: Vec<String> = disturbed
-        .causes
-        .iter()
-        .map(|cause| format!("{} during {}", cause.finding.detail, cause.variant))
-        .collect();
-    progress.line(&format!("  block {block} {what}: {}", causes.join("; ")));
+    let left_out = left_out < most_left_out(guard.max_invalid, counted.max(planned));
+    let what = if left_out { "left out" } else { "kept, as too many were left out" };
+    progress.line(&format!("  block {block} {what}: {}", worst(&causes)));
+    let disturbed = Disturbed { block, causes, left_out };
     session.record_disturbed(setting.clone(), disturbed)
 }
 
-/// What is wrong with a block, if something outside disturbed it.
-fn disturbed(session: &Session, setting: &Setting, block: u32) -> Option<Disturbed> {
-    let of = |launch: &Launch| launch.conditions.clone();
-    let launches: Vec<(&str, u32, Readings)> = session
-        .launches
-        .iter()
-        .filter(|known| known.setting == *setting)
-        .filter_map(|known| Some((known.variant.as_str(), known.launch.block, of(&known.launch)?)))
-        .collect();
-    let is_out = |block: u32| {
-        let known = session.disturbed.iter().filter(|(known, _)| known == setting);
-        known.clone().any(|(_, known)| known.block == block && known.left_out)
-    };
-    let earlier: Vec<&(&str, u32, Readings)> =
-        launches.iter().filter(|(_, at, _)| *at < block && !is_out(*at)).collect();
-    let own: Vec<&(&str, u32, Readings)> =
-        launches.iter().filter(|(_, at, _)| *at == block).collect();
-    let judged: Vec<(&Readings, Usual)> = own
-        .iter()
-        .map(|(variant, _, readings)| {
-            let same = earlier.iter().filter(|(name, ..)| name == variant);
-            let usual = Usual::of(same.map(|(.., r)| r), earlier.iter().map(|(.., r)| r));
-            (readings, usual)
+/// Launches of one probe that are made again at most, because something outside disturbed them.
+pub const MOST_AGAIN: usize = 2;
+
+/// Looks back at a launch of a probe: what disturbed it, if something outside did. It is left out
+/// unless `again` launches of the probe, as many as may be, already were.
+///
+/// What is usual is that of launches that did the same, the earlier ones of the `probe`; the
+/// canary's song is that of the whole `search`.
+pub fn examine_probe<'a>(
+    (variant, launch): (&str, &Launch),
+    probe: impl Iterator<Item = &'a Launch> + Clone,
+    search: impl Iterator<Item = &'a Launch> + Clone,
+    again: usize,
+    progress: &Progress,
+) -> Option<Disturbed> {
+    let readings = launch.conditions.as_ref()?;
+    let usual = Usual::of(probe.filter_map(read), search.filter_map(read));
+    let causes = causes(&[variant], &[(readings, usual)]);
+    if causes.is_empty() {
+        return None;
+    }
+    let left_out = again < MOST_AGAIN;
+    let what = if left_out { "is made again" } else { "is kept, as too many were left out" };
+    progress.line(&format!("  {variant}: a launch {what}: {}", worst(&causes)));
+    Some(Disturbed { block: launch.block, causes, left_out })
+}
+
+fn read(launch: &Launch) -> Option<&Readings> {
+    launch.conditions.as_ref()
+}
+
+/// What disturbed a block from outside.
+fn causes_of_block(log: &SettingLog, block: u32) -> Vec<Cause> {
+    let earlier = log.counted().map(Measured::named).filter(|(_, known)| known.block < block);
+    let all = earlier.clone().filter_map(|(_, known)| read(known));
+    let own = log.launches().map(Measured::named).filter(|(_, known)| known.block == block);
+    let (names, windows): (Vec<&str>, Vec<(&Readings, Usual)>) = own
+        .filter_map(|(name, launch)| {
+            let same = earlier.clone().filter(|(other, _)| *other == name);
+            let usual = Usual::of(same.filter_map(|(_, known)| read(known)), all.clone());
+            Some((name, (read(launch)?, usual)))
         })
-        .collect();
-    let causes: Vec<Cause> = judge_block(&judged)
+        .unzip();
+    causes(&names, &windows)
+}
+
+/// What disturbed launches that belong together from outside.
+fn causes(names: &[&str], windows: &[(&Readings, Usual)]) -> Vec<Cause> {
+    judge_block(windows)
         .into_iter()
         .filter(|(_, finding)| finding.level == Level::Invalidate)
-        .map(|(at, finding)| Cause { variant: own[at].0.to_owned(), finding })
-        .collect();
-    (!causes.is_empty()).then_some(Disturbed { block, causes, left_out: false })
+        .map(|(at, finding)| Cause { variant: names[at].to_owned(), finding })
+        .collect()
+}
+
+/// The cause that is furthest beyond its threshold, for the line of progress.
+fn worst(causes: &[Cause]) -> String {
+    let excess = |cause: &&Cause| {
+        let most = cause.finding.signal.gauge().invalidate.filter(|most| *most > 0.0);
+        cause.finding.value / most.unwrap_or(1.0)
+    };
+    let worst = causes.iter().max_by(|a, b| excess(a).total_cmp(&excess(b)));
+    let Some(Cause { variant, finding }) = worst else { return String::new() };
+    let more = match causes.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("{} during {variant}{more}", finding.detail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::watch::{Finding, Signal};
+    use crate::record::Outcome;
 
     #[test]
     fn a_window_is_read_and_its_cost_is_known() {
         let spec = spec::Guard::default();
         let guard = Guard::open(&spec, &[]).expect("it is enabled");
         let sleep = || thread::sleep(Duration::from_millis(30));
-        let ((), first) = Guard::around(Some(&guard), 0, sleep);
-        let ((), second) = Guard::around(Some(&guard), 0, sleep);
+        let setting = Setting::tokens(1, 8, 8, 1);
+        let around = |block| Guard::around(Some(&guard), &setting, block, sleep).1;
+        let (first, second, third) = (around(0), around(0), around(1));
         let (first, second) = (first.expect("readings"), second.expect("readings"));
         assert!(first.seconds >= 0.03 && second.seconds >= 0.03);
         assert!(first.canary.is_some(), "the canary is heard before a block");
         assert!(second.canary.is_none(), "and only then");
+        assert!(third.expect("readings").canary.is_none(), "a song must be earned before another");
         assert!(first.cost.is_some_and(|seconds| seconds > 0.0));
+        assert!(first.song.is_some_and(|seconds| seconds > 0.005) && second.song.is_none());
         let off = spec::Guard { enabled: false, ..spec };
         assert!(Guard::open(&off, &[]).is_none());
-        assert_eq!(Guard::around(None, 0, || 7), (7, None));
+        assert_eq!(Guard::around(None, &setting, 0, || 7), (7, None));
+    }
+
+    #[test]
+    fn the_worst_cause_is_told_and_the_others_are_counted() {
+        let cause = |signal, value, detail: &str| {
+            let finding =
+                Finding { signal, level: Level::Invalidate, value, detail: detail.into() };
+            Cause { variant: "q8".into(), finding }
+        };
+        let steal = cause(Signal::Steal, 0.06, "a neighbour took time");
+        let foreign = cause(Signal::Foreign, 0.9, "others used nearly all");
+        assert_eq!(worst(&[]), "");
+        assert_eq!(worst(&[steal.clone()]), "a neighbour took time during q8");
+        let both = worst(&[steal.clone(), foreign, steal]);
+        assert_eq!(both, "others used nearly all during q8, and 2 more");
+    }
+
+    #[test]
+    fn a_disturbed_launch_of_a_probe_is_made_again_and_not_for_ever() {
+        let launch = |foreign| {
+            let (seconds, cores, busy) = (10.0, 2, Some(2.0));
+            let conditions =
+                Readings { seconds, cores, busy, foreign: Some(foreign), ..Readings::default() };
+            let outcome = Outcome::Skipped { why: String::new() };
+            let (pid, conditions) = (None, Some(conditions));
+            Launch { block: 7, position: 0, pid, started: 0, wall: 0, outcome, conditions }
+        };
+        let progress = Progress::stderr(true);
+        let look = |foreign, again| {
+            let none = std::iter::empty;
+            examine_probe(("q8", &launch(foreign)), none(), none(), again, &progress)
+        };
+        assert_eq!(look(0.0, 0), None);
+        let first = look(1.5, 0).expect("others used most of the machine");
+        assert!(first.left_out && first.block == 7 && first.causes[0].variant == "q8");
+        assert!(!look(1.5, MOST_AGAIN).expect("still a cause").left_out);
     }
 
     #[test]
@@ -233,7 +334,7 @@ mod tests {
     fn a_panic_inside_a_window_does_not_wait_for_ever() {
         let guard = Guard::open(&spec::Guard::default(), &[]).expect("it is enabled");
         let die = |message: &str| -> u32 { panic!("{message}") };
-        Guard::around(Some(&guard), 0, || die("the work died"));
+        Guard::around(Some(&guard), &Setting::tokens(1, 8, 8, 1), 0, || die("the work died"));
     }
 
     /// Takes two seconds and a whole processor, so it is left out unless it is asked for:
@@ -248,16 +349,16 @@ mod tests {
             .expect("there is a shell");
         let pid: u32 = String::from_utf8_lossy(&pid.stdout).trim().parse().expect("a number");
         let guard = Guard::open(&spec::Guard::default(), &[]).expect("it is enabled");
-        let ((), readings) =
-            Guard::around(Some(&guard), 0, || thread::sleep(Duration::from_secs(2)));
+        let setting = Setting::tokens(1, 8, 8, 1);
+        let sleep = || thread::sleep(Duration::from_secs(2));
+        let ((), readings) = Guard::around(Some(&guard), &setting, 0, sleep);
         // SAFETY: ends the process that was just started.
         unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
         let readings = readings.expect("readings");
         println!("{readings:#?}");
         assert!(readings.hogs.iter().any(|hog| hog.pid == pid), "{readings:#?}");
         let found = judge_block(&[(&readings, Usual::default())]);
-        let foreign =
-            found.iter().find(|(_, f)| f.signal == crate::machine::watch::Signal::Foreign);
+        let foreign = found.iter().find(|(_, f)| f.signal == Signal::Foreign);
         let (_, foreign) = foreign.expect("a finding");
         assert!(foreign.detail.contains(&format!("(pid {pid})")), "{}", foreign.detail);
     }

@@ -1,11 +1,12 @@
 //! What the machine takes while nothing of a run is at work, so that its energy has a floor.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Interrupt;
-use super::execute::RunError;
-use crate::machine::{EnergyCounters, POWERCAP};
+use super::alone::Alone;
+use super::execute::{Conditions, RunError};
+use super::session::Session;
+use crate::machine::EnergyCounters;
 use crate::record::IdlePower;
 use crate::spec::{Bench, MetricName, Task};
 
@@ -15,25 +16,35 @@ const WATCHED: Duration = Duration::from_secs(10);
 /// Longest sleep before somebody may stop the run.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Power of the idle machine, where the run asks for energy; it takes ten seconds only where there
-/// are counters.
+/// Watches the idle machine where the run asks for energy, once for all of its stretches; it takes
+/// ten seconds only where there are counters.
 pub(super) fn idle_power(
     bench: &Bench,
     task: Option<Task>,
-    interrupt: &Interrupt,
-) -> Result<Option<IdlePower>, RunError> {
+    session: &mut Session,
+    conditions: &Conditions<'_>,
+) -> Result<(), RunError> {
     let asked = bench.measured(task);
-    if !asked.contains(&MetricName::Energy) && !asked.contains(&MetricName::EnergyPerToken) {
-        return Ok(None);
+    let is_asked =
+        asked.contains(&MetricName::Energy) || asked.contains(&MetricName::EnergyPerToken);
+    if !is_asked || session.idle.is_some() {
+        return Ok(());
     }
-    watched(Path::new(POWERCAP), WATCHED, interrupt).map(Some)
+    let found = match EnergyCounters::of_machine() {
+        Err(why) => IdlePower::Unmeasured(why),
+        Ok(counters) => {
+            let _alone = Alone::wait(conditions)?;
+            watched(&counters, WATCHED, &conditions.launcher.interrupt)?
+        }
+    };
+    Ok(session.record_idle(found)?)
 }
 
-fn watched(root: &Path, time: Duration, interrupt: &Interrupt) -> Result<IdlePower, RunError> {
-    let counters = match EnergyCounters::open(root) {
-        Ok(counters) => counters,
-        Err(why) => return Ok(IdlePower::Unmeasured(why)),
-    };
+fn watched(
+    counters: &EnergyCounters,
+    time: Duration,
+    interrupt: &Interrupt,
+) -> Result<IdlePower, RunError> {
     let begin = Instant::now();
     let now = || u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let from = counters.read(now());
@@ -57,11 +68,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_counters_is_not_waited_for_and_a_still_one_has_a_reason() {
+    fn a_machine_whose_counters_stand_still_has_a_reason() {
         let root = std::env::temp_dir().join(format!("engine-idle-{}", std::process::id()));
-        let long = Duration::from_secs(3600);
-        let none = watched(&root, long, &Interrupt::never()).unwrap();
-        assert!(matches!(none, IdlePower::Unmeasured(why) if why.contains("no energy counters")));
         let zone = root.join("intel-rapl:0");
         std::fs::create_dir_all(&zone).unwrap();
         for (file, text) in
@@ -69,7 +77,8 @@ mod tests {
         {
             std::fs::write(zone.join(file), text).unwrap();
         }
-        let still = watched(&root, Duration::from_millis(110), &Interrupt::never()).unwrap();
+        let counters = EnergyCounters::open(&root).unwrap();
+        let still = watched(&counters, Duration::from_millis(110), &Interrupt::never()).unwrap();
         std::fs::remove_dir_all(&root).unwrap();
         assert!(matches!(still, IdlePower::Unmeasured(why) if why.contains("did not move")));
     }

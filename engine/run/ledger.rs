@@ -2,9 +2,8 @@
 
 use indexmap::IndexMap;
 
-use super::blocks::{Blocks, able, gpus, launches_again, shows_noise};
+use super::blocks::{Blocks, able, launches_again, shows_noise};
 use super::execute::{Conditions, Progressed, VariantState};
-use super::guard::unseen;
 use super::searches::SEARCHED_METRIC;
 use super::session::{Session, now_text};
 use crate::base::Digest;
@@ -72,9 +71,9 @@ pub fn assemble(
         profiles: session.profiles.clone(),
         soaks: session.soaks.clone(),
         searches: searches(spec, plan, session, state, interrupted),
-        guard: guard(spec, plan),
+        guard: guard(spec, state),
         references: plan.references.clone(),
-        idle: state.idle.clone(),
+        idle: session.idle.clone(),
         rates: rates(spec, plan, session, state, interrupted),
         notes,
     }
@@ -82,8 +81,7 @@ pub fn assemble(
 
 /// Steps in the order of the plan, whatever order they ended in.
 fn steps(plan: &Plan, session: &Session) -> Vec<crate::record::Step> {
-    let ended = |id: &str| session.steps.iter().find(|known| known.id == id).cloned();
-    plan.steps.iter().filter_map(|step| ended(&step.id)).collect()
+    plan.steps.iter().filter_map(|step| session.steps.get(&step.id).cloned()).collect()
 }
 
 fn model(spec: &Spec, state: &Progressed) -> Model {
@@ -209,7 +207,7 @@ fn quality(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
         let Stage::Judge(judge) = &step.stage else { continue };
         let planned = &plan.variants[&judge.variant];
         let artifact = artifact(planned, state).map(|facts| facts.digest);
-        let ended = session.steps.iter().find(|known| known.id == step.id);
+        let ended = session.steps.get(&step.id);
         for (at, request) in judge.metrics.iter().enumerate() {
             let judged = match output {
                 Some(Output::Judged { judged, .. }) => {
@@ -263,10 +261,9 @@ fn unmeasured(spec: &Spec, plan: &Plan) -> Vec<Quality> {
 }
 
 /// How the machine was watched, where something was measured and the spec wants it.
-fn guard(spec: &Spec, plan: &Plan) -> Option<Guard> {
-    let wanted = spec.bench.as_ref().map(|bench| &bench.guard).filter(|guard| guard.enabled)?;
-    let gpus = gpus(plan.variants.values().map(|variant| &variant.runner));
-    Some(Guard { unmeasured: unseen(&gpus), max_invalid: wanted.max_invalid.0 })
+fn guard(spec: &Spec, state: &Progressed) -> Option<Guard> {
+    let max_invalid = spec.bench.as_ref()?.guard.max_invalid.0;
+    Some(Guard { unmeasured: state.guard.as_ref()?.unmeasured(), max_invalid })
 }
 
 fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
@@ -274,25 +271,11 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
     for step in &plan.steps {
         let Stage::Bench(bench) = &step.stage else { continue };
         let setting = &bench.setting;
-        let stopped = session.stops.iter().find(|(known, _)| known == setting);
-        let stop = match stopped {
-            Some((_, reason)) => Some(*reason),
-            None if interrupted => Some(StopReason::Interrupted),
-            None => None,
-        };
-        let disturbed: Vec<_> = session
-            .disturbed
-            .iter()
-            .filter(|(known, _)| known == setting)
-            .map(|(_, disturbed)| disturbed.clone())
-            .collect();
+        let log = session.of(setting);
+        let stop = log.stop.or(interrupted.then_some(StopReason::Interrupted));
         for variant in &bench.variants {
-            let mut launches: Vec<_> = session
-                .launches
-                .iter()
-                .filter(|known| known.setting == *setting && known.variant == *variant)
-                .map(|known| known.launch.clone())
-                .collect();
+            let own = log.launches().filter(|known| known.variant == *variant);
+            let mut launches: Vec<_> = own.map(|known| known.launch.clone()).collect();
             launches.sort_by_key(|launch| (launch.block, launch.position));
             cells.push(Cell {
                 variant: variant.clone(),
@@ -300,7 +283,7 @@ fn cells(plan: &Plan, session: &Session, interrupted: bool) -> Vec<Cell> {
                 axes: setting.axes(),
                 launches,
                 stop,
-                disturbed: disturbed.clone(),
+                disturbed: log.disturbed.values().cloned().collect(),
                 slo: bench.slo,
             });
         }
@@ -327,7 +310,7 @@ fn conduct(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
         Some(Conduct {
             scenario: stage.setting.load.id().into(),
             axes: stage.setting.axes(),
-            repetition: session.repetition(&stage.setting).copied(),
+            repetition: session.of(&stage.setting).repetition,
             baseline: plan.baseline.clone(),
             again,
             not_again,
@@ -349,10 +332,9 @@ fn searches(
         let Stage::Search(search) = &step.stage else { continue };
         let setting = &search.bench.setting;
         for variant in &search.bench.variants {
-            let known = &state.variants[variant];
-            let probes = session.probes_of(setting, variant);
-            let ended = session.search_end(setting, variant);
-            let stands_against = stands_against(known, interrupted);
+            let log = &session.of(setting).batches;
+            let probes: Vec<_> = log.probes(variant).map(|known| known.probe.clone()).collect();
+            let why = unsearched(&state.variants[variant], interrupted);
             let mut axes = setting.axes();
             axes.shift_remove("batch");
             out.push(Search {
@@ -362,12 +344,12 @@ fn searches(
                 bound: search.bound,
                 max: search.max,
                 confidence: spec.compare.confidence.0,
-                unsearched: probes.is_empty().then_some(stands_against),
-                end: match ended {
+                unsearched: probes.is_empty().then_some(why),
+                end: match log.ends.get(variant).copied() {
                     None if interrupted && !probes.is_empty() => Some(SearchEnd::Interrupted),
                     ended => ended,
                 },
-                probes: probes.into_iter().map(|probed| probed.probe.clone()).collect(),
+                probes,
             });
         }
     }
@@ -387,8 +369,9 @@ fn rates(
         let Stage::RateSearch(search) = &step.stage else { continue };
         let setting = &search.bench.setting;
         for variant in &search.bench.variants {
-            let probes = session.rate_probes_of(setting, variant);
-            let why = stands_against(&state.variants[variant], interrupted);
+            let log = &session.of(setting).rates;
+            let probes: Vec<_> = log.probes(variant).map(|known| known.probe.clone()).collect();
+            let why = unsearched(&state.variants[variant], interrupted);
             out.push(RateSearch {
                 variant: variant.clone(),
                 axes: setting.axes(),
@@ -396,11 +379,11 @@ fn rates(
                 requests: search.requests,
                 confidence: spec.compare.confidence.0,
                 unsearched: probes.is_empty().then_some(why),
-                end: match session.rate_end(setting, variant) {
+                end: match log.ends.get(variant).copied() {
                     None if interrupted && !probes.is_empty() => Some(SearchEnd::Interrupted),
                     ended => ended,
                 },
-                probes: probes.into_iter().map(|probed| probed.probe.clone()).collect(),
+                probes,
             });
         }
     }
@@ -408,13 +391,9 @@ fn rates(
 }
 
 /// Why a variant was not searched with.
-fn stands_against(known: &VariantState, interrupted: bool) -> String {
-    match (&known.failed, &known.skipped) {
-        (Some(why), _) => format!("the variant failed: {why}"),
-        (_, Some(why)) => format!("the variant was skipped: {why}"),
-        _ if interrupted => "the run was stopped before".to_owned(),
-        _ => "there is no artifact".to_owned(),
-    }
+fn unsearched(known: &VariantState, interrupted: bool) -> String {
+    let other = if interrupted { "the run was stopped before" } else { "there is no artifact" };
+    known.stands_against().unwrap_or_else(|| other.to_owned())
 }
 
 /// What inputs were made of where none were given.

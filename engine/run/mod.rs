@@ -5,6 +5,7 @@
 //! in the run's journal before the next thing begins, so that a run can be killed at any moment
 //! and go on later. Deliberately absent: statistics (measure) and reading of results (report).
 
+mod allowance;
 mod alone;
 mod blocks;
 mod child;

@@ -14,12 +14,12 @@ use super::child::{Ended, Launch, LaunchError};
 use super::execute::{Conditions, Progressed, RunError};
 use super::placing::runner;
 use super::session::Session;
-use super::steps::describe;
+use super::steps::{describe, ended, mark};
 use crate::base::Digest;
 use crate::base::files::{create_folder, read_bounded, replace_file};
 use crate::machine::PeakRates;
 use crate::plan::{Output, Plan, Step as PlanStep, slot};
-use crate::record::{Profile, Step, StepState};
+use crate::record::{Profile, StepState};
 use crate::spec::Bench as BenchSpec;
 use crate::stage::{Done, Job, PEAKS_FILE, ProfileStage, Roofline, Stage, trace_file};
 use crate::store::{Lookup, Workspace};
@@ -160,11 +160,8 @@ impl Profiles<'_> {
         if !stage.ops {
             return Ok(Err("operators were not asked for".into()));
         }
-        if let Some(why) = &self.state.variants[&stage.variant].failed {
-            return Ok(Err(format!("the variant failed: {why}")));
-        }
-        if let Some(why) = &self.state.variants[&stage.variant].skipped {
-            return Ok(Err(format!("the variant was skipped: {why}")));
+        if let Some(why) = self.state.variants[&stage.variant].stands_against() {
+            return Ok(Err(why));
         }
         let outputs = &self.state.outputs;
         let Some(model) = outputs[step.needs[0]].as_ref().and_then(Output::model) else {
@@ -180,7 +177,6 @@ impl Profiles<'_> {
         let runtime = self.state.runtime(self.plan, &stage.variant);
         let id = stage.setting.id();
         let text = format!("profile/{id}/{}", self.bench.design.seed);
-        let seed = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
         let scratch = self.conditions.store.begin()?;
         let out = scratch.path().join("out");
         create_folder(&out, 0o700).map_err(crate::store::StoreError::from)?;
@@ -191,7 +187,7 @@ impl Profiles<'_> {
             inputs: stage.inputs.clone(),
             runtime: runtime.map(|(library, _)| library),
             setting: stage.setting.clone(),
-            seed: seed.expect("sixteen hex digits make a number"),
+            seed: Digest::of_bytes(text.as_bytes()).seed(),
             out: out.clone(),
         };
         let ended = match self.launch(&job, &scratch, stage.setting.threads)? {
@@ -255,26 +251,10 @@ impl Profiles<'_> {
         detail: Option<String>,
         session: &mut Session,
     ) -> Result<(), RunError> {
-        let mark = match state {
-            StepState::Hit => "=",
-            StepState::Done => "✓",
-            StepState::Failed | StepState::Skipped => "✗",
-        };
-        let label = step.stage.label();
-        let seconds = begin.elapsed().as_secs_f64();
-        let shown = detail.clone().unwrap_or_default();
+        let (label, seconds) = (step.stage.label(), begin.elapsed().as_secs_f64());
+        let (mark, shown) = (mark(state), detail.clone().unwrap_or_default());
         self.conditions.progress.line(&format!("{mark} {label}  {shown}  {seconds:.1} s"));
-        session.record_step(Step {
-            id: step.id.clone(),
-            label,
-            kind: step.stage.kind().to_owned(),
-            needs: step.needs.iter().map(|&need| self.plan.steps[need].id.clone()).collect(),
-            key: None,
-            state,
-            detail,
-            seconds,
-            peak_memory: None,
-        })?;
+        session.record_step(ended(self.plan, step, state, detail, begin.elapsed()))?;
         Ok(())
     }
 }

@@ -9,12 +9,14 @@ use std::time::Instant;
 use super::alone::Alone;
 use super::blocks::{At, Blocks, Given, able, launch};
 use super::execute::{Conditions, Progressed, RunError};
-use super::session::{RateProbed, Session};
+use super::guard::{MOST_AGAIN, examine_probe};
+use super::session::{Probed, Session};
+use super::steps::{ended, mark};
 use crate::base::Nanos;
 use crate::measure::rate::{MOST_PROBES, found, next, times};
 use crate::measure::search::Answer;
 use crate::plan::{Plan, Step as PlanStep};
-use crate::record::{LAUNCHES, RateProbe, SearchEnd, Step, StepState, probed};
+use crate::record::{LAUNCHES, RateProbe, SearchEnd, StepState, probed};
 use crate::scenario::Positive;
 use crate::spec::{Bench as BenchSpec, Spec};
 use crate::stage::{Artifact, Bench, RateSearch, Stage};
@@ -33,7 +35,7 @@ struct Subject<'a> {
     artifact: &'a Artifact,
     search: &'a RateSearch,
     step: &'a PlanStep,
-    given: &'a Given,
+    given: &'a Given<'a>,
 }
 
 impl Rates<'_> {
@@ -58,7 +60,8 @@ impl Rates<'_> {
         let variants = able(&blocks, self.state);
         self.check_unchanged(search, &variants, session)?;
         let setting = &search.bench.setting;
-        let is_open = |session: &Session, name: &str| session.rate_end(setting, name).is_none();
+        let is_open =
+            |session: &Session, name: &str| !session.of(setting).rates.ends.contains_key(name);
         if !variants.is_empty() && !variants.iter().any(|(name, _)| is_open(session, name)) {
             return Ok(());
         }
@@ -69,7 +72,8 @@ impl Rates<'_> {
         let _alone = Alone::wait(self.conditions)?;
         let given = Given::of(&blocks, self.conditions, self.state);
         let made = |session: &Session| -> usize {
-            variants.iter().map(|(name, _)| session.rate_probes_of(setting, name).len()).sum()
+            let log = &session.of(setting).rates;
+            variants.iter().map(|(name, _)| log.probes(name).count()).sum()
         };
         let most = (MOST_PROBES + 1) * variants.len();
         let done = made(session) as u64;
@@ -102,8 +106,8 @@ impl Rates<'_> {
     ) -> Result<(), RunError> {
         for (name, artifact) in variants {
             let runtime = self.state.runtime(self.plan, name).map(|(_, digest)| digest);
-            let known = session.rate_probes_of(&search.bench.setting, name);
-            if known.iter().any(|p| p.artifact != artifact.digest || p.runtime != runtime) {
+            let mut known = session.of(&search.bench.setting).rates.probes(name);
+            if known.any(|p| p.artifact != artifact.digest || p.runtime != runtime) {
                 return Err(RunError::Changed { variant: name.clone() });
             }
         }
@@ -114,11 +118,11 @@ impl Rates<'_> {
     fn advance(&self, subject: &Subject<'_>, session: &mut Session) -> Result<(), RunError> {
         let Subject { name, artifact, search, .. } = *subject;
         let setting = &search.bench.setting;
-        let known: Vec<RateProbe> =
-            session.rate_probes_of(setting, name).into_iter().map(|p| p.probe.clone()).collect();
+        let known: Vec<&RateProbe> =
+            session.of(setting).rates.probes(name).map(|known| &known.probe).collect();
         let confidence = self.spec.compare.confidence.0;
-        let (seen, start) = probed(&known, &search.slo, confidence);
-        let spent: u64 = known.iter().map(RateProbe::wall).sum();
+        let (seen, start) = probed(known.iter().copied(), &search.slo, confidence);
+        let spent: u64 = known.iter().map(|probe| probe.wall()).sum();
         let launched: usize = known.iter().map(|p| p.launches.len()).sum();
         let left = self.bench.design.max_time.0.saturating_sub(spent);
         // `Some(None)` is one stream: nothing is known yet.
@@ -149,7 +153,7 @@ impl Rates<'_> {
         let seconds = begin.elapsed().as_secs_f64();
         self.conditions.progress.line(&format!("  {name}, {told}  {seconds:.1} s"));
         let runtime = self.state.runtime(self.plan, name).map(|(_, digest)| digest);
-        Ok(session.record_rate_probe(RateProbed {
+        Ok(session.record_rate_probe(Probed {
             setting: setting.clone(),
             variant: name.to_owned(),
             number: known.len() as u32,
@@ -171,8 +175,12 @@ impl Rates<'_> {
     ) -> Result<RateProbe, RunError> {
         let search = subject.search;
         let confidence = self.spec.compare.confidence.0;
-        let mut probe =
-            RateProbe { rate: rate.map(Positive::get), launches: Vec::new(), cut_short: None };
+        let mut probe = RateProbe {
+            rate: rate.map(Positive::get),
+            launches: Vec::new(),
+            disturbed: Vec::new(),
+            cut_short: None,
+        };
         while probe.goes_on(&search.slo, confidence) {
             let number = probe.launches.len();
             let left = Nanos(left.saturating_sub(probe.wall()));
@@ -184,11 +192,21 @@ impl Rates<'_> {
             let stage = Bench { setting: search.setting(rate), ..search.bench.clone() };
             let blocks = self.blocks(&stage, subject.step);
             // Blocks seed arrivals, prompts and padding: those of a repeated probe are others.
-            let block = repeats * (LAUNCHES[1] + 1) + number;
+            let block = repeats * (LAUNCHES[1] + 1 + MOST_AGAIN) + number;
             let at = At { block, position: launched + number, seed: self.bench.design.seed };
             let (name, artifact, given) = (subject.name, subject.artifact, subject.given);
-            let launch = launch(&blocks, name, artifact, given, at, session, self.conditions)?;
+            let guard = given.guard();
+            let launch = launch(&blocks, name, artifact, given, at, guard, self.conditions)?;
+            let log = &session.of(&search.bench.setting).rates;
+            let found = examine_probe(
+                (name, &launch),
+                probe.counted(),
+                log.all().flat_map(|known| known.probe.counted()).chain(probe.counted()),
+                probe.disturbed.len(),
+                self.conditions.progress,
+            );
             probe.launches.push(launch);
+            probe.disturbed.extend(found);
         }
         Ok(probe)
     }
@@ -201,21 +219,11 @@ impl Rates<'_> {
         detail: String,
         session: &mut Session,
     ) -> Result<(), RunError> {
-        let label = step.stage.label();
-        let seconds = begin.elapsed().as_secs_f64();
-        let mark = if state == StepState::Done { "✓" } else { "–" };
+        let (label, seconds) = (step.stage.label(), begin.elapsed().as_secs_f64());
+        let mark = mark(state);
         self.conditions.progress.line(&format!("{mark} {label}  {detail}  {seconds:.1} s"));
-        session.record_step(Step {
-            id: step.id.clone(),
-            label,
-            kind: step.stage.kind().to_owned(),
-            needs: step.needs.iter().map(|&need| self.plan.steps[need].id.clone()).collect(),
-            key: None,
-            state,
-            detail: (state == StepState::Skipped).then_some(detail),
-            seconds,
-            peak_memory: None,
-        })?;
+        let detail = (state == StepState::Skipped).then_some(detail);
+        session.record_step(ended(self.plan, step, state, detail, begin.elapsed()))?;
         Ok(())
     }
 }

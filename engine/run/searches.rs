@@ -9,13 +9,14 @@ use std::time::Instant;
 use super::alone::Alone;
 use super::blocks::{At, Blocks, Given, able, launch};
 use super::execute::{Conditions, Progressed, RunError};
+use super::guard::examine_probe;
 use super::session::{Probed, Session};
-use super::steps::describe;
+use super::steps::{describe, ended, mark};
 use crate::base::Nanos;
 use crate::measure::quantile::{median, quantile};
 use crate::measure::search::{Answer, LOOKS, found, looks, most_probes, next};
 use crate::plan::{Plan, Step as PlanStep};
-use crate::record::{Outcome, Probe, SearchEnd, Step, StepState};
+use crate::record::{Outcome, Probe, SearchEnd, StepState};
 use crate::scenario::StreamRules;
 use crate::spec::{Bench as BenchSpec, Spec};
 use crate::stage::{Artifact, Bench, Search, Stage};
@@ -37,7 +38,7 @@ struct Subject<'a> {
     artifact: &'a Artifact,
     search: &'a Search,
     step: &'a PlanStep,
-    given: &'a Given,
+    given: &'a Given<'a>,
 }
 
 impl Searches<'_> {
@@ -62,7 +63,8 @@ impl Searches<'_> {
         let variants = able(&blocks, self.state);
         self.check_unchanged(search, &variants, session)?;
         let setting = &search.bench.setting;
-        let is_open = |session: &Session, name: &str| session.search_end(setting, name).is_none();
+        let is_open =
+            |session: &Session, name: &str| !session.of(setting).batches.ends.contains_key(name);
         if !variants.is_empty() && !variants.iter().any(|(name, _)| is_open(session, name)) {
             return Ok(());
         }
@@ -73,10 +75,13 @@ impl Searches<'_> {
         let _alone = Alone::wait(self.conditions)?;
         let given = Given::of(&blocks, self.conditions, self.state);
         let most = most_probes(search.max) * variants.len();
-        let done: usize =
-            variants.iter().map(|(name, _)| session.probes_of(setting, name).len()).sum();
+        let made = |session: &Session| -> usize {
+            let log = &session.of(setting).batches;
+            variants.iter().map(|(name, _)| log.probes(name).count()).sum()
+        };
+        let done = made(session) as u64;
         let label = search.label();
-        let bar = self.conditions.progress.launches(&label, most as u64, done as u64);
+        let bar = self.conditions.progress.launches(&label, most as u64, done);
         while variants.iter().any(|(name, _)| is_open(session, name)) {
             for (name, artifact) in &variants {
                 if is_open(session, name) {
@@ -87,10 +92,8 @@ impl Searches<'_> {
             }
         }
         self.conditions.progress.clear(&bar);
-        let probes: usize =
-            variants.iter().map(|(name, _)| session.probes_of(setting, name).len()).sum();
         let s = if variants.len() == 1 { "" } else { "s" };
-        let detail = format!("{probes} probes of {} variant{s}", variants.len());
+        let detail = format!("{} probes of {} variant{s}", made(session), variants.len());
         self.end(step, begin, StepState::Done, detail, session)
     }
 
@@ -107,8 +110,8 @@ impl Searches<'_> {
     ) -> Result<(), RunError> {
         for (name, artifact) in variants {
             let runtime = self.state.runtime(self.plan, name).map(|(_, digest)| digest);
-            let known = session.probes_of(&search.bench.setting, name);
-            if known.iter().any(|p| p.artifact != artifact.digest || p.runtime != runtime) {
+            let mut known = session.of(&search.bench.setting).batches.probes(name);
+            if known.any(|p| p.artifact != artifact.digest || p.runtime != runtime) {
                 return Err(RunError::Changed { variant: name.clone() });
             }
         }
@@ -119,13 +122,14 @@ impl Searches<'_> {
     fn advance(&self, subject: &Subject<'_>, session: &mut Session) -> Result<(), RunError> {
         let Subject { name, artifact, search, .. } = *subject;
         let setting = &search.bench.setting;
-        let known = session.probes_of(setting, name);
+        let known: Vec<&Probe> =
+            session.of(setting).batches.probes(name).map(|known| &known.probe).collect();
         let confidence = self.spec.compare.confidence.0;
         let answer = |probe: &Probe| probe.answer(SEARCHED_METRIC, search.bound, confidence);
         let seen: Vec<(u32, Answer)> =
-            known.iter().map(|p| (p.probe.batch, answer(&p.probe))).collect();
-        let spent: u64 = known.iter().map(|p| p.probe.wall()).sum();
-        let launches: usize = known.iter().map(|p| p.probe.launches.len()).sum();
+            known.iter().map(|probe| (probe.batch, answer(probe))).collect();
+        let spent: u64 = known.iter().map(|probe| probe.wall()).sum();
+        let launches: usize = known.iter().map(|probe| probe.launches.len()).sum();
         let number = known.len() as u32;
         let left = self.bench.design.max_time.0.saturating_sub(spent);
         let batch = match next(search.max, &seen) {
@@ -169,7 +173,8 @@ impl Searches<'_> {
     ) -> Result<Probe, RunError> {
         let search = subject.search;
         let confidence = self.spec.compare.confidence.0;
-        let mut probe = Probe { batch, launches: Vec::new(), cut_short: None };
+        let mut probe =
+            Probe { batch, launches: Vec::new(), disturbed: Vec::new(), cut_short: None };
         let looks = looks(search.bound, confidence);
         let mut look = 0;
         while look < LOOKS {
@@ -190,12 +195,23 @@ impl Searches<'_> {
             let block = launched + probe.launches.len();
             let at = At { block, position: 0, seed: self.bench.design.seed };
             let (name, artifact, given) = (subject.name, subject.artifact, subject.given);
-            let launch = launch(&blocks, name, artifact, given, at, session, self.conditions)?;
+            let guard = given.guard();
+            let launch = launch(&blocks, name, artifact, given, at, guard, self.conditions)?;
+            let log = &session.of(&search.bench.setting).batches;
+            let found = examine_probe(
+                (name, &launch),
+                probe.counted(),
+                log.all().flat_map(|known| known.probe.counted()).chain(probe.counted()),
+                probe.disturbed.len(),
+                self.conditions.progress,
+            );
+            let again = found.as_ref().is_some_and(|found| found.left_out);
             let failed = matches!(launch.outcome, Outcome::Failed(_));
             probe.launches.push(launch);
+            probe.disturbed.extend(found);
             match probe.answer(SEARCHED_METRIC, search.bound, confidence) {
-                // Once is tried again.
-                Answer::Undecided if failed => {}
+                // Once is tried again, and so is what something outside disturbed.
+                Answer::Undecided if failed || again => {}
                 Answer::Undecided => look += 1,
                 Answer::Keeps | Answer::Breaks | Answer::Failed => break,
             }
@@ -211,21 +227,11 @@ impl Searches<'_> {
         detail: String,
         session: &mut Session,
     ) -> Result<(), RunError> {
-        let label = step.stage.label();
-        let seconds = begin.elapsed().as_secs_f64();
-        let mark = if state == StepState::Done { "✓" } else { "–" };
+        let (label, seconds) = (step.stage.label(), begin.elapsed().as_secs_f64());
+        let mark = mark(state);
         self.conditions.progress.line(&format!("{mark} {label}  {detail}  {seconds:.1} s"));
-        session.record_step(Step {
-            id: step.id.clone(),
-            label,
-            kind: step.stage.kind().to_owned(),
-            needs: step.needs.iter().map(|&need| self.plan.steps[need].id.clone()).collect(),
-            key: None,
-            state,
-            detail: (state == StepState::Skipped).then_some(detail),
-            seconds,
-            peak_memory: None,
-        })?;
+        let detail = (state == StepState::Skipped).then_some(detail);
+        session.record_step(ended(self.plan, step, state, detail, begin.elapsed()))?;
         Ok(())
     }
 }

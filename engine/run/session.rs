@@ -1,8 +1,12 @@
 //! A run's identity and its journal: what it set out to do and what is finished.
 
-use std::path::PathBuf;
+mod entry;
+mod log;
 
-use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use indexmap::IndexMap;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -11,140 +15,13 @@ use time::macros::format_description;
 use crate::base::Digest;
 use crate::measure::repetition::Repetition;
 use crate::record::{
-    Disturbed, Launch, Probe, Profile, RateProbe, SearchEnd, Soak, Step, StepState, StopReason,
+    Disturbed, IdlePower, Probe, Profile, RateProbe, SearchEnd, Soak, Step, StepState, StopReason,
 };
 use crate::stage::Setting;
 use crate::store::{self, Store, StoreError};
-
-/// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Entry {
-    Begun(Box<Begun>),
-    Resumed {
-        time: String,
-    },
-    /// A shared step and how it ended; the last one of an id counts.
-    Step(Box<Step>),
-    /// A finished launch of a cell.
-    Launch(Box<Measured>),
-    /// A block that something outside disturbed.
-    Disturbed {
-        setting: Setting,
-        disturbed: Box<Disturbed>,
-    },
-    /// How many requests the launches of a setting make after its pilot.
-    Settled {
-        setting: Setting,
-        repetition: Repetition,
-    },
-    /// The end of a setting.
-    Stop {
-        setting: Setting,
-        reason: StopReason,
-    },
-    /// A finished probe of a search.
-    Probe(Box<Probed>),
-    /// The end of a search.
-    Searched {
-        setting: Setting,
-        variant: String,
-        end: SearchEnd,
-    },
-    /// A finished probe of a search for a rate.
-    RateProbe(Box<RateProbed>),
-    /// The end of a search for a rate.
-    Rated {
-        setting: Setting,
-        variant: String,
-        end: SearchEnd,
-    },
-    /// Where the time of one cell goes.
-    Profile(Box<Profile>),
-    /// A long run of one variant.
-    Soak(Box<Soak>),
-    /// The end of a stretch of running, and its wall seconds.
-    Ended {
-        time: String,
-        seconds: f64,
-        complete: bool,
-    },
-}
-
-/// A finished launch and what it ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Measured {
-    pub setting: Setting,
-    pub variant: String,
-    /// Launches of different artifacts are never mixed in one cell.
-    pub artifact: Digest,
-    /// Nor those of different libraries of a runtime.
-    #[serde(default)]
-    pub runtime: Option<Digest>,
-    pub launch: Launch,
-}
-
-/// A finished probe and what it ran. One that was torn apart is made again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Probed {
-    /// That of the search: its batch is not the probe's.
-    pub setting: Setting,
-    pub variant: String,
-    /// Probes of a search count from 0.
-    pub number: u32,
-    pub artifact: Digest,
-    #[serde(default)]
-    pub runtime: Option<Digest>,
-    pub probe: Probe,
-}
-
-/// A finished probe of a search for a rate, and what it ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RateProbed {
-    /// That of the search: its scenario is not the probe's.
-    pub setting: Setting,
-    pub variant: String,
-    /// Probes of a search count from 0.
-    pub number: u32,
-    pub artifact: Digest,
-    #[serde(default)]
-    pub runtime: Option<Digest>,
-    pub probe: RateProbe,
-}
-
-/// What a run set out to do: everything that is needed to go on with it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Begun {
-    pub id: String,
-    /// The spec with overrides and defaults.
-    pub resolved: Value,
-    pub spec_file: String,
-    /// Folders that relative paths start from.
-    pub roots: Vec<PathBuf>,
-    /// Folder that gets the results of all specs.
-    pub out: PathBuf,
-    pub started: String,
-    pub engine: String,
-    /// Digest of the machine's fingerprint: a run is not continued on another machine.
-    pub machine: Digest,
-    /// Digest of the executable that began it.
-    pub program: Digest,
-    /// Digest of the data sets: a run is not continued on others.
-    #[serde(default)]
-    pub data: Option<Digest>,
-}
-
-impl Begun {
-    /// Where the results of the run lie.
-    pub fn folder(&self) -> PathBuf {
-        let name = self.resolved["name"].as_str().unwrap_or_default();
-        self.out.join(name).join(&self.id)
-    }
-}
+use entry::Entry;
+pub use entry::{Begun, Measured, Probed};
+pub use log::SettingLog;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -164,20 +41,13 @@ pub enum SessionError {
 pub struct Session {
     run: store::Run,
     pub begun: Begun,
-    pub steps: Vec<Step>,
-    pub launches: Vec<Measured>,
-    pub repetitions: Vec<(Setting, Repetition)>,
-    pub stops: Vec<(Setting, StopReason)>,
-    /// Blocks that something outside disturbed, by setting.
-    pub disturbed: Vec<(Setting, Disturbed)>,
-    pub probes: Vec<Probed>,
-    /// Searches that have ended, by setting and variant.
-    pub searched: Vec<(Setting, String, SearchEnd)>,
-    pub rate_probes: Vec<RateProbed>,
-    /// Searches for a rate that have ended, by setting and variant.
-    pub rated: Vec<(Setting, String, SearchEnd)>,
+    /// By id, in the order in which they ended first.
+    pub steps: IndexMap<String, Step>,
+    settings: HashMap<Setting, SettingLog>,
     pub profiles: Vec<Profile>,
     pub soaks: Vec<Soak>,
+    /// Power of the idle machine, where somebody asked for energy.
+    pub idle: Option<IdlePower>,
     /// Wall seconds of earlier stretches.
     pub seconds: f64,
     pub resumed: u32,
@@ -207,9 +77,8 @@ impl Session {
     /// Starts the journal of a new run.
     pub fn begin(store: &Store, begun: Begun) -> Result<Self, SessionError> {
         let run = store.begin_run(&begun.id)?;
-        let mut session = Self::empty(run, begun.clone());
-        session.write(&Entry::Begun(Box::new(begun)))?;
-        Ok(session)
+        run.journal.append(&Entry::Begun(Box::new(begun.clone())))?;
+        Ok(Self::empty(run, begun))
     }
 
     /// Opens an interrupted run. `machine` and `program` are the digests of this machine's
@@ -239,7 +108,7 @@ impl Session {
         let mut session = Self::empty(run, *begun);
         session.dropped = replay.dropped + misfits;
         for entry in entries {
-            session.replay(entry);
+            session.keep(entry);
         }
         // A complete run whose record is gone has everything else in its journal and in the store:
         // going on with it does no step again and writes the results.
@@ -251,8 +120,7 @@ impl Session {
         if session.begun.machine != machine || session.begun.program != program {
             return Err(SessionError::Elsewhere { id: id.to_owned() });
         }
-        session.resumed += 1;
-        session.write(&Entry::Resumed { time: now_text() })?;
+        session.record(Entry::Resumed { time: now_text() })?;
         Ok(session)
     }
 
@@ -260,17 +128,11 @@ impl Session {
         Self {
             run,
             begun,
-            steps: Vec::new(),
-            launches: Vec::new(),
-            repetitions: Vec::new(),
-            stops: Vec::new(),
-            disturbed: Vec::new(),
-            probes: Vec::new(),
-            searched: Vec::new(),
-            rate_probes: Vec::new(),
-            rated: Vec::new(),
+            steps: IndexMap::new(),
+            settings: HashMap::new(),
             profiles: Vec::new(),
             soaks: Vec::new(),
+            idle: None,
             seconds: 0.0,
             resumed: 0,
             dropped: 0,
@@ -278,53 +140,36 @@ impl Session {
         }
     }
 
-    fn replay(&mut self, entry: Entry) {
+    /// Writes an entry down and remembers it.
+    fn record(&mut self, entry: Entry) -> Result<(), SessionError> {
+        self.run.journal.append(&entry)?;
+        self.keep(entry);
+        Ok(())
+    }
+
+    fn keep(&mut self, entry: Entry) {
         match entry {
             Entry::Begun(_) => {}
             Entry::Resumed { .. } => self.resumed += 1,
-            Entry::Step(step) => self.remember_step(*step),
-            Entry::Launch(new) => {
-                let same = |old: &Measured| {
-                    (&old.setting, &old.variant, old.launch.block)
-                        == (&new.setting, &new.variant, new.launch.block)
-                };
-                // A duplicated tail of the journal must not count a launch twice.
-                if !self.launches.iter().any(same) {
-                    self.launches.push(*new);
-                }
-            }
+            Entry::Step(step) => self.keep_step(*step),
+            Entry::Launch(new) => self.log(&new.setting).keep(*new),
             Entry::Disturbed { setting, disturbed } => {
-                let same = |(known, old): &(Setting, Disturbed)| {
-                    (known, old.block) == (&setting, disturbed.block)
-                };
-                if !self.disturbed.iter().any(same) {
-                    self.disturbed.push((setting, *disturbed));
-                }
+                self.log(&setting).disturbed.entry(disturbed.block).or_insert(*disturbed);
             }
-            Entry::Settled { setting, repetition } => self.repetitions.push((setting, repetition)),
-            Entry::Stop { setting, reason } => self.stops.push((setting, reason)),
-            Entry::Probe(new) => {
-                let same = |old: &Probed| {
-                    (&old.setting, &old.variant, old.number)
-                        == (&new.setting, &new.variant, new.number)
-                };
-                if !self.probes.iter().any(same) {
-                    self.probes.push(*new);
-                }
+            Entry::Settled { setting, repetition } => {
+                self.log(&setting).repetition.get_or_insert(repetition);
             }
+            Entry::Stop { setting, reason } => {
+                self.log(&setting).stop.get_or_insert(reason);
+            }
+            Entry::Probe(new) => self.log(&new.setting).batches.keep(*new),
             Entry::Searched { setting, variant, end } => {
-                self.searched.push((setting, variant, end));
+                self.log(&setting).batches.ends.entry(variant).or_insert(end);
             }
-            Entry::RateProbe(new) => {
-                let same = |old: &RateProbed| {
-                    (&old.setting, &old.variant, old.number)
-                        == (&new.setting, &new.variant, new.number)
-                };
-                if !self.rate_probes.iter().any(same) {
-                    self.rate_probes.push(*new);
-                }
+            Entry::RateProbe(new) => self.log(&new.setting).rates.keep(*new),
+            Entry::Rated { setting, variant, end } => {
+                self.log(&setting).rates.ends.entry(variant).or_insert(end);
             }
-            Entry::Rated { setting, variant, end } => self.rated.push((setting, variant, end)),
             Entry::Profile(new) => {
                 let same = |old: &Profile| (&old.variant, &old.axes) == (&new.variant, &new.axes);
                 if !self.profiles.iter().any(same) {
@@ -337,6 +182,9 @@ impl Session {
                     self.soaks.push(*new);
                 }
             }
+            Entry::Idle(found) => {
+                self.idle.get_or_insert(found);
+            }
             Entry::Ended { seconds, complete, .. } => {
                 self.seconds += seconds;
                 self.complete = complete;
@@ -344,35 +192,39 @@ impl Session {
         }
     }
 
-    fn remember_step(&mut self, step: Step) {
+    fn keep_step(&mut self, step: Step) {
         // What an earlier stretch has made is found in the store by a later one; that the run
         // made it, and why, is still the truth about the run.
         let found_again = |known: &Step| {
             known.state == StepState::Done && step.state == StepState::Hit && known.key == step.key
         };
-        match self.steps.iter_mut().find(|known| known.id == step.id) {
-            Some(known) if found_again(known) => {}
-            Some(known) => *known = step,
-            None => self.steps.push(step),
+        if !self.steps.get(&step.id).is_some_and(found_again) {
+            self.steps.insert(step.id.clone(), step);
         }
     }
 
-    fn write(&mut self, entry: &Entry) -> Result<(), SessionError> {
-        let value = serde_json::to_value(entry).expect("entries always serialize");
-        self.run.journal.append(&value)?;
-        Ok(())
+    fn log(&mut self, setting: &Setting) -> &mut SettingLog {
+        self.settings.entry(setting.clone()).or_default()
+    }
+
+    /// What is finished under `setting`.
+    pub fn of(&self, setting: &Setting) -> &SettingLog {
+        static NOTHING: LazyLock<SettingLog> = LazyLock::new(SettingLog::default);
+        self.settings.get(setting).unwrap_or(&NOTHING)
+    }
+
+    /// Wall nanoseconds of all launches under settings other than `setting`.
+    pub fn spent_beside(&self, setting: &Setting) -> u64 {
+        let others = self.settings.iter().filter(|(known, _)| *known != setting);
+        others.flat_map(|(_, log)| log.launches()).map(|known| known.launch.wall).sum()
     }
 
     pub fn record_step(&mut self, step: Step) -> Result<(), SessionError> {
-        self.write(&Entry::Step(Box::new(step.clone())))?;
-        self.remember_step(step);
-        Ok(())
+        self.record(Entry::Step(Box::new(step)))
     }
 
     pub fn record_launch(&mut self, measured: Measured) -> Result<(), SessionError> {
-        self.write(&Entry::Launch(Box::new(measured.clone())))?;
-        self.launches.push(measured);
-        Ok(())
+        self.record(Entry::Launch(Box::new(measured)))
     }
 
     pub fn record_disturbed(
@@ -380,10 +232,7 @@ impl Session {
         setting: Setting,
         disturbed: Disturbed,
     ) -> Result<(), SessionError> {
-        let boxed = Box::new(disturbed.clone());
-        self.write(&Entry::Disturbed { setting: setting.clone(), disturbed: boxed })?;
-        self.disturbed.push((setting, disturbed));
-        Ok(())
+        self.record(Entry::Disturbed { setting, disturbed: Box::new(disturbed) })
     }
 
     pub fn record_repetition(
@@ -391,14 +240,7 @@ impl Session {
         setting: Setting,
         repetition: Repetition,
     ) -> Result<(), SessionError> {
-        self.write(&Entry::Settled { setting: setting.clone(), repetition })?;
-        self.repetitions.push((setting, repetition));
-        Ok(())
-    }
-
-    /// How many requests the launches of a setting make, once that is settled.
-    pub fn repetition(&self, setting: &Setting) -> Option<&Repetition> {
-        self.repetitions.iter().find(|(known, _)| known == setting).map(|(_, found)| found)
+        self.record(Entry::Settled { setting, repetition })
     }
 
     pub fn record_stop(
@@ -406,15 +248,11 @@ impl Session {
         setting: Setting,
         reason: StopReason,
     ) -> Result<(), SessionError> {
-        self.write(&Entry::Stop { setting: setting.clone(), reason })?;
-        self.stops.push((setting, reason));
-        Ok(())
+        self.record(Entry::Stop { setting, reason })
     }
 
-    pub fn record_probe(&mut self, probed: Probed) -> Result<(), SessionError> {
-        self.write(&Entry::Probe(Box::new(probed.clone())))?;
-        self.probes.push(probed);
-        Ok(())
+    pub fn record_probe(&mut self, probed: Probed<Probe>) -> Result<(), SessionError> {
+        self.record(Entry::Probe(Box::new(probed)))
     }
 
     pub fn record_searched(
@@ -423,28 +261,11 @@ impl Session {
         variant: String,
         end: SearchEnd,
     ) -> Result<(), SessionError> {
-        let entry = Entry::Searched { setting: setting.clone(), variant: variant.clone(), end };
-        self.write(&entry)?;
-        self.searched.push((setting, variant, end));
-        Ok(())
+        self.record(Entry::Searched { setting, variant, end })
     }
 
-    /// Finished probes of one search, in order.
-    pub fn probes_of(&self, setting: &Setting, variant: &str) -> Vec<&Probed> {
-        let own = |p: &&Probed| p.setting == *setting && p.variant == variant;
-        self.probes.iter().filter(own).collect()
-    }
-
-    /// How a search has ended, if it has.
-    pub fn search_end(&self, setting: &Setting, variant: &str) -> Option<SearchEnd> {
-        let own = |(s, v, _): &&(Setting, String, SearchEnd)| s == setting && v == variant;
-        self.searched.iter().find(own).map(|(.., end)| *end)
-    }
-
-    pub fn record_rate_probe(&mut self, probed: RateProbed) -> Result<(), SessionError> {
-        self.write(&Entry::RateProbe(Box::new(probed.clone())))?;
-        self.rate_probes.push(probed);
-        Ok(())
+    pub fn record_rate_probe(&mut self, probed: Probed<RateProbe>) -> Result<(), SessionError> {
+        self.record(Entry::RateProbe(Box::new(probed)))
     }
 
     pub fn record_rated(
@@ -453,39 +274,24 @@ impl Session {
         variant: String,
         end: SearchEnd,
     ) -> Result<(), SessionError> {
-        let entry = Entry::Rated { setting: setting.clone(), variant: variant.clone(), end };
-        self.write(&entry)?;
-        self.rated.push((setting, variant, end));
-        Ok(())
-    }
-
-    /// Finished probes of one search for a rate, in order.
-    pub fn rate_probes_of(&self, setting: &Setting, variant: &str) -> Vec<&RateProbed> {
-        let own = |p: &&RateProbed| p.setting == *setting && p.variant == variant;
-        self.rate_probes.iter().filter(own).collect()
-    }
-
-    /// How a search for a rate has ended, if it has.
-    pub fn rate_end(&self, setting: &Setting, variant: &str) -> Option<SearchEnd> {
-        let own = |(s, v, _): &&(Setting, String, SearchEnd)| s == setting && v == variant;
-        self.rated.iter().find(own).map(|(.., end)| *end)
+        self.record(Entry::Rated { setting, variant, end })
     }
 
     pub fn record_profile(&mut self, profile: Profile) -> Result<(), SessionError> {
-        self.write(&Entry::Profile(Box::new(profile.clone())))?;
-        self.profiles.push(profile);
-        Ok(())
+        self.record(Entry::Profile(Box::new(profile)))
+    }
+
+    pub fn record_idle(&mut self, found: IdlePower) -> Result<(), SessionError> {
+        self.record(Entry::Idle(found))
     }
 
     pub fn record_soak(&mut self, soak: Soak) -> Result<(), SessionError> {
-        self.write(&Entry::Soak(Box::new(soak.clone())))?;
-        self.soaks.push(soak);
-        Ok(())
+        self.record(Entry::Soak(Box::new(soak)))
     }
 
     /// Closes a stretch of running that took `seconds`.
-    pub fn end(mut self, store: &Store, seconds: f64, complete: bool) -> Result<(), SessionError> {
-        self.write(&Entry::Ended { time: now_text(), seconds, complete })?;
+    pub fn end(self, store: &Store, seconds: f64, complete: bool) -> Result<(), SessionError> {
+        self.run.journal.append(&Entry::Ended { time: now_text(), seconds, complete })?;
         Ok(store.end_run(self.run)?)
     }
 }
@@ -498,4 +304,72 @@ fn known_runs(store: &Store) -> String {
     names.sort_unstable_by(|a, b| b.cmp(a));
     names.truncate(5);
     if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::base::files::seam::Scratch;
+    use crate::record::{Launch, Outcome};
+
+    fn measured(variant: &str, block: u32) -> Measured {
+        let outcome = Outcome::Skipped { why: "a test".into() };
+        let (position, pid, started, wall) = (0, None, 0, 7);
+        Measured {
+            setting: Setting::tokens(1, 8, 8, 1),
+            variant: variant.into(),
+            artifact: Digest::of_bytes(b"artifact"),
+            runtime: None,
+            launch: Launch { block, position, pid, started, wall, outcome, conditions: None },
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_knows_what_was_written_and_a_doubled_tail_adds_nothing() {
+        let scratch = Scratch::new();
+        let store = Store::open(&scratch).expect("a folder of our own");
+        let digest = Digest::of_bytes(b"this machine");
+        let begun = Begun {
+            id: "r1".into(),
+            resolved: serde_json::json!({"name": "test"}),
+            spec_file: "test.yaml".into(),
+            roots: Vec::new(),
+            out: scratch.join("out"),
+            started: now_text(),
+            engine: "test".into(),
+            machine: digest,
+            program: digest,
+            data: None,
+        };
+        let setting = Setting::tokens(1, 8, 8, 1);
+        let mut session = Session::begin(&store, begun).expect("a new run");
+        for block in 0..2 {
+            session.record_launch(measured("f32", block)).expect("writable");
+            session.record_launch(measured("q8", block)).expect("writable");
+        }
+        let disturbed = Disturbed { block: 0, causes: Vec::new(), left_out: true };
+        session.record_disturbed(setting.clone(), disturbed).expect("writable");
+        let idle = IdlePower::Unmeasured("no counters".into());
+        session.record_idle(idle.clone()).expect("writable");
+        let known = |session: &Session| -> Vec<(String, u32)> {
+            let counted = session.of(&setting).counted();
+            counted.map(|known| (known.variant.clone(), known.launch.block)).collect()
+        };
+        let before = known(&session);
+        assert_eq!(before, [("f32".to_owned(), 1), ("q8".to_owned(), 1)]);
+        drop(session);
+
+        let journal = store.root().join("runs/r1/journal.jsonl");
+        let text = fs::read(&journal).expect("it was written");
+        fs::write(&journal, [&text[..], &text[..]].concat()).expect("writable");
+        let resumed = Session::resume(&store, "r1", digest, digest).expect("it can go on");
+        assert_eq!((known(&resumed), resumed.of(&setting).launches().count()), (before, 4));
+        assert_eq!((resumed.idle.as_ref(), resumed.dropped), (Some(&idle), 0));
+        let nothing = Setting::tokens(1, 8, 8, 2);
+        assert_eq!(resumed.of(&nothing).launches().count(), 0);
+        assert_eq!(resumed.spent_beside(&setting), 0);
+        assert_eq!(resumed.spent_beside(&nothing), 28);
+    }
 }

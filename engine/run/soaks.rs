@@ -11,10 +11,10 @@ use super::child::{Launch, LaunchError};
 use super::execute::{Conditions, Progressed, RunError};
 use super::placing::runner;
 use super::session::Session;
-use super::steps::describe;
+use super::steps::{describe, ended, mark};
 use crate::base::Digest;
 use crate::plan::{Output, Plan, Step as PlanStep};
-use crate::record::{Failure, Soak, Step, StepState, Verdict};
+use crate::record::{Failure, Soak, StepState, Verdict};
 use crate::spec::Bench as BenchSpec;
 use crate::stage::{Done, Job, SoakJob, SoakStage, Stage};
 
@@ -66,31 +66,18 @@ impl Soaks<'_> {
             (None, None) => (StepState::Done, format!("{} readings", soak.readings.len())),
         };
         session.record_soak(soak)?;
-        let mark = if state == StepState::Done { "✓" } else { "✗" };
         let (label, seconds) = (step.stage.label(), begin.elapsed().as_secs_f64());
+        let mark = mark(state);
         self.conditions.progress.line(&format!("{mark} {label}  {detail}  {seconds:.1} s"));
-        session.record_step(Step {
-            id: step.id.clone(),
-            label,
-            kind: step.stage.kind().to_owned(),
-            needs: step.needs.iter().map(|&need| self.plan.steps[need].id.clone()).collect(),
-            key: None,
-            detail: (state != StepState::Done).then_some(detail),
-            state,
-            seconds,
-            peak_memory: None,
-        })?;
+        let detail = (state != StepState::Done).then_some(detail);
+        session.record_step(ended(self.plan, step, state, detail, begin.elapsed()))?;
         Ok(())
     }
 
     /// The work, or why there is none.
     fn job(&self, step: &PlanStep, stage: &SoakStage) -> Result<Job, String> {
-        let known = &self.state.variants[&stage.variant];
-        if let Some(why) = &known.failed {
-            return Err(format!("the variant failed: {why}"));
-        }
-        if let Some(why) = &known.skipped {
-            return Err(format!("the variant was skipped: {why}"));
+        if let Some(why) = self.state.variants[&stage.variant].stands_against() {
+            return Err(why);
         }
         let outputs = &self.state.outputs;
         let model = outputs[step.needs[0]].as_ref().and_then(Output::model);
@@ -103,7 +90,6 @@ impl Soaks<'_> {
             return Err("the prompts could not be tokenized".into());
         }
         let text = format!("soak/{}/{}", stage.setting.id(), self.bench.design.seed);
-        let seed = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
         Ok(Job::Soak(Box::new(SoakJob {
             artifact,
             backend: runner(self.plan, outputs, self.conditions.store, &stage.variant),
@@ -111,7 +97,7 @@ impl Soaks<'_> {
             inputs: stage.inputs.clone(),
             runtime: self.state.runtime(self.plan, &stage.variant).map(|(library, _)| library),
             setting: stage.setting.clone(),
-            seed: seed.expect("sixteen hex digits make a number"),
+            seed: Digest::of_bytes(text.as_bytes()).seed(),
             duration: stage.duration,
         })))
     }

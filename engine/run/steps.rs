@@ -11,7 +11,9 @@ use super::execute::{Conditions, RunError};
 use super::placing::runner;
 use super::runtime::{Provided, Provider};
 use crate::base::text::inert;
-use crate::plan::{JUDGED_FILE, Output, Plan, StepIndex, output_of, read_model, recipe, slot};
+use crate::plan::{
+    JUDGED_FILE, Output, Plan, Step as PlanStep, StepIndex, output_of, read_model, recipe, slot,
+};
 use crate::record::{Failure, Step, StepState, Verdict};
 use crate::stage::{Done, Job, JudgeOn, LoadRuntime, OpenDevice, Source, Stage, hub};
 use crate::store::{Lookup, Recipe};
@@ -44,25 +46,14 @@ impl Task<'_> {
         let progress = self.conditions.progress;
         let bar = progress.step(&label);
         let made = self.make(&|share: f64| bar.set_position((share * 1000.0) as u64))?;
-        let (mark, output) = match made.state {
-            StepState::Hit => ("=", made.output),
-            StepState::Done => ("✓", made.output),
-            StepState::Failed => ("✗", None),
-            StepState::Skipped => ("–", None),
+        let output = match made.state {
+            StepState::Hit | StepState::Done => made.output,
+            StepState::Failed | StepState::Skipped => None,
         };
         let shown = made.detail.clone().unwrap_or_default();
-        progress.finish(&bar, mark, &label, &shown, begin.elapsed());
-        let record = Step {
-            id: step.id.clone(),
-            label,
-            kind: step.stage.kind().to_owned(),
-            needs: step.needs.iter().map(|&need| self.plan.steps[need].id.clone()).collect(),
-            key: made.key,
-            state: made.state,
-            detail: made.detail,
-            seconds: begin.elapsed().as_secs_f64(),
-            peak_memory: made.peak_memory,
-        };
+        progress.finish(&bar, mark(made.state), &label, &shown, begin.elapsed());
+        let ended = ended(self.plan, step, made.state, made.detail, begin.elapsed());
+        let record = Step { key: made.key, peak_memory: made.peak_memory, ..ended };
         Ok(StepEnd { step: record, output })
     }
 
@@ -306,6 +297,37 @@ impl Made {
     fn read(output: Output) -> Self {
         let (state, key) = (StepState::Done, output.digest());
         Self { state, output: Some(output), detail: None, key, peak_memory: None }
+    }
+}
+
+/// What is written down of a step that has ended and left nothing in the store.
+pub(super) fn ended(
+    plan: &Plan,
+    step: &PlanStep,
+    state: StepState,
+    detail: Option<String>,
+    took: Duration,
+) -> Step {
+    Step {
+        id: step.id.clone(),
+        label: step.stage.label(),
+        kind: step.stage.kind().to_owned(),
+        needs: step.needs.iter().map(|&need| plan.steps[need].id.clone()).collect(),
+        key: None,
+        state,
+        detail,
+        seconds: took.as_secs_f64(),
+        peak_memory: None,
+    }
+}
+
+/// Begins the line of a step that has ended.
+pub(super) fn mark(state: StepState) -> &'static str {
+    match state {
+        StepState::Hit => "=",
+        StepState::Done => "✓",
+        StepState::Failed => "✗",
+        StepState::Skipped => "–",
     }
 }
 

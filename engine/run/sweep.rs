@@ -7,25 +7,25 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::machine::watch::{process, running};
+
 /// Name of the variable that carries the mark.
 pub const MARK: &str = "ENGINE_CELL";
 
-/// Processes that carry the mark `token`, apart from the one numbered `except`.
-pub fn marked(token: &str, except: u32) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|&pid| pid != except && is_running(pid) && carries(pid, token))
-        .collect()
+/// Processes that carry the mark `token`, apart from `first`, which was given it. They began no
+/// earlier, so that nobody else's environment is read.
+pub fn marked(token: &str, first: u32) -> Vec<u32> {
+    let began = process(first).map_or(0, |process| process.started);
+    let later = running().into_iter().filter(|p| p.pid != first && p.started >= began);
+    later.map(|process| process.pid).filter(|&pid| carries(pid, token)).collect()
 }
 
 /// Kills every marked process until none is left; gives up after a few rounds.
 /// Returns how many there were.
-pub fn end_marked(token: &str, except: u32) -> usize {
+pub fn end_marked(token: &str, first: u32) -> usize {
     let mut ended = BTreeSet::new();
     for _ in 0..10 {
-        let found = marked(token, except);
+        let found = marked(token, first);
         if found.is_empty() {
             break;
         }
@@ -56,15 +56,10 @@ fn end_if_marked(pid: u32, token: &str) {
     }
 }
 
+/// Of a process that has ended and only waits to be collected there is nothing to read.
 fn carries(pid: u32, token: &str) -> bool {
     let wanted = format!("{MARK}={token}");
     fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
         environment.split(|&b| b == 0).any(|entry| entry == wanted.as_bytes())
     })
-}
-
-/// False for processes that have ended and only wait to be collected.
-fn is_running(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

@@ -4,9 +4,7 @@
 //! these readings opens the window is known at the end, when it is clear which requests were
 //! warm-up.
 
-use std::path::Path;
-
-use crate::machine::{EnergyCounters, EnergyReading, POWERCAP};
+use crate::machine::{EnergyCounters, EnergyReading};
 use crate::measure::{Energy, Timeline};
 
 pub(super) struct Meter {
@@ -17,11 +15,11 @@ pub(super) struct Meter {
 impl Meter {
     /// Looks for the counters of this machine.
     pub fn start() -> Self {
-        Self::at(Path::new(POWERCAP))
+        Self::with(EnergyCounters::of_machine())
     }
 
-    fn at(root: &Path) -> Self {
-        Self { counters: EnergyCounters::open(root), readings: Vec::new() }
+    fn with(counters: Result<EnergyCounters, String>) -> Self {
+        Self { counters, readings: Vec::new() }
     }
 
     /// Reads before a request; `now` is the instant on the clock of the launch.
@@ -76,21 +74,21 @@ mod tests {
         set(0);
         let warm = |warmup| Timeline { warmup, ..Timeline::default() };
         let requests = [warm(true), warm(false), warm(false)];
-        let mut meter = Meter::at(&root);
+        let mut meter = Meter::with(EnergyCounters::open(&root));
         for (i, micro) in [0, 5_000_000, 9_000_000, 12_000_000].into_iter().enumerate() {
             set(micro);
             meter.note(i as u64 * 1_000_000_000);
         }
         set(15_500_000);
         let found = meter.end(4_000_000_000, &requests);
-        let mut late = Meter::at(&root);
+        let mut late = Meter::with(EnergyCounters::open(&root));
         late.note(0);
         let other = late.end(1, &requests);
         fs::remove_dir_all(&root).unwrap();
         let zones = [("package-0".to_owned(), 6.5)].into_iter().collect();
         assert_eq!(found, Energy::Counted { zones, window: 2_000_000_000 });
         assert!(matches!(other, Energy::Unmeasured(why) if why.contains("one after the other")));
-        let none = Meter::at(&root).end(1, &requests);
+        let none = Meter::with(EnergyCounters::open(&root)).end(1, &requests);
         assert!(matches!(none, Energy::Unmeasured(why) if why.contains("no energy counters")));
     }
 }

@@ -24,9 +24,9 @@ pub(super) enum Found<T> {
     Damaged,
 }
 
-/// The line for a value, without its line break.
-pub(super) fn wrap(value: &Value) -> String {
-    framed(&value.to_string())
+/// The line for an entry, without its line break.
+pub(super) fn wrap<T: Serialize>(entry: &T) -> serde_json::Result<String> {
+    Ok(framed(&serde_json::to_string(entry)?))
 }
 
 /// The value of a line; `None` when any byte is not as it was written.
@@ -47,12 +47,12 @@ fn framed(entry: &str) -> String {
 
 /// Replaces a one-line record file.
 pub(super) fn write<T: Serialize>(tmp: &Path, path: &Path, record: &T) -> Result<(), StoreError> {
-    let value = serde_json::to_value(record)
-        .map_err(|source| StoreError::Encode { path: path.to_owned(), source })?;
+    let line =
+        wrap(record).map_err(|source| StoreError::Encode { path: path.to_owned(), source })?;
     if let Some(folder) = path.parent() {
         files::create_folder(folder, 0o700)?;
     }
-    Ok(files::replace_file_via(tmp, path, (wrap(&value) + "\n").as_bytes())?)
+    Ok(files::replace_file_via(tmp, path, (line + "\n").as_bytes())?)
 }
 
 /// Reads a one-line record file. An error means that it could not be read, not that it is bad.
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn every_changed_byte_is_noticed() {
         let value = json!({"b": [1.5, "Grüße\n"], "a": null, "c": ",\"entry\":"});
-        let line = wrap(&value).into_bytes();
+        let line = wrap(&value).unwrap().into_bytes();
         assert_eq!(unwrap(&line), Some(value));
         for i in 0..line.len() {
             for bit in 0..8 {

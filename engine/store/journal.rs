@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{StoreError, frame, locked};
@@ -40,8 +41,9 @@ impl Journal {
     }
 
     /// Appends an entry. When this returns `Ok`, the entry survives a power cut.
-    pub fn append(&self, entry: &Value) -> Result<(), StoreError> {
-        let line = frame::wrap(entry);
+    pub fn append<T: Serialize>(&self, entry: &T) -> Result<(), StoreError> {
+        let encode = |source| StoreError::Encode { path: self.path.clone(), source };
+        let line = frame::wrap(entry).map_err(encode)?;
         let _turn = locked(&self.turn);
         Ok(files::append_line(&self.path, line.as_bytes())?)
     }

@@ -72,9 +72,9 @@ impl Store {
             return Err(StoreError::Empty { slot: slot.to_owned() });
         }
         let path = workspace.folder.join(MANIFEST);
-        let value = serde_json::to_value(&manifest)
+        let text = frame::wrap(&manifest)
             .map_err(|source| StoreError::Encode { path: path.clone(), source })?;
-        let text = frame::wrap(&value) + "\n";
+        let text = text + "\n";
         files::publish_file(&self.tmp(), &path, |file| file.write_all(text.as_bytes()))?;
 
         let output = manifest.digest();

@@ -93,9 +93,11 @@ pub trait GpuSource: Send {
 }
 
 /// A recording played back, one look after the other.
+#[cfg(test)]
 #[derive(Debug, Clone, Default)]
 pub struct Replay(std::collections::VecDeque<Vec<GpuSample>>);
 
+#[cfg(test)]
 impl Replay {
     /// From JSON: a list of looks, each a list of samples.
     pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
@@ -103,6 +105,7 @@ impl Replay {
     }
 }
 
+#[cfg(test)]
 impl GpuSource for Replay {
     fn sample(&mut self) -> Result<Vec<GpuSample>, String> {
         self.0.pop_front().ok_or_else(|| "the recording is over".to_owned())

@@ -18,11 +18,13 @@ mod signal;
 mod snapshot;
 mod sources;
 
+pub(super) use counters::counter;
+
 pub use canary::{Canary, CanaryLoop};
-pub use gpu::{GpuReadings, GpuSample, GpuSource, Replay, Slowdown, Tenant};
-pub use processes::{Hog, Process, family, name_of};
+pub use gpu::{GpuReadings, GpuSample, GpuSource, Slowdown, Tenant};
+pub use processes::{Hog, Process, family, name_of, process, running};
 pub use readings::Readings;
 pub use rules::{Finding, Level, Usual, judge, judge_block, most_left_out, values};
-pub use signal::{Gauge, SIGNALS, Signal, Unit};
+pub use signal::{SIGNALS, Signal, Unit};
 pub use snapshot::Snapshot;
 pub use sources::{Sources, Unseen};

@@ -1,11 +1,13 @@
 //! Who else used the processors: processes that are not ours, and what they took.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::text::inert;
+use crate::machine::usage::ticks_per_second;
 
 /// A process at one instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,20 +81,25 @@ pub fn hogs(looks: &[&[Process]], seconds: f64) -> Vec<Hog> {
 }
 
 /// Every process that is neither `own` nor descends from it. `None` where the kernel shows none.
-pub fn look(own: u32, ticks_per_second: f64) -> Option<Vec<Process>> {
-    let mut all = Vec::new();
-    let mut buffer = Vec::new();
-    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        buffer.clear();
-        let read = std::fs::File::open(format!("/proc/{pid}/stat"))
-            .and_then(|mut file| file.read_to_end(&mut buffer));
-        // Most likely it ended just now.
-        let Ok(_) = read else { continue };
-        all.extend(parse(&String::from_utf8_lossy(&buffer), ticks_per_second));
-    }
+pub fn look(own: u32) -> Option<Vec<Process>> {
+    let all = running();
     (!all.is_empty()).then(|| foreign(all, own))
+}
+
+/// Every process that can be seen from here, those that only wait to be collected too.
+pub fn running() -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // One that cannot be read has most likely ended just now.
+    numbers.filter_map(process).collect()
+}
+
+/// Process `pid`; `None` where it cannot be seen from here.
+pub fn process(pid: u32) -> Option<Process> {
+    // The kernel gives the whole line at once, and it is shorter than this.
+    let mut buffer = [0; 2048];
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut buffer).ok()?;
+    parse(&String::from_utf8_lossy(&buffer[..length]), ticks_per_second())
 }
 
 /// What a process calls itself, made inert; `None` where it cannot be seen from here.
@@ -103,11 +110,7 @@ pub fn name_of(pid: u32) -> Option<String> {
 
 /// Whether `pid` is `ancestor` or descends from it.
 pub fn family(pid: u32, ancestor: u32) -> bool {
-    let parent = |pid: u32| {
-        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        Some(parse(&String::from_utf8_lossy(&stat), 100.0)?.parent)
-    };
-    descends(pid, ancestor, parent)
+    descends(pid, ancestor, |pid| Some(process(pid)?.parent))
 }
 
 /// Follows `parent` from `pid` until it meets `ancestor`.
@@ -215,7 +218,7 @@ mod tests {
 
     #[test]
     fn this_machine_shows_processes_and_none_of_them_is_this_one() {
-        let found = look(std::process::id(), 100.0).expect("the kernel shows processes");
+        let found = look(std::process::id()).expect("the kernel shows processes");
         assert!(found.iter().all(|process| process.pid != std::process::id()));
         let own = std::process::id();
         assert!(family(own, own) && name_of(own).is_some());

@@ -53,9 +53,13 @@ pub struct Readings {
     pub canary: Option<Canary>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gpus: Vec<GpuReadings>,
-    /// Processor seconds that watching took.
+    /// Processor seconds that reading took, before the window, in it and after it. (Records of
+    /// earlier engines have those of starting the process and of reading its result in here.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+    /// Processor seconds of the canary's song, where it was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub song: Option<f64>,
 }
 
 impl Readings {

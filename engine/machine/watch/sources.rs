@@ -11,6 +11,7 @@ use super::processes;
 use super::signal::Signal;
 use super::snapshot::Snapshot;
 use crate::machine::cpu::affinity;
+use crate::machine::usage::{processor_time, ticks_per_second, used};
 
 /// A signal that cannot be read on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,6 @@ pub struct Sources {
     /// Where `at` counts from.
     begin: Instant,
     allowed: BTreeSet<usize>,
-    ticks_per_second: f64,
     /// Files with `nr_throttled`.
     throttling: Vec<String>,
     frequency: Vec<String>,
@@ -48,8 +48,6 @@ impl Sources {
         let throttling = groups.iter().map(|group| format!("/sys/fs/cgroup/{group}/cpu.stat"));
         let mut out = Self {
             begin: Instant::now(),
-            // SAFETY: asks for a constant of the system.
-            ticks_per_second: unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64,
             throttling: throttling.filter(|file| throttled(file).is_some()).collect(),
             frequency: of_each("cpufreq/scaling_cur_freq"),
             thermal: of_each("thermal_throttle/core_throttle_count"),
@@ -102,34 +100,34 @@ impl Sources {
         out
     }
 
-    /// All counters at this instant, and who else runs.
-    pub fn whole(&mut self) -> Snapshot {
-        let mut out = self.counters();
-        out.processes = processes::look(std::process::id(), self.ticks_per_second);
-        self.sample_gpus(&mut out);
-        out
+    /// All counters at this instant, and who else runs where `look` asks for it, which costs most.
+    pub fn whole(&mut self, look: bool) -> Snapshot {
+        let counters = self.counters();
+        self.seen(counters, look)
     }
 
-    /// What only means something while a window lasts: clocks, and GPUs. `look` says whether to
-    /// look for other processes too, which costs most.
+    /// What only means something while a window lasts: clocks, and GPUs; and who else runs, as
+    /// above.
     pub fn between(&mut self, look: bool) -> Snapshot {
-        let mut out = Snapshot {
-            at: self.now(),
-            frequency: self.frequency.iter().filter_map(|file| read_number(file)).max().map(hertz),
-            ..Snapshot::default()
-        };
-        if look {
-            out.processes = processes::look(std::process::id(), self.ticks_per_second);
-        }
-        self.sample_gpus(&mut out);
-        out
+        let frequency = self.frequency.iter().filter_map(|file| read_number(file)).max();
+        let frequency = frequency.map(hertz);
+        self.seen(Snapshot { at: self.now(), frequency, ..Snapshot::default() }, look)
     }
 
-    fn sample_gpus(&mut self, out: &mut Snapshot) {
+    /// Whether there are clocks or GPUs to look at while a window lasts.
+    pub fn change_within(&self) -> bool {
+        !self.frequency.is_empty() || self.gpus.is_some()
+    }
+
+    fn seen(&mut self, mut out: Snapshot, look: bool) -> Snapshot {
+        if look {
+            out.processes = processes::look(std::process::id());
+        }
         // A look that fails is missing from its window.
         if let Some(Ok(samples)) = self.gpus.as_mut().map(|gpus| gpus.sample()) {
             out.gpus = samples;
         }
+        out
     }
 
     fn now(&self) -> u64 {
@@ -139,7 +137,7 @@ impl Sources {
     fn counters(&self) -> Snapshot {
         let stat = read("/proc/stat").unwrap_or_default();
         let ticks = processor_ticks(&stat, &self.allowed);
-        let seconds = |ticks: u64| ticks as f64 / self.ticks_per_second;
+        let seconds = |ticks: u64| ticks as f64 / ticks_per_second();
         let pressure = read("/proc/pressure/cpu").and_then(|text| pressure_total(&text));
         let memory = read("/proc/vmstat").unwrap_or_default();
         let (mine, children) = (used(libc::RUSAGE_SELF), used(libc::RUSAGE_CHILDREN));
@@ -150,7 +148,10 @@ impl Sources {
             at: self.now(),
             busy: ticks.map(|(busy, _)| seconds(busy)),
             steal: ticks.map(|(_, steal)| seconds(steal)),
-            own: mine.as_ref().zip(children.as_ref()).map(|(mine, them)| cpu(mine) + cpu(them)),
+            own: mine
+                .as_ref()
+                .zip(children.as_ref())
+                .map(|(mine, them)| (processor_time(mine) + processor_time(them)) as f64 / 1e9),
             pressure: pressure.map(|micros| micros as f64 / 1e6),
             throttled: sum(&self.throttling, throttled),
             swapped_in: counter(&memory, "pswpin"),
@@ -181,19 +182,6 @@ fn hertz(kilohertz: u64) -> f64 {
     kilohertz as f64 * 1e3
 }
 
-fn used(who: libc::c_int) -> Option<libc::rusage> {
-    // SAFETY: `rusage` is plain data that the call fills in completely on success.
-    unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        (libc::getrusage(who, &raw mut usage) == 0).then_some(usage)
-    }
-}
-
-fn cpu(usage: &libc::rusage) -> f64 {
-    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,9 +196,9 @@ mod tests {
         let kept = setting("GUARD_HOG");
         let mut sources = Sources::open(None);
         for _ in 0..setting("GUARD_WINDOWS").parse().unwrap_or(1) {
-            let mut window = vec![sources.whole()];
+            let mut window = vec![sources.whole(true)];
             std::thread::sleep(std::time::Duration::from_secs(2));
-            window.push(sources.whole());
+            window.push(sources.whole(true));
             let (first, last) = (window[0].processes.clone(), window[1].processes.clone());
             let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
             let found = processes::hogs(&[&first, &last], 2.0);
@@ -230,12 +218,12 @@ mod tests {
     #[test]
     fn this_machine_is_read_and_what_is_missing_says_why() {
         let mut sources = Sources::open(Some(Err("no NVIDIA driver library found".into())));
-        let first = sources.whole();
+        let first = sources.whole(true);
         let mut turns = 0_u64;
         while sources.begin.elapsed().as_millis() < 60 {
             turns = std::hint::black_box(turns + 1);
         }
-        let (between, last) = (sources.between(true), sources.whole());
+        let (between, last) = (sources.between(true), sources.whole(true));
         assert!(first.at < between.at && between.at < last.at);
         assert!(first.busy.is_some() && first.own.is_some() && between.processes.is_some());
         let found = Readings::of(&[first, between, last], sources.cores());

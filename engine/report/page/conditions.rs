@@ -71,7 +71,9 @@ fn legend(sheet: &ConditionsSheet) -> String {
     );
     if let Some(cost) = sheet.cost {
         let share = format::percent_rough(cost);
-        out.push_str(&format!(" Watching took {share} of one processor."));
+        let song = sheet.song.map(format::percent_rough);
+        let song = song.map_or_else(String::new, |share| format!(", the canary's songs {share}"));
+        out.push_str(&format!(" Watching took {share} of one processor{song}."));
     }
     if let Some(switches) = sheet.switches {
         let rate = format::rough(switches);

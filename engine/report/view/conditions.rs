@@ -24,8 +24,10 @@ pub struct ConditionsSheet {
     pub max_invalid: f64,
     /// Most involuntary switches per second of a launch.
     pub switches: Option<f64>,
-    /// Processor time of watching, as a share of the time watched.
+    /// Processor time of reading counters and processes, as a share of the time watched.
     pub cost: Option<f64>,
+    /// The same of the canary's songs.
+    pub song: Option<f64>,
 }
 
 /// One signal over all launches.

@@ -61,12 +61,8 @@ fn first_alike<'a>(blocks: &'a Blocks<'_>) -> Option<&'a Setting> {
 
 /// Launches of the second arm under `setting`, in order.
 pub fn launches_again(session: &Session, setting: &Setting) -> Vec<Launch> {
-    let own = session
-        .launches
-        .iter()
-        .filter(|known| known.setting == *setting && known.variant == AGAIN)
-        .map(|known| known.launch.clone());
-    let mut out: Vec<Launch> = own.collect();
+    let own = session.of(setting).launches().filter(|known| known.variant == AGAIN);
+    let mut out: Vec<Launch> = own.map(|known| known.launch.clone()).collect();
     out.sort_by_key(|launch| (launch.block, launch.position));
     out
 }

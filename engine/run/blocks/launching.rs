@@ -16,11 +16,10 @@ use crate::run::child::{Launch as ChildLaunch, LaunchError};
 use crate::run::execute::{Conditions, Progressed, RunError};
 use crate::run::guard::Guard;
 use crate::run::placing::runner;
-use crate::run::session::Session;
 use crate::stage::{Artifact, Done, Job, Stage, TensorBench};
 
 /// What the launches of a setting are given besides their artifacts.
-pub struct Given {
+pub struct Given<'a> {
     /// Folder with the tokens of the prompts.
     tokens: Option<PathBuf>,
     /// Library and digest of the runtime, for each variant that needs one.
@@ -28,25 +27,28 @@ pub struct Given {
     /// What runs each variant.
     runners: BTreeMap<String, Runner>,
     /// Watches the machine meanwhile, where the spec wants it.
-    guard: Option<Guard>,
+    guard: Option<&'a Guard>,
+    /// What earlier stretches of the run took.
+    before: Duration,
 }
 
-impl Given {
-    pub fn of(blocks: &Blocks<'_>, conditions: &Conditions<'_>, state: &Progressed) -> Self {
+impl<'a> Given<'a> {
+    pub fn of(blocks: &Blocks<'_>, conditions: &Conditions<'_>, state: &'a Progressed) -> Self {
         let (plan, outputs, store) = (blocks.plan, &state.outputs, conditions.store);
         let runs = |name: &String| (name.clone(), runner(plan, outputs, store, name));
         let runners: BTreeMap<String, Runner> = plan.variants.keys().map(runs).collect();
         Self {
             tokens: tokens_folder(blocks, state),
             runtimes: runtimes(blocks, state),
-            guard: Guard::open(&blocks.bench.guard, &gpus(runners.values())),
+            guard: state.guard.as_ref(),
+            before: state.before,
             runners,
         }
     }
 
     /// What watches the machine, if anything does.
-    pub fn guard(&self) -> Option<&Guard> {
-        self.guard.as_ref()
+    pub fn guard(&self) -> Option<&'a Guard> {
+        self.guard
     }
 
     /// True when prompts are to be read and none could be tokenized.
@@ -110,12 +112,11 @@ pub struct At {
     pub seed: u64,
 }
 
-fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given, at: At) -> Job {
+fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given<'_>, at: At) -> Job {
     let setting = &blocks.stage.setting;
     // Every variant of a block sees the same prompts; every block sees others.
     let text = format!("{setting}/{}/{}", at.block, at.seed);
-    let seed = u64::from_str_radix(&Digest::of_bytes(text.as_bytes()).hex()[..16], 16);
-    let seed = seed.expect("sixteen hex digits make a number");
+    let seed = Digest::of_bytes(text.as_bytes()).seed();
     // Neither the setting nor the variant: all of them meet the same bursts.
     let arrivals = at.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(at.block as u64);
     let (artifact, setting, rules) = (artifact.clone(), setting.clone(), blocks.stage.rules);
@@ -143,21 +144,21 @@ pub fn valid(launch: Launch) -> Launch {
     }
 }
 
-/// One launch in a process of its own. How it ends is its outcome, not an error.
+/// One launch in a process of its own, watched by `guard`. How it ends is its outcome, not an error.
 pub fn launch(
     blocks: &Blocks<'_>,
     name: &str,
     artifact: &Artifact,
-    given: &Given,
+    given: &Given<'_>,
     at: At,
-    session: &Session,
+    guard: Option<&Guard>,
     conditions: &Conditions<'_>,
 ) -> Result<Launch, RunError> {
     let job = job(blocks, name, artifact, given, at);
     let scratch = conditions.store.begin()?;
     let limits = &blocks.bench.limits;
     let time = Duration::from_nanos(limits.time.0);
-    let started = Duration::from_secs_f64(session.seconds) + conditions.begin.elapsed();
+    let started = given.before + conditions.begin.elapsed();
     let child = ChildLaunch {
         job: &job,
         scratch: scratch.path(),
@@ -169,7 +170,7 @@ pub fn launch(
         Outcome::Failed(Failure { verdict: Verdict::Error, detail, log_tail: String::new() })
     };
     let work = || conditions.launcher.launch(&child, &|_| {});
-    let (ended, readings) = Guard::around(given.guard(), at.block, work);
+    let (ended, readings) = Guard::around(guard, &blocks.stage.setting, at.block, work);
     let (pid, wall, outcome) = match ended {
         Err(LaunchError::Interrupted) => return Err(RunError::Interrupted),
         // A machine that cannot start a process for a moment does not end hours of measuring.

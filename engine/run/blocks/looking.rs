@@ -13,7 +13,7 @@ use crate::spec::{Correction, MetricName};
 use crate::stage::Artifact;
 
 /// What there is to compare after a block.
-struct Family {
+pub struct Family {
     /// Block values of baseline and variant from the blocks that have both, for each variant that
     /// still runs; for a lone variant its own values over 1.
     pairs: Vec<Vec<(f64, f64)>>,
@@ -22,35 +22,31 @@ struct Family {
     size: usize,
 }
 
-/// What decides when to stop: the speed-up of every variant over the baseline, or the lone
-/// variant's own value. Empty when no comparison can come any more.
-pub fn compare(
-    blocks: &Blocks<'_>,
-    session: &Session,
-    variants: &[(String, Artifact)],
-) -> Vec<Option<Comparison>> {
-    let Some(family) = family(blocks, session, variants) else { return Vec::new() };
-    // The report widens its intervals for the number of comparisons, so that the target must be met
-    // by the widest of them.
-    let level = look_level(blocks.spec.compare.confidence.0, family.size);
-    family.pairs.iter().map(|pairs| speedup(pairs, family.better, level)).collect()
-}
+impl Family {
+    /// What decides when to stop: the speed-up of every variant over the baseline, or the lone
+    /// variant's own value.
+    pub fn compare(&self, blocks: &Blocks<'_>) -> Vec<Option<Comparison>> {
+        // The report widens its intervals for the number of comparisons, so that the target must be
+        // met by the widest of them.
+        let level = look_level(blocks.spec.compare.confidence.0, self.size);
+        self.pairs.iter().map(|pairs| speedup(pairs, self.better, level)).collect()
+    }
 
-/// Whether every comparison is decided by intervals that may be looked at after every block.
-pub fn decided(blocks: &Blocks<'_>, session: &Session, variants: &[(String, Artifact)]) -> bool {
-    let Some(family) = family(blocks, session, variants) else { return false };
-    let compare = &blocks.spec.compare;
-    let thresholds = Thresholds {
-        improved_from: compare.improved_from,
-        equivalence: compare.equivalence.0,
-        regression: compare.equivalence.0,
-    };
-    let level = shared(compare.confidence.0, family.size);
-    let settles = |pairs: &Vec<(f64, f64)>| {
-        sequence::speedup(pairs, family.better, level, PLANNED)
-            .is_some_and(|found| sequence::decides(&found, &thresholds))
-    };
-    variants.len() > 1 && !family.pairs.is_empty() && family.pairs.iter().all(settles)
+    /// Whether every comparison is decided by intervals that may be looked at after every block.
+    pub fn is_decided(&self, blocks: &Blocks<'_>) -> bool {
+        let compare = &blocks.spec.compare;
+        let thresholds = Thresholds {
+            improved_from: compare.improved_from,
+            equivalence: compare.equivalence.0,
+            regression: compare.equivalence.0,
+        };
+        let level = shared(compare.confidence.0, self.size);
+        let settles = |pairs: &Vec<(f64, f64)>| {
+            sequence::speedup(pairs, self.better, level, PLANNED)
+                .is_some_and(|found| sequence::decides(&found, &thresholds))
+        };
+        !self.pairs.is_empty() && self.pairs.iter().all(settles)
+    }
 }
 
 /// The level of each of `comparisons` that share the error which `level` leaves (Bonferroni).
@@ -58,7 +54,8 @@ fn shared(level: f64, comparisons: usize) -> f64 {
     1.0 - (1.0 - level) / comparisons.max(1) as f64
 }
 
-fn family(
+/// What there is to compare by now; `None` when no comparison can come any more.
+pub fn family(
     blocks: &Blocks<'_>,
     session: &Session,
     variants: &[(String, Artifact)],
@@ -140,7 +137,6 @@ pub fn words(reason: StopReason) -> &'static str {
         StopReason::Budget => "time allowed is used up",
         StopReason::Unreachable => "target out of reach",
         StopReason::Decision => "every question is answered",
-        StopReason::Invalid => "too many blocks were disturbed",
         StopReason::NothingLeft => "nothing left to measure",
         StopReason::Interrupted => "interrupted",
     }

@@ -26,7 +26,7 @@ pub fn settle(
     // Under load the scenario says how many requests there are, and they are not independent.
     let alone = matches!(setting.load, Load::SingleStream);
     let open = alone && design.requests.count == RequestCount::Auto && rules.min < rules.max;
-    if !open || session.repetition(setting).is_some() {
+    if !open || session.of(setting).repetition.is_some() {
         return None;
     }
     let pilot = PILOT.min(design.blocks.min) as usize;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{Launch, Outcome};
-use crate::run::session::Session;
+use crate::run::session::{Measured, Session};
 use crate::stage::{Artifact, Setting};
 
 /// A variant is given up under a setting after this many failed launches in a row.
@@ -35,34 +35,32 @@ pub fn whole(session: &Session, setting: &Setting, variants: &[(String, Artifact
 /// Launches of one setting with their variants, as they ended.
 pub fn of<'a>(
     session: &'a Session,
-    setting: &'a Setting,
-) -> impl Iterator<Item = (&'a str, &'a Launch)> {
-    session
-        .launches
-        .iter()
-        .filter(move |known| known.setting == *setting)
-        .map(|known| (known.variant.as_str(), &known.launch))
+    setting: &Setting,
+) -> impl DoubleEndedIterator<Item = (&'a str, &'a Launch)> + Clone {
+    session.of(setting).launches().map(Measured::named)
 }
 
 /// Those of them whose blocks count.
 pub fn counted<'a>(
     session: &'a Session,
-    setting: &'a Setting,
-) -> impl Iterator<Item = (&'a str, &'a Launch)> {
-    let is_out = move |block: u32| {
-        let mut own = session.disturbed.iter().filter(|(known, _)| known == setting);
-        own.any(|(_, disturbed)| disturbed.left_out && disturbed.block == block)
-    };
-    of(session, setting).filter(move |(_, launch)| !is_out(launch.block))
+    setting: &Setting,
+) -> impl DoubleEndedIterator<Item = (&'a str, &'a Launch)> + Clone {
+    session.of(setting).counted().map(Measured::named)
 }
 
 /// True when the last launches of a variant have all failed: those of blocks that count, or very
 /// many of any.
 pub fn given_up(session: &Session, setting: &Setting, variant: &str) -> bool {
-    let last_failed = |launches: Vec<(&str, &Launch)>| {
-        let own = launches.iter().rev().filter(|(name, _)| *name == variant);
-        own.take_while(|(_, launch)| matches!(launch.outcome, Outcome::Failed(_))).count()
-    };
-    last_failed(counted(session, setting).collect()) >= PATIENCE
-        || last_failed(of(session, setting).collect()) >= UTMOST_PATIENCE
+    ended_in_failures(counted(session, setting), variant, PATIENCE)
+        || ended_in_failures(of(session, setting), variant, UTMOST_PATIENCE)
+}
+
+/// Whether there are `most` launches of `variant` or more, and the last of them have all failed.
+fn ended_in_failures<'a>(
+    launches: impl DoubleEndedIterator<Item = (&'a str, &'a Launch)>,
+    variant: &str,
+    most: usize,
+) -> bool {
+    let last = launches.rev().filter(|(name, _)| *name == variant).take(most);
+    last.filter(|(_, launch)| matches!(launch.outcome, Outcome::Failed(_))).count() == most
 }
