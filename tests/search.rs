@@ -37,10 +37,15 @@ fn sizes(search: &Value) -> Vec<u64> {
     probes.iter().map(|probe| probe["batch"].as_u64().expect("a number")).collect()
 }
 
-/// Requests of a probe that count, over all of its launches.
+/// Requests of a probe that count, over its launches that were not made again because something
+/// else ran on this machine.
 fn requests(probe: &Value) -> usize {
+    let left_out = |launch: &&Value| {
+        let mut disturbed = probe["disturbed"].as_array().into_iter().flatten();
+        disturbed.any(|known| known["block"] == launch["block"] && known["left_out"] == true)
+    };
     let launches = probe["launches"].as_array().expect("a list").iter();
-    let counted = launches.map(|launch| {
+    let counted = launches.filter(|launch| !left_out(launch)).map(|launch| {
         let requests = launch["outcome"]["measured"]["requests"].as_array().expect("measured");
         requests.iter().filter(|request| request["warmup"] == false).count()
     });
