@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use engine::data::ElementType::F32;
@@ -13,6 +13,7 @@ use engine::model::onnx::build::GraphBuilder;
 use engine::model::signature::Dim;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hound::{SampleFormat, WavSpec, WavWriter};
 use prost::Message as _;
 use serde_json::{Value, json};
 use support::{House, PROJECT, ort_library};
@@ -74,20 +75,15 @@ fn digits(house: &House, count: usize) {
 
 /// One channel of 16 bits.
 fn wav(rate: u32, samples: &[i16]) -> Vec<u8> {
-    let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    let length = data.len() as u32;
-    let words =
-        |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
-    [
-        b"RIFF".to_vec(),
-        words(&[36 + length]),
-        b"WAVEfmt ".to_vec(),
-        words(&[16, 0x0001_0001, rate, rate * 2, 0x0010_0002]),
-        b"data".to_vec(),
-        words(&[length]),
-        data,
-    ]
-    .concat()
+    let sample_format = SampleFormat::Int;
+    let spec = WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format };
+    let mut out = Cursor::new(Vec::new());
+    let mut writer = WavWriter::new(&mut out, spec).unwrap();
+    for sample in samples {
+        writer.write_sample(*sample).unwrap();
+    }
+    writer.finalize().unwrap();
+    out.into_inner()
 }
 
 fn tone(count: i16, step: i16) -> Vec<i16> {

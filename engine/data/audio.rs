@@ -173,7 +173,7 @@ impl Mean {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use hound::{WavSpec, WavWriter};
     use proptest::prelude::*;
 
@@ -181,6 +181,12 @@ mod tests {
 
     fn spec(channels: u16, bits: u16, sample_format: SampleFormat) -> WavSpec {
         WavSpec { channels, sample_rate: 16_000, bits_per_sample: bits, sample_format }
+    }
+
+    /// A wav file of 16 bits and one channel.
+    pub fn plain_wav(rate: u32, samples: &[i16]) -> Vec<u8> {
+        let spec = WavSpec { sample_rate: rate, ..spec(1, 16, SampleFormat::Int) };
+        wav(spec, samples.iter().copied())
     }
 
     fn wav<S: hound::Sample>(spec: WavSpec, samples: impl IntoIterator<Item = S>) -> Vec<u8> {

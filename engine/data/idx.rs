@@ -169,7 +169,7 @@ impl IdxSet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -180,7 +180,8 @@ mod tests {
 
     use super::*;
 
-    fn idx(kind: u8, shape: &[u32], data: &[u8]) -> Vec<u8> {
+    /// An idx file of elements of `kind`, such as 8 for u8.
+    pub fn idx(kind: u8, shape: &[u32], data: &[u8]) -> Vec<u8> {
         let mut out = vec![0, 0, kind, shape.len() as u8];
         for size in shape {
             out.extend(size.to_be_bytes());

@@ -63,18 +63,14 @@ impl Images {
 mod tests {
     use std::fs;
 
+    use super::super::idx::tests::idx;
     use super::super::images::tests::{names, tree};
     use super::*;
 
     #[test]
     fn pictures_of_an_idx_file_have_the_labels_of_another() {
         let pixels: Vec<u8> = (0..12).collect();
-        let idx = |shape: &[u8], data: &[u8]| {
-            let mut out = vec![0, 0, 8, shape.len() as u8];
-            out.extend(shape.iter().flat_map(|&size| [0, 0, 0, size]));
-            [out, data.to_vec()].concat()
-        };
-        let (all, of) = (idx(&[3, 2, 2], &pixels), idx(&[3], &[10, 9, 10]));
+        let (all, of) = (idx(8, &[3, 2, 2], &pixels), idx(8, &[3], &[10, 9, 10]));
         let root = tree(&[("all-idx3-ubyte", &all), ("of-idx1-ubyte", &of)]);
         let (path, labels) = (root.join("all-idx3-ubyte"), root.join("of-idx1-ubyte"));
         let set = Images::of_idx(&path, Some(&labels), Look::Bytes).unwrap();

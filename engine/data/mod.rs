@@ -23,7 +23,11 @@ mod tokens;
 #[cfg(test)]
 pub(crate) use archive::tests::archive as archive_of;
 pub use archive::{Archive, ArchiveError};
+#[cfg(test)]
+pub(crate) use audio::tests::plain_wav;
 pub use audio::{Audio, AudioError};
+#[cfg(test)]
+pub(crate) use idx::tests::idx as idx_of;
 pub use idx::{IdxError, IdxSet, is_idx, read_idx};
 pub use images::{Excluded, ImageColumns, ImageItem, Images, ImagesError, Look, Pixels};
 pub use items::{ITEMS_FILE, ItemFile};
@@ -31,8 +35,6 @@ pub use items::{ITEMS_FILE, ItemFile};
 pub(crate) use npy::tests::npy_of;
 pub use npy::{NpyError, read_npy, read_npz};
 pub use picture::{Picture, PictureError};
-#[cfg(test)]
-pub(crate) use recordings::tests::wav;
 pub use recordings::{Recordings, RecordingsError, first_recording, is_hidden, is_recording};
 pub use split::{SplitError, split_folder};
 pub use tensor::{ElementType, Tensor};

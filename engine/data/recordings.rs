@@ -203,24 +203,9 @@ fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, RecordingsError> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use super::super::audio::tests::plain_wav as wav;
     use super::*;
-
-    /// A wav file of 16 bits and one channel.
-    pub fn wav(rate: u32, samples: &[i16]) -> Vec<u8> {
-        let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        let mut out = b"RIFF".to_vec();
-        out.extend((36 + data.len() as u32).to_le_bytes());
-        out.extend(b"WAVEfmt ");
-        out.extend(16_u32.to_le_bytes());
-        out.extend([1, 0, 1, 0]);
-        out.extend(rate.to_le_bytes());
-        out.extend((rate * 2).to_le_bytes());
-        out.extend([2, 0, 16, 0]);
-        out.extend(b"data");
-        out.extend((data.len() as u32).to_le_bytes());
-        [out, data].concat()
-    }
 
     fn folder(name: &str, files: &[(&str, Vec<u8>)]) -> PathBuf {
         let root = std::env::temp_dir().join(format!("engine-sound-{}-{name}", std::process::id()));

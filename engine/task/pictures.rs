@@ -224,18 +224,14 @@ mod tests {
     use super::super::inputs::tests::input;
     use super::*;
     use crate::data::ElementType::F32;
-
-    fn grey(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
-        let sizes = [1, height, width].into_iter().flat_map(u32::to_be_bytes);
-        [0, 0, 8, 3].into_iter().chain(sizes).chain(pixels.iter().copied()).collect()
-    }
+    use crate::data::idx_of;
 
     #[test]
     fn grey_pictures_go_to_one_channel_and_changed_ones_are_noticed() {
         let folder = std::env::temp_dir().join(format!("engine-grey-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("all-idx3-ubyte");
-        fs::write(&path, grey(2, 1, &[3, 250])).unwrap();
+        fs::write(&path, idx_of(8, &[1, 1, 2], &[3, 250])).unwrap();
         let plain = r#"{"image_processor_type": "ViTImageProcessor", "do_resize": false,
             "do_rescale": false, "do_normalize": false}"#;
         fs::write(folder.join(CONFIGURATION), plain).unwrap();
@@ -276,7 +272,7 @@ mod tests {
         touched.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         assert!(matches!(open(1, Look::Stamps), Err(PicturesError::Changed(_))));
         assert!(open(1, Look::Bytes).is_ok() && Pictures::are_same(&file), "bytes are what counts");
-        fs::write(&path, grey(2, 1, &[3, 251])).unwrap();
+        fs::write(&path, idx_of(8, &[1, 1, 2], &[3, 251])).unwrap();
         assert!(!Pictures::are_same(&file));
         for look in [Look::Bytes, Look::Stamps] {
             assert!(matches!(open(1, look), Err(PicturesError::Changed(_))));

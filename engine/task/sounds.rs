@@ -143,13 +143,13 @@ mod tests {
     use super::super::inputs::tests::input;
     use super::*;
     use crate::data::ElementType::{F32, I64};
-    use crate::data::wav;
+    use crate::data::plain_wav;
 
     fn sound(name: &str, samples: i16) -> std::path::PathBuf {
         let folder = std::env::temp_dir().join(format!("engine-sounds-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(name);
-        std::fs::write(&path, wav(16_000, &(0..samples).collect::<Vec<_>>())).unwrap();
+        std::fs::write(&path, plain_wav(16_000, &(0..samples).collect::<Vec<_>>())).unwrap();
         path
     }
 

@@ -161,6 +161,15 @@ pub fn distance(found: &[f64], expected: &[f64]) -> f64 {
     })
 }
 
+/// How many of these are true, and their share of all.
+pub fn count(of: &[bool]) -> usize {
+    of.iter().filter(|is| **is).count()
+}
+
+pub fn share(of: &[bool]) -> f64 {
+    count(of) as f64 / of.len() as f64
+}
+
 /// Index of the largest number.
 pub fn top(row: &[f64]) -> usize {
     ranked(row).first().copied().unwrap_or_default()

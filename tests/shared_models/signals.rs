@@ -1,42 +1,41 @@
 //! Graphs over sound and bytes, against counts and scores that were recorded with them.
 
 use engine::backend::Session;
-use engine::data::{Tensor, read_npz};
+use engine::data::{Audio, Tensor, read_npz};
 
-use super::{Bench, Checked, Row, run, top};
+use super::{Bench, Checked, Row, count, run, share, top};
 
 /// Samples per window at 16 kHz, and how many of the window before are given again.
 const WINDOW: usize = 512;
 const CONTEXT: usize = 64;
 
+/// Exports of one voice detector.
+pub const SILERO: [&str; 3] = [
+    "silero-vad/silero_vad.onnx",
+    "silero-vad/silero_vad_16k_op15.onnx",
+    "silero-vad/silero_vad_half.onnx",
+];
+
 /// Three exports of one voice detector over a minute of speech, with their state carried along.
 /// Counted are all whole windows before the last.
 pub fn silero(bench: &Bench) -> Checked {
-    let samples = samples(&bench.bytes("silero-vad/test.wav")?)?;
-    let exports = [
-        ("silero-vad/silero_vad.onnx", "0.7743"),
-        ("silero-vad/silero_vad_16k_op15.onnx", "0.7743"),
-        ("silero-vad/silero_vad_half.onnx", "0.7769"),
-    ];
+    let samples = samples(bench)?;
     let mut rows = Vec::new();
-    for (graph, expected) in exports {
-        let (speech, windows) = speech(bench.open(graph)?.as_mut(), &samples)?;
-        let share = format!("{:.4}", f64::from(speech) / f64::from(windows));
+    for (graph, expected) in SILERO.into_iter().zip(["0.7743", "0.7743", "0.7769"]) {
+        let speech = speech(bench.open(graph)?.as_mut(), &samples)?;
+        let share = format!("{:.4}", share(&speech));
         let holds = share == expected;
-        let compared = format!("share of {windows} windows with speech");
+        let compared = format!("share of {} windows with speech", speech.len());
         rows.push(Row::new(graph, &compared, (share, expected), holds));
     }
     Ok(rows)
 }
 
-/// Windows of which the detector says speech, and all of them.
-pub fn speech(session: &mut dyn Session, samples: &[f32]) -> Result<(u32, u32), String> {
-    let (mut windows, mut speech) = (0, 0);
-    windows_of(session, samples, &mut |_, probability| {
-        windows += 1;
-        speech += u32::from(probability >= 0.5);
-    })?;
-    Ok((speech, windows))
+/// Of which windows the detector says speech.
+pub fn speech(session: &mut dyn Session, samples: &[f32]) -> Result<Vec<bool>, String> {
+    let mut speech = Vec::new();
+    windows_of(session, samples, &mut |_, probability| speech.push(probability >= 0.5))?;
+    Ok(speech)
 }
 
 /// What the detector is given window by window.
@@ -76,11 +75,10 @@ fn windows_of(
     Ok(())
 }
 
-/// The samples of a mono WAV file of 16 bits, from -1 to 1.
-pub fn samples(wav: &[u8]) -> Result<Vec<f32>, String> {
-    let at = wav.windows(4).position(|name| name == b"data").ok_or("test.wav holds no sound")?;
-    let (pairs, _) = wav[at + 8..].as_chunks::<2>();
-    Ok(pairs.iter().map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32768.0).collect())
+/// The recording that the detector is tried on.
+pub fn samples(bench: &Bench) -> Result<Vec<f32>, String> {
+    let audio = Audio::decode(&bench.bytes("silero-vad/test.wav")?);
+    Ok(audio.map_err(|error| format!("test.wav {error}"))?.samples)
 }
 
 /// Kinds of files, with the score that the authors' own program gave each.
@@ -88,8 +86,8 @@ pub fn magika(bench: &Bench) -> Checked {
     let graph = MAGIKA;
     let files = files(bench)?;
     let (right, differs) = files_right(bench.open(graph)?.as_mut(), &files)?;
-    let shown = format!("{right} of {}, {differs:.1e}", files.labels.len());
-    let holds = right == 68 && files.labels.len() == 68 && differs <= 1e-3;
+    let shown = format!("{} of {}, {differs:.1e}", count(&right), right.len());
+    let holds = right == [true; 68] && differs <= 1e-3;
     let compared = "labels, and distance of scores";
     Ok(vec![Row::new(graph, compared, (shown, "68 of 68, ≤ 1e-3"), holds)])
 }
@@ -99,7 +97,7 @@ pub const MAGIKA: &str = "magika-v3.3/model.onnx";
 /// The files that magika is judged on.
 pub struct Files {
     pub bytes: Tensor,
-    pub labels: Vec<f64>,
+    labels: Vec<f64>,
     scores: Vec<f64>,
 }
 
@@ -114,13 +112,13 @@ pub fn files(bench: &Bench) -> Result<Files, String> {
     Ok(Files { bytes: array("bytes")?, labels, scores })
 }
 
-/// How many are right, and the largest distance of a score.
-pub fn files_right(session: &mut dyn Session, files: &Files) -> Result<(u32, f64), String> {
+/// Which files are right, and the largest distance of a score.
+pub fn files_right(session: &mut dyn Session, files: &Files) -> Result<(Vec<bool>, f64), String> {
     let found = run(session, &[("bytes", files.bytes.clone())])?[0].to_f64();
-    let (mut right, mut differs) = (0, 0.0_f64);
+    let (mut right, mut differs) = (Vec::new(), 0.0_f64);
     for ((row, label), score) in found.chunks_exact(214).zip(&files.labels).zip(&files.scores) {
         let best = top(row);
-        right += u32::from(best as f64 == *label);
+        right.push(best as f64 == *label);
         differs = differs.max((row[best] - score).abs());
     }
     Ok((right, differs))

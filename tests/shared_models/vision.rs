@@ -1,20 +1,17 @@
 //! Graphs that look at pictures, against labels, recorded scores and a recorded picture.
 
-use std::io::Read;
-
 use engine::backend::Session;
-use engine::data::{ElementType, Tensor};
+use engine::data::{ElementType, IdxSet, Tensor};
 use serde_json::Value;
 
 use super::pictures::{Order, brightness, cropped, fitted, picture, planes, stretched};
-use super::{Bench, Checked, Row, distance, has_suffix, ranked, run, top};
+use super::{Bench, Checked, Row, count, distance, has_suffix, ranked, run, share, top};
 
 /// The digits of the test set, one by one because the graph's batch is fixed.
 pub fn mnist(bench: &Bench) -> Checked {
     let graph = MNIST;
     let digits = digits(bench)?;
-    let right = digits_right(bench.open(graph)?.as_mut(), &digits)?;
-    let share = f64::from(right) / digits.len() as f64;
+    let share = share(&digits_right(bench.open(graph)?.as_mut(), &digits)?);
     let holds = digits.len() == 10_000 && (share - 0.9891).abs() < 2.5e-4;
     Ok(vec![Row::new(graph, "accuracy on mnist-test", (share, "0.9891 ± 0.0002"), holds)])
 }
@@ -23,32 +20,26 @@ pub const MNIST: &str = "mnist-cnn/mnist.onnx";
 
 /// Inputs of [`MNIST`] and what they show.
 pub fn digits(bench: &Bench) -> Result<Vec<(Tensor, usize)>, String> {
-    let pixels = unzipped(bench, "mnist-test/t10k-images-idx3-ubyte.gz", 16)?;
-    let labels = unzipped(bench, "mnist-test/t10k-labels-idx1-ubyte.gz", 8)?;
-    let input = |digit: &[u8]| {
-        let values: Vec<f32> = digit.iter().map(|&pixel| f32::from(pixel)).collect();
-        Tensor::of_f32(vec![1, 1, 28, 28], &values)
+    let [images, labels] = ["images-idx3", "labels-idx1"]
+        .map(|part| bench.path(&format!("mnist-test/t10k-{part}-ubyte.gz")));
+    let set = IdxSet::read(&images, Some(&labels)).map_err(|error| error.to_string())?;
+    let digit = |(place, &label): (usize, &u8)| {
+        let values: Vec<f32> = set.item(place).bytes.into_iter().map(f32::from).collect();
+        (Tensor::of_f32(vec![1, 1, 28, 28], &values), usize::from(label))
     };
-    let labels = labels.iter().map(|&label| usize::from(label));
-    Ok(pixels.chunks_exact(28 * 28).map(input).zip(labels).collect())
+    Ok(set.labels.iter().flatten().enumerate().map(digit).collect())
 }
 
-pub fn digits_right(session: &mut dyn Session, digits: &[(Tensor, usize)]) -> Result<u32, String> {
-    let mut right = 0;
-    for (input, label) in digits {
+/// Which digits are right.
+pub fn digits_right(
+    session: &mut dyn Session,
+    digits: &[(Tensor, usize)],
+) -> Result<Vec<bool>, String> {
+    let right = |(input, label): &(Tensor, usize)| {
         let scores = run(session, &[("Input3", input.clone())])?;
-        right += u32::from(top(&scores[0].to_f64()) == *label);
-    }
-    Ok(right)
-}
-
-/// The bytes after the header of a packed file.
-fn unzipped(bench: &Bench, name: &str, header: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let packed = bench.bytes(name)?;
-    let read = flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut bytes);
-    read.map_err(|error| format!("{name}: {error}"))?;
-    Ok(bytes.split_off(header.min(bytes.len())))
+        Ok(top(&scores[0].to_f64()) == *label)
+    };
+    digits.iter().map(right).collect()
 }
 
 const CIFAR: [&str; 10] =
@@ -58,8 +49,7 @@ const CIFAR: [&str; 10] =
 pub fn resnet(bench: &Bench) -> Checked {
     let graph = RESNET;
     let (input, labels) = cifar(bench)?;
-    let share =
-        f64::from(cifar_right(bench.open(graph)?.as_mut(), &input, &labels)?) / labels.len() as f64;
+    let share = share(&cifar_right(bench.open(graph)?.as_mut(), &input, &labels)?);
     let holds = labels.len() == 1000 && (share - 0.751).abs() < 3.5e-3;
     let compared = "accuracy on cifar10-test-a";
     Ok(vec![Row::new(graph, compared, (share, "0.751 ± 0.003"), holds)])
@@ -80,14 +70,15 @@ pub fn cifar(bench: &Bench) -> Result<(Tensor, Vec<usize>), String> {
     Ok((planes(&all, Order::Rgb, ElementType::F32, |value| value), labels))
 }
 
+/// Which pictures are right.
 pub fn cifar_right(
     session: &mut dyn Session,
     input: &Tensor,
     labels: &[usize],
-) -> Result<u32, String> {
+) -> Result<Vec<bool>, String> {
     let logits = run(session, &[("input", input.clone())])?[0].to_f64();
-    let right = logits.chunks_exact(10).zip(labels).filter(|(row, label)| top(row) == **label);
-    Ok(right.count() as u32)
+    let rows = logits.chunks_exact(10).zip(labels);
+    Ok(rows.map(|(row, label)| top(row) == *label).collect())
 }
 
 /// Both widths against the recorded scores of one picture, and on all photographs.
@@ -112,7 +103,11 @@ pub fn squeezenet(bench: &Bench) -> Checked {
             differs <= 1e-3,
         ));
         let photos = photos(bench, dtype)?;
-        let (first, five) = photos_right(session.as_mut(), &photos)?;
+        let [first, five] = [1, 5].map(|among| {
+            let right = photos_right(session.as_mut(), &photos, among)?;
+            Ok::<_, String>(count(&right))
+        });
+        let (first, five) = (first?, five?);
         let holds = photos.len() == 15 && first.abs_diff(11) <= 1 && five.abs_diff(14) <= 1;
         let found = format!("{first} and {five} of {}", photos.len());
         let compared = "top 1 and top 5 on imagenet-mini";
@@ -140,19 +135,17 @@ pub fn photos(bench: &Bench, dtype: ElementType) -> Result<Vec<(Tensor, Vec<Valu
     labels.lines().map(read).collect()
 }
 
-/// How many are right at first, and how many among five.
+/// Which photographs are right among so many best classes.
 pub fn photos_right(
     session: &mut dyn Session,
     photos: &[(Tensor, Vec<Value>)],
-) -> Result<(u32, u32), String> {
-    let (mut first, mut five) = (0, 0);
-    for (input, accepted) in photos {
+    among: usize,
+) -> Result<Vec<bool>, String> {
+    let right = |(input, accepted): &(Tensor, Vec<Value>)| {
         let order = ranked(&run(session, &[("data_0", input.clone())])?[0].to_f64());
-        let is_right = |class: &usize| accepted.contains(&Value::from(*class));
-        first += u32::from(order.first().is_some_and(is_right));
-        five += u32::from(order.iter().take(5).any(is_right));
-    }
-    Ok((first, five))
+        Ok(order.iter().take(among).any(|class| accepted.contains(&Value::from(*class))))
+    };
+    photos.iter().map(right).collect()
 }
 
 /// Brightness goes in and comes out three times as wide. The recorded picture was prepared and

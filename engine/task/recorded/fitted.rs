@@ -41,14 +41,14 @@ mod tests {
     use super::super::tests::folder;
     use super::super::{Extract, Recorded};
     use super::*;
+    use crate::data::idx_of;
     use crate::task::inputs::tests::input;
 
     #[test]
     fn an_idx_file_is_given_value_by_value_with_the_channel_of_the_graph() {
         let root = folder("idx");
         let path = root.join("all-idx3-ubyte");
-        let header = [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
-        fs::write(&path, [&header[..], &[0, 255, 7, 8]].concat()).unwrap();
+        fs::write(&path, idx_of(8, &[2, 1, 2], &[0, 255, 7, 8])).unwrap();
         let grey = [Size::Fixed(1), Size::Fixed(1), Size::Fixed(1), Size::Fixed(2)];
         let recorded = Recorded::read(&path, &[input("x", F32, &grey)], &[]).unwrap();
         assert_eq!(recorded.items.len(), 2);
