@@ -83,8 +83,7 @@ pub fn leak(readings: &[(f64, f64)], matters: Matters) -> Option<Leak> {
     if !sane || time <= 0.0 {
         return None;
     }
-    let from = begin + WARM_UP * time;
-    let window = (time / WINDOWS).min(WINDOW);
+    let (from, window) = windows(begin, time);
     let minima = envelope(readings, from, window);
     let baseline = median(&minima.iter().take(5).map(|m| m.1).collect::<Vec<_>>())?;
     let limit = matters.share.map_or(matters.most, |share| (share * baseline).min(matters.most));
@@ -118,6 +117,21 @@ pub fn leak(readings: &[(f64, f64)], matters: Matters) -> Option<Leak> {
     let Growth { point, low, high, p_value } = whole;
     let windows = minima.len();
     Some(Leak { verdict, growth: point, low, high, p_value, baseline, limit, windows, window })
+}
+
+/// What [`leak`] computes the growth from: the smallest reading of every window after the warm-up,
+/// with the window's middle.
+pub fn lower_envelope(readings: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let (Some((begin, _)), Some((end, _))) = (readings.first(), readings.last()) else {
+        return Vec::new();
+    };
+    let (from, window) = windows(*begin, end - begin);
+    if window > 0.0 { envelope(readings, from, window) } else { Vec::new() }
+}
+
+/// Where the windows begin, and how long each is.
+fn windows(begin: f64, time: f64) -> (f64, f64) {
+    (begin + WARM_UP * time, (time / WINDOWS).min(WINDOW))
 }
 
 /// The smallest reading of every window from `from` on that has one, with the window's middle.

@@ -92,7 +92,7 @@ pub fn check(observed: &Observed) -> Result<(), Invalid> {
         return Ok(());
     }
     let typical = median(&latencies(observed)).unwrap_or(0.0);
-    let allowed = LEAST_DELAY.max(DELAY_SHARE * typical);
+    let allowed = allowed_delay(typical);
     if let Some(found) = quantile(&dispatch_delays(observed), 0.99, 0.95)
         && found.point > allowed
     {
@@ -103,6 +103,11 @@ pub fn check(observed: &Observed) -> Result<(), Invalid> {
         Some(last) if growing(&seen) => Err(Invalid::Saturated { waiting: last.waiting as u32 }),
         _ => Ok(()),
     }
+}
+
+/// Seconds that the p99 of dispatch delays may be, with a median latency of `typical`.
+pub fn allowed_delay(typical: f64) -> f64 {
+    LEAST_DELAY.max(DELAY_SHARE * typical)
 }
 
 /// What the server looked like at each answer that counts, while requests still arrived.

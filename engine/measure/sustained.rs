@@ -22,7 +22,8 @@ pub struct Sustained {
     pub ratio: Estimate,
     /// Where the rate changed: indices into the batches, which share the time equally.
     pub changes: Vec<ChangePoint>,
-    pub batches: usize,
+    /// The mean rate of each batch.
+    pub means: Vec<f64>,
 }
 
 /// Ratio below which a run has not held its rate.
@@ -63,7 +64,7 @@ pub fn sustained(rates: &[f64], level: f64) -> Option<Sustained> {
     };
     let logs: Vec<f64> = means.iter().map(|mean| mean.ln()).collect();
     let changes = change_points(&logs, SEGMENT, SIGNIFICANT);
-    Some(Sustained { verdict, ratio, changes, batches })
+    Some(Sustained { verdict, ratio, changes, means })
 }
 
 #[cfg(test)]
@@ -81,7 +82,7 @@ mod tests {
     fn what_slows_down_is_throttled_and_what_warms_up_is_not() {
         let steady = sustained(&rates(600, |_| 1.0), 0.95).unwrap();
         assert_eq!(steady.verdict, Verdict::Sustained);
-        assert!(steady.changes.is_empty() && steady.batches == 30);
+        assert!(steady.changes.is_empty() && steady.means.len() == 30);
         let hot = sustained(&rates(600, |t| if t < 0.55 { 1.0 } else { 0.8 }), 0.95).unwrap();
         assert_eq!(hot.verdict, Verdict::Throttled);
         assert!((hot.ratio.point - 0.8).abs() < 0.01, "{:?}", hot.ratio);

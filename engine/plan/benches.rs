@@ -8,11 +8,11 @@ use crate::measure::warmup::allowed;
 use crate::model::Kind;
 use crate::scenario::{Arrivals, Load, Positive, StreamRules};
 use crate::spec::{
-    ArrivalLaw, Bench as BenchSpec, Objective, OpProfile, Scenario, ServerLoad, Task, Threads,
-    USUAL_REQUESTS, Warmup,
+    ArrivalLaw, Bench as BenchSpec, Objective, OpProfile, Scenario, ServerLoad, Soak, Task,
+    Threads, USUAL_REQUESTS, Warmup,
 };
 use crate::stage::{
-    Bench, ProfileStage, RateSearch, Roofline, Search, Setting, SoakStage, Stage, Work,
+    Bench, Pace, ProfileStage, RateSearch, Roofline, Search, Setting, SoakStage, Stage, Work,
 };
 use crate::task::TensorInputs;
 
@@ -129,24 +129,29 @@ impl Builder<'_> {
         for (search, needs) in searches {
             self.push(search.id(), Stage::Search(search), needs, Kind::Checkpoint);
         }
+        let mut first_rates = None;
         for (search, needs) in rates {
-            self.push(search.id(), Stage::RateSearch(search), needs, Kind::Checkpoint);
+            let id = search.id();
+            let step = self.push(id, Stage::RateSearch(search), needs, Kind::Checkpoint);
+            first_rates.get_or_insert(step);
         }
-        self.soaks(bench, runs, data.as_deref(), tokens);
+        self.soaks(bench, runs, data.as_deref(), (tokens, first_rates));
         if let Some(asked) = &bench.profile {
             self.profiles(asked, runs, data.as_deref(), tokens);
         }
     }
 
-    /// One step for every variant, under the first setting.
+    /// One step for every variant, under the first setting, whose search for a rate is `rates`.
     fn soaks(
         &mut self,
         bench: &BenchSpec,
         runs: &[(Setting, Option<TensorInputs>)],
         data: Option<&str>,
-        tokens: Option<StepIndex>,
+        (tokens, rates): (Option<StepIndex>, Option<StepIndex>),
     ) {
         let (Some(asked), Some((setting, inputs))) = (&bench.soak, runs.first()) else { return };
+        let pace = pace(bench, asked);
+        let rates = rates.filter(|_| matches!(pace, Pace::Share(..)));
         let variants: Vec<String> = self.loaded.spec.variants.keys().cloned().collect();
         for variant in variants {
             let planned = self.built[&variant].clone();
@@ -156,6 +161,7 @@ impl Builder<'_> {
                 needs.push(self.runtime());
             }
             needs.extend(planned.device);
+            needs.extend(rates);
             let id = format!("soak/{variant}/{}", setting.id());
             let stage = SoakStage {
                 variant,
@@ -163,6 +169,7 @@ impl Builder<'_> {
                 data: data.map(str::to_owned),
                 inputs: inputs.clone(),
                 duration: asked.duration.0,
+                pace,
             };
             self.push(id, Stage::Soak(stage), needs, Kind::Checkpoint);
         }
@@ -288,6 +295,22 @@ fn slo_of(objective: &Objective) -> Option<Slo> {
         own.map(|(.., time)| time.as_secs())
     };
     Some(Slo { share: *share, latency: of("latency"), ttft: of("ttft"), tpot: of("tpot") })
+}
+
+/// Arrivals follow the law of scenario `server`, where there is one.
+fn pace(bench: &BenchSpec, asked: &Soak) -> Pace {
+    let server = bench.scenarios().iter().find_map(|scenario| match scenario {
+        Scenario::Server(load) => Some(arrivals(load)),
+        _ => None,
+    });
+    let law = server.unwrap_or_default();
+    // The schema lets only numbers above 0 through.
+    let above = |number: Option<f64>| number.and_then(Positive::new);
+    match (above(asked.rate), above(asked.load)) {
+        (Some(rate), _) => Pace::Rate(rate, law),
+        (None, Some(share)) => Pace::Share(share, law),
+        (None, None) => Pace::Closed,
+    }
 }
 
 fn arrivals(load: &ServerLoad) -> Arrivals {

@@ -29,7 +29,7 @@ pub use quality::{DocumentScore, Quality};
 pub use rate::{LAUNCHES, RateProbe, RateSearch, probed};
 pub use reference::{Reference, ReferenceCell};
 pub use search::{Probe, Search, SearchEnd};
-pub use soak::{Reading, Soak};
+pub use soak::{Reading, Schedule, Soak};
 
 use crate::base::Digest;
 

@@ -17,6 +17,9 @@ pub struct Soak {
     pub artifact: Option<Digest>,
     /// Nanoseconds that were asked for.
     pub duration: u64,
+    /// How requests arrived; one after the other where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// Why it was not tried, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmeasured: Option<String>,
@@ -26,8 +29,24 @@ pub struct Soak {
     pub readings: Vec<Reading>,
 }
 
+/// Arrivals on a schedule, whatever the server does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Requests per second.
+    pub rate: f64,
+    /// The largest rate that was found to keep its bounds, where the soak is held to a share of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest: Option<f64>,
+    /// Requests of the schedule.
+    pub planned: u32,
+    /// It was ended because the server fell behind for good; so many requests were waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<u32>,
+}
+
 /// What a process held at one moment, and the requests it answered since the reading before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reading {
     /// Nanoseconds since the first request after the first call.
@@ -36,6 +55,12 @@ pub struct Reading {
     /// Nanoseconds that these requests took; the rest of the time went into their inputs and into
     /// readings.
     pub busy: u64,
+    /// On a schedule: nanoseconds from the scheduled instant of each of these requests to its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latencies: Vec<u64>,
+    /// Nanoseconds by which each was queued later than scheduled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delays: Vec<u64>,
     /// Bytes of resident memory; `None` where the kernel does not tell, as below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident: Option<u64>,

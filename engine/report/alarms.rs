@@ -1,6 +1,7 @@
 //! What stands above every table: what makes a report provisional or incomplete.
 
 use super::format;
+use super::loads::rate_text;
 use super::view::{Alarm, ConditionsSheet, Outcome, Study, Tone};
 use crate::measure::leak::Verdict as Leak;
 use crate::measure::sustained::Verdict as Sustained;
@@ -83,6 +84,13 @@ pub fn of(study: &Study) -> Vec<Alarm> {
             alarm(
                 Tone::Bad,
                 format!("Variant {} leaks: its {} keeps growing.", soak.variant, row.what),
+            );
+        }
+        if let (Some(load), Some(why)) = (&soak.load, &soak.trouble) {
+            let rate = rate_text(load.rate);
+            alarm(
+                Tone::Bad,
+                format!("Variant {} does not bear {rate} over a long run: {why}.", soak.variant),
             );
         }
         if soak.sustained == Some(Sustained::Throttled) {

@@ -202,6 +202,7 @@ fn soaks(text: &str, variant: &str) -> Vec<crate::record::Soak> {
         axes: [(format!("x{text}"), Value::from(text))].into_iter().collect(),
         artifact: None,
         duration: 1,
+        schedule: None,
         unmeasured,
         failure,
         readings: Vec::new(),

@@ -89,7 +89,7 @@ fn reading(found: Option<Estimate>, why: &str) -> Reading<Estimate> {
 
 /// Over the requests of all launches; requests that wait in one queue depend on each other, so the
 /// bounds are those of as many independent ones as they are worth.
-fn quantiles(runs: &[Vec<f64>], level: f64) -> Vec<QuantileSheet> {
+pub(super) fn quantiles(runs: &[Vec<f64>], level: f64) -> Vec<QuantileSheet> {
     let (worth, all) = (effective_size(runs), runs.concat());
     let sheet = |&q: &f64| {
         let found = dependent(&all, q, level, worth);

@@ -58,6 +58,8 @@ mod fixture_classes;
 #[cfg(test)]
 mod fixture_conduct;
 #[cfg(test)]
+mod fixture_curves;
+#[cfg(test)]
 mod fixture_guard;
 #[cfg(test)]
 mod fixture_search;

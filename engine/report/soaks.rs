@@ -1,43 +1,50 @@
 //! Long runs read: whether something leaks, and whether throughput holds.
 
+use super::loads::quantiles;
 use super::settings;
-use super::view::{HeldRow, Reading, SoakSheet};
+use super::view::{HeldRow, Reading, SoakCurves, SoakLoad, SoakSheet};
 use crate::measure::leak::{self, DESCRIPTORS, LEVEL, MEMORY, Matters};
+use crate::measure::load::{Invalid, allowed_delay};
+use crate::measure::quantile::{median, quantile};
 use crate::measure::sustained::sustained;
+use crate::measure::trend::theil_sen;
 use crate::measure::{Estimate, Method};
-use crate::record::{Reading as Seen, Record, Soak};
+use crate::record::{Reading as Seen, Record, Schedule, Soak};
 
 pub fn sheets(record: &Record, confidence: f64) -> Vec<SoakSheet> {
-    record.soaks.iter().map(|soak| sheet(soak, confidence)).collect()
+    record.soaks.iter().map(|soak| sheet(record, soak, confidence)).collect()
 }
 
 type Held = fn(&Seen) -> Option<u64>;
 
-fn sheet(soak: &Soak, confidence: f64) -> SoakSheet {
+fn sheet(record: &Record, soak: &Soak, confidence: f64) -> SoakSheet {
     let died = soak.failure.as_ref().map(|f| format!("{}: {}", f.verdict.label(), f.detail));
-    let trouble = soak.unmeasured.clone().or(died);
+    let saturated = soak.schedule.as_ref().and_then(|schedule| schedule.saturated);
+    let trouble = died.or(saturated.map(|waiting| Invalid::Saturated { waiting }.to_string()));
     let watched: [(&'static str, Held, Matters); 3] = [
         ("resident memory", |seen| seen.resident, MEMORY),
         ("proportional memory", |seen| seen.proportional, MEMORY),
         ("descriptors", |seen| seen.descriptors, DESCRIPTORS),
     ];
-    let rates: Vec<f64> = soak.readings.iter().filter_map(rate).collect();
-    let times: Vec<f64> = soak.readings.iter().map(|seen| seen.at as f64 / 1e9).collect();
+    let rated: Vec<(f64, f64)> =
+        soak.readings.iter().filter_map(|seen| Some((second(seen), rate(seen)?))).collect();
+    let rates: Vec<f64> = rated.iter().map(|(_, rate)| *rate).collect();
     let found = sustained(&rates, confidence);
-    let at = |batch: usize, batches: usize| {
+    let batches = found.as_ref().map_or(1, |found| found.means.len());
+    let at = |batch: usize| {
         // Batches begin after the first tenth and share the rest.
-        let from = rates.len() / 10;
-        let index = from + batch * (rates.len() - from) / batches;
-        times.get(index).copied().unwrap_or(0.0)
+        let from = rated.len() / 10;
+        let index = from + batch * (rated.len() - from) / batches;
+        rated.get(index).map_or(0.0, |(second, _)| *second)
     };
-    let gap = || match &trouble {
+    let gap = || match soak.unmeasured.as_ref().or(trouble.as_ref()) {
         Some(why) => Reading::Unmeasured(why.clone()),
         None => Reading::Unmeasured(format!("only {} readings", rates.len())),
     };
     SoakSheet {
         variant: soak.variant.clone(),
         place: settings::told(&soak.axes),
-        seconds: times.last().copied().unwrap_or(0.0),
+        seconds: soak.readings.last().map_or(0.0, second),
         requests: soak.readings.iter().map(|seen| u64::from(seen.requests)).sum(),
         held: watched
             .into_iter()
@@ -46,10 +53,73 @@ fn sheet(soak: &Soak, confidence: f64) -> SoakSheet {
             .collect(),
         sustained: found.as_ref().map(|found| found.verdict),
         changes: found.as_ref().map_or_else(Vec::new, |found| {
-            found.changes.iter().map(|change| at(change.at, found.batches)).collect()
+            found.changes.iter().map(|change| at(change.at)).collect()
         }),
+        curves: SoakCurves {
+            levels: found.as_ref().map_or_else(Vec::new, |found| {
+                found.means.iter().enumerate().map(|(i, mean)| (at(i), *mean)).collect()
+            }),
+            rates: rated,
+            ..curves(soak)
+        },
+        load: soak.schedule.as_ref().map(|schedule| load(record, soak, schedule, confidence)),
         ratio: found.map_or_else(gap, |found| Reading::Known(found.ratio)),
+        skipped: soak.unmeasured.clone(),
         trouble,
+    }
+}
+
+fn second(seen: &Seen) -> f64 {
+    seen.at as f64 / 1e9
+}
+
+/// Memory and latencies over time.
+fn curves(soak: &Soak) -> SoakCurves {
+    let resident = held_over_time(soak, |seen| seen.resident);
+    let envelope = leak::lower_envelope(&resident);
+    let slope = theil_sen(&envelope, LEVEL, 1.0);
+    let on_line = |at: f64| slope.map(|slope| (at, slope.intercept + slope.point * at));
+    let ends = envelope.first().zip(envelope.last());
+    let line = ends.and_then(|(first, last)| Some([on_line(first.0)?, on_line(last.0)?]));
+    let latencies = soak.readings.iter().filter_map(|seen| {
+        let times: Vec<f64> = seen.latencies.iter().map(|nanos| *nanos as f64 / 1e9).collect();
+        Some((second(seen), median(&times)?, times.iter().copied().reduce(f64::max)?))
+    });
+    SoakCurves { latencies: latencies.collect(), resident, envelope, line, ..SoakCurves::default() }
+}
+
+fn held_over_time(soak: &Soak, held: Held) -> Vec<(f64, f64)> {
+    soak.readings.iter().filter_map(|seen| Some((second(seen), held(seen)? as f64))).collect()
+}
+
+fn load(record: &Record, soak: &Soak, schedule: &Schedule, confidence: f64) -> SoakLoad {
+    let seconds = |nanos: &u64| *nanos as f64 / 1e9;
+    let of = |readings: &[Seen]| -> Vec<f64> {
+        readings.iter().flat_map(|seen| seen.latencies.iter().map(seconds)).collect()
+    };
+    let latencies = of(&soak.readings);
+    let warm = &soak.readings[soak.readings.len() / 10..];
+    let third = warm.len() / 3;
+    let delays: Vec<f64> =
+        soak.readings.iter().flat_map(|seen| seen.delays.iter().map(seconds)).collect();
+    let typical = median(&latencies);
+    let search = record.rates.iter().find(|search| {
+        (&search.variant, &search.axes) == (&soak.variant, &soak.axes) && schedule.largest.is_some()
+    });
+    let bound = search.and_then(|search| search.slo.latency).filter(|_| !latencies.is_empty());
+    SoakLoad {
+        rate: schedule.rate,
+        largest: schedule.largest,
+        planned: schedule.planned,
+        thirds: median(&of(&warm[..third])).zip(median(&of(&warm[warm.len() - third..]))),
+        over: bound.map(|bound| {
+            let over = latencies.iter().filter(|latency| **latency > bound).count();
+            (bound, over as f64 / latencies.len() as f64)
+        }),
+        dispatch: quantile(&delays, 0.99, confidence)
+            .zip(typical)
+            .map(|(late, typical)| (late.point, allowed_delay(typical))),
+        latency: quantiles(&[latencies], confidence),
     }
 }
 
@@ -60,12 +130,7 @@ fn rate(seen: &Seen) -> Option<f64> {
 
 fn row(soak: &Soak, what: &'static str, held: Held, matters: Matters) -> HeldRow {
     let is_memory = what != "descriptors";
-    let readings: Vec<(f64, f64)> = soak
-        .readings
-        .iter()
-        .filter_map(|seen| Some((seen.at as f64 / 1e9, held(seen)? as f64)))
-        .collect();
-    let Some(found) = leak::leak(&readings, matters) else {
+    let Some(found) = leak::leak(&held_over_time(soak, held), matters) else {
         let why = if soak.readings.is_empty() { "no readings" } else { "not readable here" };
         let growth = Reading::Unmeasured(why.to_owned());
         let (verdict, baseline, limit) = (None, None, None);
@@ -98,52 +163,12 @@ mod tests {
     use super::*;
     use crate::measure::leak::Verdict as Leaks;
     use crate::measure::sustained::Verdict as Sustains;
-    use crate::record::{Failure, Verdict};
+    use crate::report::fixture_curves::{MIB, loaded, soak, soaked};
     use crate::report::{Options, build, export, fixture};
-
-    const MIB: f64 = 1024.0 * 1024.0;
-
-    /// An hour of readings; memory grows by `slope` MiB an hour, and the rate drops to `later` in
-    /// the middle.
-    fn soak(variant: &str, slope: f64, later: f64) -> Soak {
-        let reading = |second: u64| {
-            let hours = second as f64 / 3600.0;
-            let rate = if second < 1800 { 1.0 } else { later };
-            let memory = (400.0 + slope * hours) * MIB;
-            Seen {
-                at: second * 1_000_000_000,
-                requests: 20,
-                busy: (9e8 / rate) as u64 + second * 7 % 11 * 100_000,
-                resident: Some(memory as u64),
-                proportional: None,
-                descriptors: Some(12),
-            }
-        };
-        Soak {
-            variant: variant.into(),
-            axes: fixture::axes(128),
-            artifact: Some(fixture::digest(variant)),
-            duration: 3600 * 1_000_000_000,
-            unmeasured: None,
-            failure: None,
-            readings: (1..=3600).map(reading).collect(),
-        }
-    }
-
-    fn record() -> Record {
-        let failure = Failure {
-            verdict: Verdict::OutOfMemory,
-            detail: "went beyond the memory limit".into(),
-            log_tail: String::new(),
-        };
-        let dead = Soak { failure: Some(failure), readings: Vec::new(), ..soak("q4", 0.0, 1.0) };
-        let soaks = vec![soak("fp32", 0.0, 1.0), soak("q8", 30.0, 0.8), dead];
-        Record { soaks, ..fixture::record() }
-    }
 
     #[test]
     fn a_leak_and_a_falling_rate_are_told_and_a_steady_run_is_clean() {
-        let records = [record()];
+        let records = [soaked()];
         let report = build(&records);
         let study = &report.studies[0];
         let verdicts =
@@ -164,8 +189,51 @@ mod tests {
     }
 
     #[test]
+    fn a_soak_on_a_schedule_tells_latencies_from_their_scheduled_instants() {
+        let records = [loaded(0, None)];
+        let report = build(&records);
+        let markdown = export(&report, "markdown", &Options::default()).unwrap();
+        let told = markdown.split("## Long runs").nth(1).expect("a section");
+        let told = told.replace('\u{a0}', " ");
+        let row = told.lines().find(|line| line.contains("20.0/s")).expect("a row");
+        for word in
+            ["20.0/s, 80 % of 25.0/s", "72,000 of 72,000", "50 % over 45 ms", "45.2 ms → 45.2 ms"]
+        {
+            assert!(row.contains(word), "{word} in {row}");
+        }
+        assert!(!markdown.contains("generator was late"), "{told}");
+        let html = export(&report, "html", &Options::default()).unwrap();
+        assert!(html.contains("Long runs on a schedule"));
+        let load = report.studies[0].soaks[0].load.as_ref().expect("on a schedule");
+        let p99 = load.latency[2].reading.known().expect("enough requests").point;
+        assert!((0.05..0.0505).contains(&p99), "{p99}");
+    }
+
+    #[test]
+    fn late_dispatch_and_a_server_that_fell_behind_are_told() {
+        let records = [loaded(3, Some(40))];
+        let report = build(&records);
+        let markdown = export(&report, "markdown", &Options::default()).unwrap();
+        assert!(markdown.contains("the generator was late: p99 dispatch delay 3.010 ms"));
+        let alarms: Vec<_> = report.studies[0].alarms.iter().map(|a| a.text.as_str()).collect();
+        let told = "Variant q8 does not bear 20.0/s over a long run: saturated: requests came faster than they were served, 40 waited at the end.";
+        assert!(alarms.contains(&told), "{alarms:?}");
+    }
+
+    #[test]
+    fn what_was_not_tried_is_skipped_with_the_reason() {
+        let why = "the search found no rate that keeps its bounds";
+        let none =
+            Soak { unmeasured: Some(why.into()), readings: Vec::new(), ..soak("q8", 0.0, 1.0) };
+        let records = [Record { soaks: vec![none], ..fixture::record() }];
+        let markdown = export(&build(&records), "markdown", &Options::default()).unwrap();
+        let told = markdown.split("## Long runs").nth(1).expect("a section");
+        assert!(told.contains(&format!("**skipped**; skipped: {why}")), "{told}");
+    }
+
+    #[test]
     fn every_format_tells_of_them_and_of_deaths() {
-        let records = [record()];
+        let records = [soaked()];
         let report = build(&records);
         let markdown = export(&report, "markdown", &Options::default()).unwrap();
         let told = markdown.split("## Long runs").nth(1).expect("a section");

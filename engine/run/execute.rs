@@ -239,7 +239,7 @@ fn stages(
     }
     Searches { spec, bench, plan, conditions, state }.carry_out(session)?;
     Rates { spec, bench, plan, conditions, state }.carry_out(session)?;
-    Soaks { bench, plan, conditions, state }.carry_out(session)?;
+    Soaks { spec, bench, plan, conditions, state }.carry_out(session)?;
     Profiles { bench, plan, conditions, state }.carry_out(session)?;
     state.look_again(plan);
     Ok(())

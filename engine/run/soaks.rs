@@ -12,13 +12,16 @@ use super::execute::{Conditions, Progressed, RunError};
 use super::placing::runner;
 use super::session::Session;
 use super::steps::{describe, ended, mark};
-use crate::base::Digest;
+use crate::base::{Digest, Nanos};
+use crate::measure::rate::found;
 use crate::plan::{Output, Plan, Step as PlanStep};
-use crate::record::{Failure, Soak, StepState, Verdict};
-use crate::spec::Bench as BenchSpec;
-use crate::stage::{Done, Job, SoakJob, SoakStage, Stage};
+use crate::record::{Failure, Schedule, Soak, StepState, Verdict, probed};
+use crate::scenario::Positive;
+use crate::spec::{Bench as BenchSpec, Soak as SoakSpec, Spec};
+use crate::stage::{Done, Job, Pace, SoakJob, SoakStage, Stage};
 
 pub(super) struct Soaks<'a> {
+    pub spec: &'a Spec,
     pub bench: &'a BenchSpec,
     pub plan: &'a Plan,
     pub conditions: &'a Conditions<'a>,
@@ -52,18 +55,26 @@ impl Soaks<'_> {
             axes: stage.setting.axes(),
             artifact: None,
             duration: stage.duration,
+            schedule: None,
             unmeasured: None,
             failure: None,
             readings: Vec::new(),
         };
-        match self.job(step, stage) {
+        match self.schedule(step, stage, session).and_then(|schedule| {
+            soak.schedule = schedule;
+            self.job(step, stage, soak.schedule.as_ref())
+        }) {
             Err(why) => soak.unmeasured = Some(why),
             Ok(job) => self.work(&job, stage, &mut soak)?,
         }
-        let (state, detail) = match (&soak.unmeasured, &soak.failure) {
-            (Some(why), _) => (StepState::Skipped, format!("unmeasured: {why}")),
-            (None, Some(failure)) => (StepState::Failed, describe(failure)),
-            (None, None) => (StepState::Done, format!("{} readings", soak.readings.len())),
+        let saturated = soak.schedule.as_ref().and_then(|schedule| schedule.saturated);
+        let (state, detail) = match (&soak.unmeasured, &soak.failure, saturated) {
+            (Some(why), ..) => (StepState::Skipped, format!("skipped: {why}")),
+            (None, Some(failure), _) => (StepState::Failed, describe(failure)),
+            (None, None, Some(waiting)) => {
+                (StepState::Done, format!("saturated, {waiting} waited at the end"))
+            }
+            (None, None, None) => (StepState::Done, format!("{} readings", soak.readings.len())),
         };
         session.record_soak(soak)?;
         let (label, seconds) = (step.stage.label(), begin.elapsed().as_secs_f64());
@@ -74,11 +85,41 @@ impl Soaks<'_> {
         Ok(())
     }
 
-    /// The work, or why there is none.
-    fn job(&self, step: &PlanStep, stage: &SoakStage) -> Result<Job, String> {
+    /// At what rate requests arrive, `None` one after the other; or why that is not known.
+    fn schedule(
+        &self,
+        step: &PlanStep,
+        stage: &SoakStage,
+        session: &Session,
+    ) -> Result<Option<Schedule>, String> {
+        self.able(stage)?;
+        let search = step.needs.iter().find_map(|&need| match &self.plan.steps[need].stage {
+            Stage::RateSearch(search) => Some(search),
+            _ => None,
+        });
+        let largest = search.and_then(|search| {
+            let probes = session.rate_probes_of(&search.bench.setting, &stage.variant);
+            let probes: Vec<_> = probes.into_iter().map(|known| known.probe.clone()).collect();
+            let confidence = self.spec.compare.confidence.0;
+            found(&probed(&probes, &search.slo, confidence).0).pass
+        });
+        schedule(stage.pace, Nanos(stage.duration), largest)
+    }
+
+    fn able(&self, stage: &SoakStage) -> Result<(), String> {
         if let Some(why) = self.state.variants[&stage.variant].stands_against() {
             return Err(why);
         }
+        Ok(())
+    }
+
+    /// The work, or why there is none.
+    fn job(
+        &self,
+        step: &PlanStep,
+        stage: &SoakStage,
+        schedule: Option<&Schedule>,
+    ) -> Result<Job, String> {
         let outputs = &self.state.outputs;
         let model = outputs[step.needs[0]].as_ref().and_then(Output::model);
         let artifact = model.ok_or("there is no artifact")?.artifact.clone();
@@ -89,6 +130,10 @@ impl Soaks<'_> {
         if tokens.is_none() && stage.data.is_some() && stage.inputs.is_none() {
             return Err("the prompts could not be tokenized".into());
         }
+        let arriving = match (schedule.and_then(|s| Positive::new(s.rate)), stage.pace) {
+            (Some(rate), Pace::Rate(_, law) | Pace::Share(_, law)) => Some((rate, law)),
+            _ => None,
+        };
         let text = format!("soak/{}/{}", stage.setting.id(), self.bench.design.seed);
         Ok(Job::Soak(Box::new(SoakJob {
             artifact,
@@ -99,6 +144,7 @@ impl Soaks<'_> {
             setting: stage.setting.clone(),
             seed: Digest::of_bytes(text.as_bytes()).seed(),
             duration: stage.duration,
+            arriving,
         })))
     }
 
@@ -129,14 +175,61 @@ impl Soaks<'_> {
                 Ok(_) if !described.artifact.is_unchanged() => {
                     soak.failure = Some(failed("the model's files changed meanwhile"));
                 }
-                Ok(Done::Soaked(readings)) => {
+                Ok(Done::Soaked { readings, schedule }) => {
                     soak.artifact = Some(described.artifact.digest);
                     soak.readings = readings;
+                    if let (Some(known), Some((planned, saturated))) =
+                        (&mut soak.schedule, schedule)
+                    {
+                        (known.planned, known.saturated) = (planned, saturated);
+                    }
                 }
                 Ok(_) => soak.failure = Some(failed("the job gave something else")),
                 Err(failure) => soak.failure = Some(failure),
             },
         }
         Ok(())
+    }
+}
+
+/// The schedule of a soak; `largest` is the rate that the search before has found to keep its
+/// bounds.
+fn schedule(pace: Pace, duration: Nanos, largest: Option<f64>) -> Result<Option<Schedule>, String> {
+    let (rate, largest) = match (pace, largest) {
+        (Pace::Closed, _) => return Ok(None),
+        (Pace::Rate(rate, _), _) => (rate.get(), None),
+        (Pace::Share(share, _), Some(largest)) => (share.get() * largest, Some(largest)),
+        (Pace::Share(..), None) => {
+            return Err("the search found no rate that keeps its bounds".to_owned());
+        }
+    };
+    match (SoakSpec { duration, ..SoakSpec::default() }).unfit(rate) {
+        Some(why) => Err(why),
+        None => Ok(Some(Schedule { rate, largest, planned: 0, saturated: None })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Arrivals;
+
+    #[test]
+    fn a_share_is_one_of_the_largest_rate_and_of_nothing_it_is_none() {
+        let above = |number| Positive::new(number).expect("above 0");
+        let share = Pace::Share(above(0.8), Arrivals::Poisson);
+        let of = |pace, seconds, largest| schedule(pace, Nanos::seconds(seconds), largest);
+        let found = of(share, 600, Some(30.0)).expect("a rate").expect("a schedule");
+        assert_eq!((found.rate, found.largest), (24.0, Some(30.0)));
+        assert!(of(share, 600, None).unwrap_err().contains("found no rate"));
+        let few = of(share, 600, Some(0.1)).unwrap_err();
+        assert_eq!(
+            few,
+            "0.080 requests per second for 10m are 48, and fewer than 100 tell nothing"
+        );
+        assert!(of(share, 3600, Some(9e4)).unwrap_err().contains("more than the 2000000"));
+        let fixed = of(Pace::Rate(above(5.0), Arrivals::Poisson), 60, Some(30.0)).unwrap();
+        assert_eq!(fixed.map(|found| (found.rate, found.largest)), Some((5.0, None)));
+        assert_eq!(of(Pace::Closed, 60, Some(30.0)), Ok(None));
     }
 }

@@ -80,6 +80,27 @@ pub fn schedule(unit_gaps: &[f64], rate: f64, begin: u64) -> Vec<u64> {
     unit_gaps.iter().map(instant).collect()
 }
 
+/// The instants of [`schedule`] before `end`, as many as there are.
+pub fn schedule_until(
+    arrivals: Arrivals,
+    seed: u64,
+    rate: Positive,
+    (begin, end): (u64, u64),
+) -> Vec<u64> {
+    let time = end.saturating_sub(begin) as f64 / 1e9;
+    let mut count = (1.1 * time * rate.get()) as usize + 100;
+    loop {
+        let mut instants = schedule(&arrivals.unit_gaps(seed, count), rate.get(), begin);
+        if instants.last().is_none_or(|last| *last >= end) {
+            instants.truncate(instants.partition_point(|at| *at < end));
+            instants.shrink_to_fit();
+            return instants;
+        }
+        // More gaps only append.
+        count *= 2;
+    }
+}
+
 /// Uniform on (0, 1].
 fn uniform(rng: &mut Pcg64) -> f64 {
     ((rng.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
@@ -137,6 +158,20 @@ mod tests {
     #[test]
     fn instants_are_sums_of_gaps_by_the_rate() {
         assert_eq!(schedule(&[1.0, 0.5, 2.0], 4.0, 1000), [250_001_000, 375_001_000, 875_001_000]);
+    }
+
+    #[test]
+    fn a_time_has_the_arrivals_that_fall_into_it() {
+        let rate = Positive::new(50.0).unwrap();
+        let shape = Arrivals::Gamma(Positive::new(0.05).unwrap());
+        for arrivals in [Arrivals::Poisson, Arrivals::Constant, shape] {
+            let found = schedule_until(arrivals, 3, rate, (1000, 60_000_001_000));
+            assert!((2000..4000).contains(&found.len()), "{}", found.len());
+            let more = schedule(&arrivals.unit_gaps(3, found.len() + 1), 50.0, 1000);
+            assert_eq!(more[..found.len()], found);
+            assert!(more[found.len()] >= 60_000_001_000);
+        }
+        assert!(schedule_until(Arrivals::Constant, 3, rate, (5, 5)).is_empty());
     }
 
     #[test]

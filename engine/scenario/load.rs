@@ -28,7 +28,7 @@ pub enum Load {
 }
 
 /// Time between making the schedule and its beginning, in nanoseconds: threads have to start.
-const HEAD_START: u64 = 10_000_000;
+pub(super) const HEAD_START: u64 = 10_000_000;
 
 /// One early request of a schedule for so many that count.
 const EARLY: u32 = 10;

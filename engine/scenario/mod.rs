@@ -27,7 +27,7 @@ pub use load::{Load, under_load};
 pub use open::{Arrival, OpenRules, Patience, Queue, Timetable, live, open_loop};
 pub use servers::{GraphServer, TextServer};
 pub use single_stream::{Given, Request, StreamRules, single_stream, single_stream_of_runs};
-pub use soak::{SoakRules, soak, soak_of_runs};
+pub use soak::{Scheduled, SoakRules, soak, soak_of_runs, soak_under_load};
 
 use crate::measure::Timeline;
 
@@ -57,7 +57,7 @@ pub static SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         id: "soak",
-        about: "closed loop for a long time, memory and descriptors read every second",
+        about: "closed loop, or a schedule of arrivals, for a long time; memory and descriptors read every second",
     },
 ];
 

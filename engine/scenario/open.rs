@@ -67,23 +67,41 @@ pub fn open_loop<E>(
 ) -> Result<(Vec<Timeline>, Sending), E> {
     let planned = queue.schedule().len() as u32;
     let mut sent = Sent::new(planned);
-    let mut watch = Watch::new(rules.patience, clock.now());
-    let (mut served, mut free) = (0, 0);
-    while let Some(Arrival { scheduled, queued }) = queue.take() {
+    let mut serve = |Arrival { scheduled, queued }, served: usize| {
         let warmup = served < rules.early as usize;
-        let done = sent.serve(server, (scheduled, queued), warmup, clock)?;
+        sent.serve(server, (scheduled, queued), warmup, clock)
+    };
+    let saturated = serve_in_turn(queue, rules.patience, clock, &mut serve)?;
+    let (timelines, sending) = sent.end(Admission::Scheduled, Some(planned));
+    Ok((timelines, Sending { saturated, ..sending }))
+}
+
+/// Hands every request of `queue` to `serve`, with how many came before it; `serve` returns when it
+/// was over. Ends early when the server falls behind for good, and tells how many waited.
+///
+/// # Errors
+/// The first of `serve`.
+pub(super) fn serve_in_turn<E>(
+    queue: &mut dyn Queue,
+    patience: Patience,
+    clock: &dyn Clock,
+    serve: &mut dyn FnMut(Arrival, usize) -> Result<u64, E>,
+) -> Result<Option<u32>, E> {
+    let mut watch = Watch::new(patience, clock.now());
+    let (mut served, mut free) = (0, 0);
+    while let Some(arrival) = queue.take() {
+        let Arrival { scheduled, queued } = arrival;
+        let done = serve(arrival, served)?;
         served += 1;
         let come = queue.schedule().partition_point(|at| *at <= done);
         let waiting = come.saturating_sub(served);
         let idle = queued > free;
         free = done;
         if watch.gives_up(done, done.saturating_sub(scheduled), waiting, idle) {
-            let (timelines, sending) = sent.end(Admission::Scheduled, Some(planned));
-            let saturated = Some(waiting as u32);
-            return Ok((timelines, Sending { saturated, ..sending }));
+            return Ok(Some(u32::try_from(waiting).unwrap_or(u32::MAX)));
         }
     }
-    Ok(sent.end(Admission::Scheduled, Some(planned)))
+    Ok(None)
 }
 
 /// Looks now and then whether the server falls behind.

@@ -126,12 +126,46 @@ impl Rules<'_> {
         }
     }
 
-    /// Fewer readings than a short soak has tell nothing.
+    /// Fewer readings than a short soak has tell nothing, and a share is one of something.
     fn soak(&mut self, bench: &Bench) {
-        let pointer = "/bench/soak/duration";
-        if bench.soak.as_ref().is_some_and(|soak| soak.duration < SHORTEST_SOAK) {
-            let what = format!("{} must be at least {SHORTEST_SOAK}", dotted(pointer));
-            self.report("spec/out-of-range", pointer, what);
+        let Some(soak) = &bench.soak else { return };
+        let [here, duration, rate, load] =
+            ["", "/duration", "/rate", "/load"].map(|key| format!("/bench/soak{key}"));
+        if soak.duration < SHORTEST_SOAK {
+            let what = format!("{} must be at least {SHORTEST_SOAK}", dotted(&duration));
+            self.report("spec/out-of-range", &duration, what);
+            return;
+        }
+        let searches = |scenario: &Scenario| matches!(scenario, Scenario::Server(load) if load.search.is_some());
+        match (soak.rate, soak.load) {
+            (Some(_), Some(_)) => {
+                let what = format!("{} has both `rate` and `load`", dotted(&here));
+                let place = self.locator.place_of_key(&load);
+                let problem = self.report("spec/contradiction", &load, what);
+                problem.at = place;
+                problem.hint = Some("keep one of them".into());
+            }
+            (Some(asked), None) => {
+                if let Some(why) = soak.unfit(asked) {
+                    let what = format!("{} makes no soak: {why}", dotted(&rate));
+                    self.report("spec/out-of-range", &rate, what).hint =
+                        Some("change `rate` or `duration`".into());
+                }
+            }
+            (None, Some(_)) if !bench.scenarios().iter().any(searches) => {
+                let what = format!(
+                    "{} is a share of the largest rate, which no scenario searches for",
+                    dotted(&load)
+                );
+                let place = self.locator.place_of_key(&load);
+                let problem = self.report("spec/contradiction", &load, what);
+                problem.at = place;
+                problem.hint = Some(
+                    "add `{server: {search: {p99_latency: 50ms}}}` to `bench.scenarios`, or give `rate`"
+                        .into(),
+                );
+            }
+            (None, _) => {}
         }
     }
 

@@ -166,7 +166,12 @@ pub enum Done {
         peak_memory: Option<u64>,
     },
     Peaks(PeakRates),
-    Soaked(Vec<Reading>),
+    /// Readings; of arrivals on a schedule how many were planned, and how many waited when the
+    /// server was given up.
+    Soaked {
+        readings: Vec<Reading>,
+        schedule: Option<(u32, Option<u32>)>,
+    },
     /// The new text, its number of tokens, and whether the model itself ended it.
     Continued {
         text: String,

@@ -47,7 +47,7 @@ pub use rates::RateSearch;
 pub use runtime::{LIBRARY_FILE, LoadRuntime, Pin, RUNTIME_KIND};
 pub use sabotage::Sabotage;
 pub use search::Search;
-pub use soak::{SoakJob, SoakStage};
+pub use soak::{Pace, SoakJob, SoakStage};
 pub use source::{Source, SourceError, find_file};
 pub use tensors::{TensorBench, TensorJudge};
 pub use tokens::LoadTokens;

@@ -134,11 +134,11 @@ fn row(study: &Study, sheet: &LoadSheet) -> LoadRowText {
     }
 }
 
-fn dash() -> Shown {
+pub(super) fn dash() -> Shown {
     Shown { text: "–".into(), ..Shown::default() }
 }
 
-fn at(quantiles: &[QuantileSheet], q: f64) -> Shown {
+pub(super) fn at(quantiles: &[QuantileSheet], q: f64) -> Shown {
     match quantiles.iter().find(|sheet| sheet.q == q).map(|sheet| &sheet.reading) {
         Some(Reading::Unmeasured(why)) => {
             Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }

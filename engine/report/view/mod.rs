@@ -32,7 +32,7 @@ pub use rows::{
     QualityChange, QualityRow, QuantileSheet, Size, StepRow, VariantFacts,
 };
 pub use search::{ProbeRow, SearchSheet};
-pub use soak::{HeldRow, SoakSheet};
+pub use soak::{HeldRow, SoakCurves, SoakLoad, SoakSheet};
 
 /// One document over one or several runs.
 #[derive(Debug, Clone, Serialize)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Reading;
+use super::{QuantileSheet, Reading};
 use crate::measure::Estimate;
 use crate::measure::leak::Verdict as Leak;
 use crate::measure::sustained::Verdict as Sustained;
@@ -23,8 +23,52 @@ pub struct SoakSheet {
     pub sustained: Option<Sustained>,
     /// Seconds at which the rate changed.
     pub changes: Vec<f64>,
-    /// Why there is nothing, or how it died.
+    /// How answers came, where requests arrived on a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<SoakLoad>,
+    /// Why it was not tried.
+    pub skipped: Option<String>,
+    /// How it died, or why it was ended early.
     pub trouble: Option<String>,
+    /// For drawings; the readings themselves stay in the record.
+    #[serde(skip)]
+    pub curves: SoakCurves,
+}
+
+/// What a long run did over time, in seconds from its beginning.
+#[derive(Debug, Clone, Default)]
+pub struct SoakCurves {
+    /// Bytes of resident memory.
+    pub resident: Vec<(f64, f64)>,
+    /// The smallest of each window that the growth is computed from.
+    pub envelope: Vec<(f64, f64)>,
+    /// The growth that was found, from the first window to the last.
+    pub line: Option<[(f64, f64); 2]>,
+    /// Requests per second of the time that requests took.
+    pub rates: Vec<(f64, f64)>,
+    /// The same over batches, from the beginning of each.
+    pub levels: Vec<(f64, f64)>,
+    /// Median and largest latency, where requests arrived on a schedule.
+    pub latencies: Vec<(f64, f64, f64)>,
+}
+
+/// A long run on a schedule, whatever the server does.
+#[derive(Debug, Clone, Serialize)]
+pub struct SoakLoad {
+    /// Requests per second.
+    pub rate: f64,
+    /// The largest rate that was found to keep its bounds, where the run is held to a share of it.
+    pub largest: Option<f64>,
+    pub planned: u32,
+    /// Of the latencies of all requests, from their scheduled instants.
+    pub latency: Vec<QuantileSheet>,
+    /// Median seconds in the first and in the last third after the first tenth of the time.
+    pub thirds: Option<(f64, f64)>,
+    /// The bound on latency in seconds that the rate was found under, and the share of requests
+    /// that took longer.
+    pub over: Option<(f64, f64)>,
+    /// p99 of the seconds by which requests were queued later than scheduled, and what is allowed.
+    pub dispatch: Option<(f64, f64)>,
 }
 
 /// One thing a process holds, over time.

@@ -11,10 +11,35 @@ use crate::base::Nanos;
 pub struct Soak {
     /// How long each variant works, under the first setting of the matrix. Ten minutes find what is steep; an hour finds half a megabyte per hour.
     pub duration: Nanos,
+    /// Requests per second that arrive on a schedule, whatever the server does; latency counts from the scheduled instant. Left out, as `load`: one request after the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001, max = 100_000.0))]
+    pub rate: Option<f64>,
+    /// The same, as a share of the largest rate at which the variant was found to keep its bounds by the `search` of scenario `server`: `0.8` is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub load: Option<f64>,
+}
+
+/// Requests that a soak on a schedule has at least and at most: fewer tell nothing, and the time of
+/// each is kept.
+const REQUESTS: [f64; 2] = [100.0, 2e6];
+
+impl Soak {
+    /// Why arrivals at `rate` per second for its duration make no soak, if so.
+    pub fn unfit(&self, rate: f64) -> Option<String> {
+        let requests = rate * self.duration.as_secs();
+        let told = format!("{rate:.3} requests per second for {} are {requests:.0}", self.duration);
+        let [least, most] = REQUESTS;
+        if requests < least {
+            return Some(format!("{told}, and fewer than {least} tell nothing"));
+        }
+        (requests > most).then(|| format!("{told}, more than the {most} that are kept"))
+    }
 }
 
 impl Default for Soak {
     fn default() -> Self {
-        Self { duration: Nanos::seconds(600) }
+        Self { duration: Nanos::seconds(600), rate: None, load: None }
     }
 }
