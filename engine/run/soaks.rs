@@ -98,10 +98,10 @@ impl Soaks<'_> {
             _ => None,
         });
         let largest = search.and_then(|search| {
-            let probes = session.rate_probes_of(&search.bench.setting, &stage.variant);
-            let probes: Vec<_> = probes.into_iter().map(|known| known.probe.clone()).collect();
+            let log = session.of(&search.bench.setting);
+            let probes = log.rates.probes(&stage.variant).map(|known| &known.probe);
             let confidence = self.spec.compare.confidence.0;
-            found(&probed(&probes, &search.slo, confidence).0).pass
+            found(&probed(probes, &search.slo, confidence).0).pass
         });
         schedule(stage.pace, Nanos(stage.duration), largest)
     }
