@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::job_error::JobError;
 use super::matching::{self, MatchingJudge};
 use super::meter::Meter;
 use super::profile::{Subject, profile};
 use super::soak::{self, SoakJob};
 use super::tensors::{self, TensorBench, TensorJudge};
-use super::{Artifact, Pin, Sabotage, Setting, hub, items, wheel};
+use super::{Artifact, Pin, Sabotage, Setting, hub, items, text_jobs, wheel};
 use crate::backend::{
     self, Assigned, Backend, Generator, OpenOptions, Runner, RuntimeFacts, onnxruntime,
 };
-use crate::base::{Digest, chain};
-use crate::data::{TOKENS_FILE, TextChoice, Texts, TokenFile};
+use crate::base::Digest;
+use crate::data::{TextChoice, Texts, TokenFile};
 use crate::machine::{self, PeakRates};
 use crate::measure::{Energy, Observed, Resident, Sending, Timeline, WarmupEnd};
 use crate::model::{Kind, RandomModel};
@@ -23,9 +24,7 @@ use crate::record::{Phase, Reading};
 use crate::scenario::{
     Clock, Load, Monotonic, Request, StreamRules, TextServer, single_stream, under_load,
 };
-use crate::task::{
-    self, Finish, JudgeJob, Judged, PromptSource, Prompts, Sampling, TensorInputs, Tokens,
-};
+use crate::task::{JudgeJob, Judged, PromptSource, Prompts, Sampling, TensorInputs};
 
 /// What one process does. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,64 +180,6 @@ pub enum Done {
     Nothing,
 }
 
-/// A clean failure: the process lived to tell.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}")]
-pub struct JobError {
-    pub what: String,
-    pub hint: Option<String>,
-}
-
-impl JobError {
-    pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None }
-    }
-}
-
-macro_rules! from_error {
-    ($($error:ty),* $(,)?) => {$(
-        impl From<$error> for JobError {
-            fn from(error: $error) -> Self {
-                Self::new(chain(&error))
-            }
-        }
-    )*};
-}
-
-from_error!(
-    crate::data::DataError,
-    crate::pass::PassError,
-    crate::task::JudgeError,
-    crate::task::InputError,
-    crate::task::PromptError,
-    crate::task::RecordedError,
-    crate::task::TokenizerError,
-    hub::HubError,
-    std::io::Error,
-);
-
-impl From<wheel::WheelError> for JobError {
-    fn from(error: wheel::WheelError) -> Self {
-        Self { what: chain(&error), hint: error.hint() }
-    }
-}
-
-impl From<crate::model::ModelError> for JobError {
-    fn from(error: crate::model::ModelError) -> Self {
-        Self { what: chain(&error), hint: error.hint().map(str::to_owned) }
-    }
-}
-
-impl From<backend::BackendError> for JobError {
-    fn from(error: backend::BackendError) -> Self {
-        let hint = match &error {
-            backend::BackendError::Model(model) => model.hint().map(str::to_owned),
-            _ => None,
-        };
-        Self { what: chain(&error), hint }
-    }
-}
-
 impl Job {
     /// Carries the job out in this process. `progress` is told the share that is done, never
     /// inside a timed region.
@@ -281,7 +222,7 @@ impl Job {
                     let path = data.display();
                     return Err(JobError::new(format!("`{path}` changed while it was used")));
                 }
-                tokenize(model, &texts, *tokens, out)
+                text_jobs::tokenize(model, &texts, *tokens, out)
             }
             Self::ReadItems { inputs, model, out } => items::read(inputs, model.as_ref(), out),
             Self::Pass { pass, params, input, data, runtime, out } => {
@@ -299,7 +240,15 @@ impl Job {
                 let runtime = runtime.clone();
                 let threads = threads();
                 let how = OpenOptions { capacity, threads, runtime, ..OpenOptions::default() };
-                run_judge(variant, backend, reference.as_ref(), tokens, judge, &how, progress)
+                text_jobs::judge(
+                    variant,
+                    backend,
+                    reference.as_ref(),
+                    tokens,
+                    judge,
+                    &how,
+                    progress,
+                )
             }
             Self::Bench { artifact, backend, tokens, runtime, setting, rules, seed, arrivals } => {
                 let positions = |request: Request| request.prompt_tokens + request.new_tokens;
@@ -328,7 +277,7 @@ impl Job {
                 let runtime = runtime.clone();
                 let threads = threads();
                 let how = OpenOptions { threads, runtime, ..OpenOptions::default() };
-                run_continuation(artifact, backend, prompt, *new_tokens, *sampling, how)
+                text_jobs::continuation(artifact, backend, prompt, *new_tokens, *sampling, how)
             }
             Self::Sabotage(how) => {
                 how.perform();
@@ -343,27 +292,6 @@ pub(super) fn threads() -> Option<u32> {
     std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok().filter(|&threads| threads > 0)
 }
 
-fn tokenize(
-    model: &Artifact,
-    texts: &Texts,
-    longest: Option<u32>,
-    out: &Path,
-) -> Result<Done, JobError> {
-    let tokens = Tokens::open(model.kind, &model.path)?;
-    let longest = longest.map_or(usize::MAX, |n| n as usize);
-    let mut documents = Vec::with_capacity(texts.documents.len());
-    for document in &texts.documents {
-        let mut ids = tokens.encode(&document.text)?;
-        ids.truncate(longest);
-        documents.push(ids);
-    }
-    let file = TokenFile { bos: tokens.bos(), documents };
-    let count = file.documents.iter().map(Vec::len).sum();
-    let text = serde_json::to_string(&file).expect("numbers always serialize");
-    std::fs::write(out.join(TOKENS_FILE), text)?;
-    Ok(Done::Tokenized { documents: file.documents.len(), tokens: count })
-}
-
 pub(super) fn find_backend(runner: &Runner) -> Result<&'static dyn Backend, JobError> {
     let id = &runner.backend;
     backend::of(runner).ok_or_else(|| JobError::new(format!("there is no backend `{id}`")))
@@ -376,52 +304,6 @@ pub(super) fn generator(
     how: &OpenOptions,
 ) -> Result<Box<dyn Generator>, JobError> {
     Ok(find_backend(runner)?.open(&artifact.path, artifact.kind, &how.on(runner))?)
-}
-
-fn run_judge(
-    variant: &Artifact,
-    backend: &Runner,
-    reference: Option<&(Artifact, Runner)>,
-    tokens: &Path,
-    judge: &JudgeJob,
-    how: &OpenOptions,
-    progress: &dyn Fn(f64),
-) -> Result<Done, JobError> {
-    let documents = TokenFile::read(tokens).map_err(JobError::new)?.with_bos();
-    let mut own = generator(variant, backend, how)?;
-    let mut other = match reference {
-        Some((artifact, runner)) => Some(generator(artifact, runner, how)?),
-        None => None,
-    };
-    let judged = match &mut other {
-        Some(other) => {
-            task::judge(own.as_mut(), Some(other.as_mut()), &documents, judge, progress)?
-        }
-        None => task::judge(own.as_mut(), None, &documents, judge, progress)?,
-    };
-    Ok(Done::Judged { judged, notes: Vec::new() })
-}
-
-fn run_continuation(
-    artifact: &Artifact,
-    backend: &Runner,
-    prompt: &str,
-    new_tokens: usize,
-    sampling: Sampling,
-    how: OpenOptions,
-) -> Result<Done, JobError> {
-    let tokens = Tokens::open(artifact.kind, &artifact.path)?;
-    let mut ids: Vec<u32> = tokens.bos().into_iter().collect();
-    ids.extend(tokens.encode(prompt)?);
-    if ids.is_empty() {
-        return Err(JobError::new("the prompt has no tokens"));
-    }
-    let how = OpenOptions { capacity: ids.len() + new_tokens, ..how };
-    let mut generator = generator(artifact, backend, &how)?;
-    let (new, finish) =
-        task::continuation(generator.as_mut(), &ids, new_tokens, tokens.eos(), sampling)?;
-    let stopped = finish == Finish::Stop;
-    Ok(Done::Continued { text: tokens.decode(&new)?, tokens: new.len(), stopped })
 }
 
 fn run_bench(
