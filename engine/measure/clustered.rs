@@ -5,6 +5,7 @@
 //! so launches are either summed up one by one or resampled as a whole.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use rand::RngExt as _;
 use rand_pcg::Pcg64Mcg;
@@ -99,8 +100,8 @@ fn clustered(filled: &[&Vec<f64>], pooled: &[f64], q: f64, level: f64) -> Option
         |launch: &&Vec<f64>| launch.iter().map(|x| f64::from(u8::from(*x <= point))).collect();
     let indicators: Vec<Vec<f64>> = filled.iter().map(below).collect();
     let within = effective_size(&indicators);
-    let inflation = inflation(&indicators);
-    let effective = within.min(pooled.len() as f64 / inflation.likely);
+    let spread = Spread::of(&indicators);
+    let effective = within.min(pooled.len() as f64 / spread.inflation());
     let ranks = quantile::dependent_of_sorted(pooled, q, level, effective)?;
     let out = |bounds, method, effective| {
         Some(Clustered { point, bounds, method, effective, grade: grade(q, effective) })
@@ -119,9 +120,10 @@ fn clustered(filled: &[&Vec<f64>], pooled: &[f64], q: f64, level: f64) -> Option
     // A little less, because 1 − 0.95 is a little more than a twentieth.
     let fewest = (LAUNCHES_BEYOND / q.min(1.0 - q) - 1e-9).ceil() as usize;
     if filled.len() < fewest {
-        let least = within.min(pooled.len() as f64 / inflation.most);
+        let most = spread.most_inflation();
+        let least = within.min(pooled.len() as f64 / most);
         let careful = quantile::dependent_of_sorted(pooled, q, level, least)?.bounds;
-        return match careful.filter(|_| inflation.most <= MOST_INFLATED) {
+        return match careful.filter(|_| most <= MOST_INFLATED) {
             Some(bounds) => out(Ok(bounds), Method::OrderStatistic, least),
             None => out(Err(Lacking::Launches(fewest)), Method::ClusterBootstrap, effective),
         };
@@ -131,37 +133,68 @@ fn clustered(filled: &[&Vec<f64>], pooled: &[f64], q: f64, level: f64) -> Option
     out(Ok(bounds), Method::ClusterBootstrap, effective)
 }
 
-/// A factor on the variance of a mean: as it is estimated, and the most that it may be.
-struct Inflation {
-    likely: f64,
-    most: f64,
+/// Mean squares of a one-way analysis of variance of launches.
+struct Spread {
+    between: f64,
+    within: f64,
+    launches: usize,
+    samples: usize,
 }
 
-/// By how much belonging to the same launch inflates the variance of a mean: `1 + (m − 1)·ρ` with the
-/// intraclass correlation of a one-way analysis of variance (L. Kish, Survey Sampling (1965), 5.4),
-/// which with `F` the ratio of its mean squares is `mF/(F + m − 1)`. The most is that of the upper
-/// bound of `F` at the confidence [`SURE`], as if launches were normal.
-fn inflation(launches: &[Vec<f64>]) -> Inflation {
-    let (k, all) = (launches.len() as f64, launches.iter().map(Vec::len).sum::<usize>() as f64);
-    if k < 2.0 || all <= k {
-        return Inflation { likely: 1.0, most: 1.0 };
+impl Spread {
+    fn of(launches: &[Vec<f64>]) -> Self {
+        let samples = launches.iter().map(Vec::len).sum();
+        let mut out = Self { between: 0.0, within: 0.0, launches: launches.len(), samples };
+        if out.launches < 2 || samples <= out.launches {
+            return out;
+        }
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let whole = launches.iter().flatten().sum::<f64>() / samples as f64;
+        let apart = |own: &Vec<f64>| own.len() as f64 * (mean(own) - whole).powi(2);
+        let squares = |own: &Vec<f64>| own.iter().map(|x| (x - mean(own)).powi(2)).sum::<f64>();
+        out.between = launches.iter().map(apart).sum::<f64>() / df(out.launches);
+        out.within = launches.iter().map(squares).sum::<f64>() / (samples - out.launches) as f64;
+        out
     }
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let whole = launches.iter().flatten().sum::<f64>() / all;
-    let between: f64 =
-        launches.iter().map(|own| own.len() as f64 * (mean(own) - whole).powi(2)).sum::<f64>()
-            / (k - 1.0);
-    let squares = |own: &Vec<f64>| own.iter().map(|x| (x - mean(own)).powi(2)).sum::<f64>();
-    let within: f64 = launches.iter().map(squares).sum::<f64>() / (all - k);
-    let size = all / k;
-    let factor = |between: f64| {
-        let total = between + (size - 1.0) * within;
+
+    /// By how much belonging to the same launch inflates the variance of a mean: `1 + (m − 1)·ρ` with
+    /// the intraclass correlation (L. Kish, Survey Sampling (1965), 5.4), which with `F` the ratio of
+    /// the mean squares is `mF/(F + m − 1)`.
+    fn inflation(&self) -> f64 {
+        self.inflated(self.between)
+    }
+
+    /// The most that it may be: that of the upper bound of `F` at the confidence [`SURE`], as if
+    /// launches were normal.
+    fn most_inflation(&self) -> f64 {
+        if self.between > 0.0 {
+            self.inflated(self.between / least_ratio(self.launches, self.samples))
+        } else {
+            1.0
+        }
+    }
+
+    fn inflated(&self, between: f64) -> f64 {
+        let size = self.samples as f64 / self.launches as f64;
+        let total = between + (size - 1.0) * self.within;
         if total > 0.0 { (size * between / total).max(1.0) } else { 1.0 }
-    };
-    // The quantile of F is that of a beta distribution, as odds.
-    let share = beta_quantile(1.0 - SURE, (k - 1.0) / 2.0, (all - k) / 2.0);
-    let least = share / (1.0 - share) * (all - k) / (k - 1.0);
-    Inflation { likely: factor(between), most: factor(between / least) }
+    }
+}
+
+/// What the ratio of mean squares of launches that are alike is above, at the confidence [`SURE`]:
+/// a quantile of the F distribution, which is that of a beta distribution as odds.
+fn least_ratio(launches: usize, samples: usize) -> f64 {
+    thread_local! {
+        /// A report asks for the same few numbers ten thousand times.
+        static KNOWN: RefCell<HashMap<(usize, usize), f64>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        *known.entry((launches, samples)).or_insert_with(|| {
+            let (between, within) = (df(launches), (samples - launches) as f64);
+            let share = beta_quantile(1.0 - SURE, between / 2.0, within / 2.0);
+            share / (1.0 - share) * within / between
+        })
+    })
 }
 
 fn sections(launches: &[&Vec<f64>], q: f64, point: f64, upper: f64) -> Option<(f64, f64)> {
@@ -302,12 +335,14 @@ mod tests {
     #[test]
     fn inflation_follows_from_the_ratio_of_mean_squares() {
         // Means 1 and 3 of two each, squares within 2·0.5: F = 4/0.5 = 8 and 2·8/9.
-        let found = inflation(&[vec![0.5, 1.5], vec![2.5, 3.5]]);
-        assert!((found.likely - 16.0 / 9.0).abs() < 1e-12, "{}", found.likely);
+        let found = Spread::of(&[vec![0.5, 1.5], vec![2.5, 3.5]]);
+        assert!((found.inflation() - 16.0 / 9.0).abs() < 1e-12, "{}", found.inflation());
         // F of 1 and 2 degrees of freedom is below 0.005 in 5 %: 2·1600/1601 or so.
-        assert!((1.99..2.0).contains(&found.most), "{}", found.most);
-        let equal = inflation(&[vec![1.0, 2.0, 3.0], vec![3.0, 1.0, 2.0]]);
-        assert_eq!((equal.likely, equal.most), (1.0, 1.0));
+        assert!((1.99..2.0).contains(&found.most_inflation()), "{}", found.most_inflation());
+        let equal = Spread::of(&[vec![1.0, 2.0, 3.0], vec![3.0, 1.0, 2.0]]);
+        assert_eq!((equal.inflation(), equal.most_inflation()), (1.0, 1.0));
+        // Tabled: F of 9 and 10 degrees of freedom is below 1/3.14 in 5 %, the upper 5 % of 10 and 9.
+        assert!((least_ratio(10, 20) - 1.0 / 3.137).abs() < 1e-3, "{}", least_ratio(10, 20));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::measure::sustained::{self, sustained};
 pub(super) const LEAKS: Proof = Proof {
     id: "leaks",
     claim: "Memory that keeps growing is a leak and never called clean; memory that comes and goes, or fills up once, is none.",
-    method: "Readings once a second over ten minutes and over an hour, with a jitter of 32 KiB; above a baseline of 200 MiB, so that 10 MiB a day matter. Bar: at most 2 % wrong, where wrong is a leak called clean or the other way round; inconclusive is not wrong. What grows by 30 MiB an hour or more, by steps or under a saw-tooth too, must also be found in 95 % of ten minutes; what is flat or leaks slowly be decided rightly in 95 % of hours, what comes and goes or fills up in 95 % of two hours, and memory that wanders by more than matters in 95 % of half days.",
+    method: "Readings once a second over ten minutes, an hour and longer, with a jitter of 32 KiB; above a baseline of 200 MiB, so that 10 MiB a day matter. Bar: at most 2 % wrong, where wrong is a leak called clean or the other way round; inconclusive is not wrong. What grows by 30 MiB an hour or more, by steps or under a saw-tooth too, must also be found in 95 % of ten minutes; what leaks slowly or fills up be decided rightly in 95 % of hours, what is flat or comes and goes in 95 % of two hours, and memory that wanders by more than matters in 95 % of half days.",
     run: leaks,
 };
 
@@ -38,9 +38,9 @@ enum Memory {
 /// What memory does, whether that is a leak, and the readings from which on the verdict must be
 /// there, in seconds.
 const MEMORIES: [(Memory, &str, bool, u32); 8] = [
-    (Memory::Flat, "flat", false, 3600),
+    (Memory::Flat, "flat", false, 7200),
     (Memory::SawTooth, "saw-tooth of 14 to 76 MiB", false, 7200),
-    (Memory::Plateau, "fills up by 10 to 100 MiB", false, 7200),
+    (Memory::Plateau, "fills up by 10 to 100 MiB", false, 3600),
     (Memory::Wandering, "wanders by 2 MiB, correlated over 20 s", false, 43_200),
     (Memory::Slow, "leaks 0.5 MB an hour", true, 3600),
     (Memory::Steps, "leaks in steps of 1 to 8 MiB", true, 600),
