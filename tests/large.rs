@@ -96,11 +96,11 @@ fn readings(seed: u64, variant: usize, block: u32) -> Readings {
 /// One block of every tenth setting.
 fn is_disturbed(block: u32, seed: u64) -> bool {
     let setting = seed / u64::from(BLOCKS) / VARIANTS as u64;
-    block == 3 && setting % 10 == 0
+    block == 3 && setting.is_multiple_of(10)
 }
 
 fn disturbed(setting: usize) -> Vec<Disturbed> {
-    if setting % 10 != 0 {
+    if !setting.is_multiple_of(10) {
         return Vec::new();
     }
     let finding = Finding {

@@ -194,10 +194,9 @@ mod tests {
         let now =
             Situation { readings, paranoid: Some(2), energy: Some(false), swapped: Some(1 << 20) };
         let all = told(&bad, &now);
-        let text: String = all
-            .iter()
-            .map(|a| format!("{}: {}\n", a.what, a.command.as_deref().unwrap_or("nothing")))
-            .collect();
+        let line =
+            |a: &Advice| format!("{}: {}", a.what, a.command.as_deref().unwrap_or("nothing"));
+        let text = all.iter().map(line).collect::<Vec<_>>().join("\n");
         for part in [
             "stress (pid 411)",
             "kill -STOP 411",

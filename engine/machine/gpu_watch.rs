@@ -50,14 +50,14 @@ impl Driver {
             power: device.power_usage().ok().map(|mw| f64::from(mw) / 1e3),
             temperature: device.temperature(TemperatureSensor::Gpu).ok().map(f64::from),
             energy: device.total_energy_consumption().ok(),
-            foreign: all.map(|all| all.filter_map(tenant).collect()),
+            foreign: all.map(|all| all.filter_map(|process| tenant(&process)).collect()),
         })
     }
 }
 
 /// A process that is not ours. The driver may number processes as the host does: one that cannot
 /// be seen from here may be our own, and is left out.
-fn tenant(process: ProcessInfo) -> Option<Tenant> {
+fn tenant(process: &ProcessInfo) -> Option<Tenant> {
     let name = name_of(process.pid)?;
     if family(process.pid, std::process::id()) {
         return None;

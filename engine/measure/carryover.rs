@@ -199,7 +199,9 @@ mod tests {
         let found = carry_over(&rows(3, 20, 0.01, 0.05)).unwrap();
         let mut turned = rows(3, 20, 0.01, 0.05);
         turned.reverse();
-        turned.iter_mut().for_each(|row| row.log += 7.0);
+        for row in &mut turned {
+            row.log += 7.0;
+        }
         let again = carry_over(&turned).unwrap();
         assert!((found.f / again.f - 1.0).abs() < 1e-6 && found.noise == again.noise);
     }

@@ -115,7 +115,9 @@ mod tests {
             contaminated(&found, medians, &quick, 0.95)
         };
         assert!(!told(&medians));
-        medians.iter_mut().for_each(|pair| pair.1 *= 1.1);
+        for pair in &mut medians {
+            pair.1 *= 1.1;
+        }
         assert!(told(&medians));
         // One block alone is noise, whatever it did.
         let mut once = quick.clone();

@@ -293,7 +293,9 @@ mod tests {
     #[test]
     fn a_pilot_that_tells_nothing_leaves_the_least() {
         let single = |mut arm: Vec<Trial>| {
-            arm.iter_mut().for_each(|trial| trial.values.truncate(1));
+            for trial in &mut arm {
+                trial.values.truncate(1);
+            }
             arm
         };
         let bounds = Bounds { min: 3, max: 20, most_seconds: 60.0 };

@@ -130,7 +130,7 @@ pub fn classify(times: &[f64]) -> Course {
     let (class, start) = judge(&clean, &levels);
     let third = n / 3;
     let ends = [level_of(&clean[..third]), level_of(&clean[n - third..])];
-    let of_levels = levels.iter().map(|level| level.level);
+    let of_levels = levels.iter().map(|level| level.height);
     let (low, high) = if levels.len() > 1 { bounds(of_levels) } else { bounds(ends.into_iter()) };
     let moves = !matches!(class, Class::Flat) && low > 0.0;
     Course { class, start, movement: if moves { high / low } else { 1.0 } }
@@ -174,7 +174,7 @@ fn level_of(values: &[f64]) -> f64 {
 struct Level {
     start: usize,
     end: usize,
-    level: f64,
+    height: f64,
 }
 
 /// Segments between changes, neighbours that hardly differ put together.
@@ -186,11 +186,11 @@ fn levels(values: &[f64], starts: &[usize]) -> Vec<Level> {
     for (start, end) in edges.iter().copied().zip(ends) {
         let (level, spread) = level_and_spread(&values[start..end]);
         match out.last_mut() {
-            Some(known) if (known.level - level).abs() <= spread.max(MATTERS * level) => {
+            Some(known) if (known.height - level).abs() <= spread.max(MATTERS * level) => {
                 known.end = end;
-                known.level = level_of(&values[known.start..end]);
+                known.height = level_of(&values[known.start..end]);
             }
-            _ => out.push(Level { start, end, level }),
+            _ => out.push(Level { start, end, height: level }),
         }
     }
     out
@@ -206,13 +206,13 @@ fn judge(values: &[f64], levels: &[Level]) -> (Class, usize) {
     if last.start * 3 > n * 2 || is_line(tail, &levels[levels.len() - 1..]) {
         return (Class::NoSteadyState, 0);
     }
-    let within = level_and_spread(tail).1.max(MATTERS * last.level);
-    if first.level > last.level + within {
-        let slower = levels.iter().take_while(|level| level.level > last.level + within);
+    let within = level_and_spread(tail).1.max(MATTERS * last.height);
+    if first.height > last.height + within {
+        let slower = levels.iter().take_while(|level| level.height > last.height + within);
         let end = slower.last().map_or(0, |level| level.end);
-        return (Class::WarmUp, settled(values, last.level + within, end));
+        return (Class::WarmUp, settled(values, last.height + within, end));
     }
-    if first.level < last.level - within {
+    if first.height < last.height - within {
         return (Class::SlowDown, last.start);
     }
     (Class::Flat, 0)

@@ -144,7 +144,9 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut before = 0;
     for group in order.chunk_by(|a, b| values[*a] == values[*b]) {
         let rank = before as f64 + f64::midpoint(group.len() as f64, 1.0);
-        group.iter().for_each(|i| out[*i] = rank);
+        for i in group {
+            out[*i] = rank;
+        }
         before += group.len();
     }
     out

@@ -292,6 +292,9 @@ fn dispersion_p(gaps: &[f64]) -> f64 {
 const GOLDEN: [u64; 4] =
     [0x3ff1_cccf_bcb4_0ccb, 0x3fe8_bf53_d577_9cda, 0x3fb9_738a_c85b_66c3, 0x3fcf_8668_7fa2_95c7];
 
+/// The p-value of a law for these gaps.
+type PValue = fn(&[f64]) -> f64;
+
 fn arrivals(effort: Effort) -> Table {
     let (seeds, count) = match effort {
         Effort::Quick => (30, 1000),
@@ -299,7 +302,7 @@ fn arrivals(effort: Effort) -> Table {
     };
     let gaps = |seed| Arrivals::Poisson.unit_gaps(seed, count);
     let mut rows = Vec::new();
-    let tests: [(&str, fn(&[f64]) -> f64); 2] = [
+    let tests: [(&str, PValue); 2] = [
         ("gaps against the exponential law", exponential_p),
         ("counts against their mean", dispersion_p),
     ];

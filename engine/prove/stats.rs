@@ -79,12 +79,15 @@ fn told(c: &Comparison) -> [f64; 4] {
 /// Rounding in sums of forty logarithms, and in a p-value that follows from their difference.
 const ROUNDING: f64 = 1e-9;
 
+/// How far what must be equal differs for these pairs.
+type Deviation = fn(&[(f64, f64)]) -> f64;
+
 fn invariants(effort: Effort) -> Table {
     let sessions = match effort {
         Effort::Quick => 200,
         Effort::Full => 20_000,
     };
-    let rules: [(&str, f64, fn(&[(f64, f64)]) -> f64); 5] = [
+    let rules: [(&str, f64, Deviation); 5] = [
         ("all times in another unit", ROUNDING, |pairs| {
             let scaled: Pairs = pairs.iter().map(|(b, v)| (b * 1e3, v * 1e3)).collect();
             apart(told(&compared(pairs)), told(&compared(&scaled)))
@@ -115,7 +118,7 @@ fn invariants(effort: Effort) -> Table {
             if forth == back { 0.0 } else { f64::INFINITY }
         }),
     ];
-    let row = |(i, (name, bar, deviation)): (usize, &(&str, f64, fn(&[(f64, f64)]) -> f64))| {
+    let row = |(i, (name, bar, deviation)): (usize, &(&str, f64, Deviation))| {
         let found =
             repeat(sessions, |seed| deviation(&session(&mut Draws::new(9_300 + i as u64, seed))));
         let worst = found.into_iter().fold(0.0, f64::max);

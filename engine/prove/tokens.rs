@@ -10,16 +10,12 @@ pub static TOKENS: Proof = Proof {
     run,
 };
 
-/// Milliseconds to seconds.
-fn ms(value: f64) -> Option<f64> {
-    Some(value * 1e-3)
-}
-
+/// Times are in milliseconds.
 struct Script {
     name: &'static str,
-    /// To be sent, queued, sent; in milliseconds.
+    /// To be sent, which is also when it is queued, and sent.
     begin: (Option<u64>, u64),
-    /// Instant in milliseconds and tokens of each chunk.
+    /// Instant and tokens of each chunk.
     chunks: &'static [(u64, u32)],
     ttft: Option<f64>,
     tpot: Option<f64>,
@@ -50,9 +46,9 @@ fn scripts() -> Vec<Script> {
             name: "one token a chunk, closed loop: from sending",
             begin: (None, 100),
             chunks: &[(150, 1), (170, 1), (200, 1), (210, 1)],
-            ttft: ms(50.0),
-            tpot: ms(20.0),
-            compat: ms(20.0),
+            ttft: Some(50.0),
+            tpot: Some(20.0),
+            compat: Some(20.0),
             itl: &[20.0, 30.0, 10.0],
             icl: &[20.0, 30.0, 10.0],
         },
@@ -60,9 +56,9 @@ fn scripts() -> Vec<Script> {
             name: "open loop: from the schedule",
             begin: (Some(40), 100),
             chunks: &[(150, 1), (170, 1)],
-            ttft: ms(110.0),
-            tpot: ms(20.0),
-            compat: ms(20.0),
+            ttft: Some(110.0),
+            tpot: Some(20.0),
+            compat: Some(20.0),
             itl: &[20.0],
             icl: &[20.0],
         },
@@ -71,9 +67,9 @@ fn scripts() -> Vec<Script> {
             name: "several tokens a chunk",
             begin: (None, 0),
             chunks: &[(100, 2), (140, 1), (200, 3)],
-            ttft: ms(100.0),
-            tpot: ms(25.0),
-            compat: ms(20.0),
+            ttft: Some(100.0),
+            tpot: Some(25.0),
+            compat: Some(20.0),
             itl: &[40.0, 20.0, 20.0, 20.0],
             icl: &[40.0, 60.0],
         },
@@ -81,9 +77,9 @@ fn scripts() -> Vec<Script> {
             name: "empty chunks first, between and last",
             begin: (None, 0),
             chunks: &[(10, 0), (100, 1), (120, 0), (160, 2), (900, 0)],
-            ttft: ms(100.0),
-            tpot: ms(30.0),
-            compat: ms(30.0),
+            ttft: Some(100.0),
+            tpot: Some(30.0),
+            compat: Some(30.0),
             itl: &[30.0, 30.0],
             icl: &[60.0],
         },
@@ -91,7 +87,7 @@ fn scripts() -> Vec<Script> {
             name: "a single token",
             begin: (None, 0),
             chunks: &[(80, 1)],
-            ttft: ms(80.0),
+            ttft: Some(80.0),
             tpot: None,
             compat: None,
             itl: &[],
@@ -101,9 +97,9 @@ fn scripts() -> Vec<Script> {
             name: "one chunk of four tokens",
             begin: (None, 0),
             chunks: &[(80, 4)],
-            ttft: ms(80.0),
+            ttft: Some(80.0),
             tpot: None,
-            compat: ms(0.0),
+            compat: Some(0.0),
             itl: &[],
             icl: &[],
         },
@@ -121,13 +117,13 @@ fn scripts() -> Vec<Script> {
 }
 
 fn run(_: Effort) -> Table {
-    let same = |a: Option<f64>, b: Option<f64>| match (a, b) {
-        (Some(a), Some(b)) => (a - b).abs() < 1e-12,
-        (a, b) => a == b,
+    let same = |seconds: Option<f64>, ms: Option<f64>| match (seconds, ms) {
+        (Some(seconds), Some(ms)) => (seconds - ms * 1e-3).abs() < 1e-12,
+        (seconds, ms) => seconds == ms,
     };
     let all = |found: Vec<f64>, expected: &[f64]| {
         found.len() == expected.len()
-            && found.iter().zip(expected).all(|(a, b)| same(Some(*a), ms(*b)))
+            && found.iter().zip(expected).all(|(a, b)| same(Some(*a), Some(*b)))
     };
     let row = |script: &Script| {
         let t = script.timeline();

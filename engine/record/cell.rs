@@ -80,6 +80,7 @@ pub struct Launch {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "nearly all launches are measured")]
 pub enum Outcome {
     Measured(Observed),
     Failed(Failure),

@@ -217,8 +217,10 @@ mod tests {
     }
 
     fn gate(metric: &str, variant: &str, bound: (&str, Value), paired: bool) -> Value {
-        json!({"name": "g", "on": {"variant": variant}, "metric": metric, "against": "results/old",
-               "paired": paired, bound.0: bound.1})
+        let mut gate = json!({"name": "g", "on": {"variant": variant}, "metric": metric,
+            "against": "results/old", "paired": paired});
+        gate[bound.0] = bound.1;
+        gate
     }
 
     #[test]

@@ -63,8 +63,7 @@ fn as_made(_: &Observed) -> usize {
     0
 }
 
-// Exporters share one signature; this one cannot fail.
-#[allow(clippy::unnecessary_wraps)]
+#[expect(clippy::unnecessary_wraps, reason = "exporters share one signature")]
 pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
     let cells = report.records.iter().flat_map(|record| &record.cells).map(|cell| &cell.axes);
     let searches =

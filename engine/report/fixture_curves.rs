@@ -71,8 +71,9 @@ pub fn loaded(late: u64, saturated: Option<u32>) -> Record {
     let planned = 72_000;
     soak.schedule = Some(Schedule { rate: 20.0, largest: Some(25.0), planned, saturated });
     for (i, reading) in (0..).zip(&mut soak.readings) {
-        let latency =
-            |k: u64| (if k % 2 == 0 { 40 } else { 50 }) * MS + (4e5 * noise(20 * i + k)) as u64;
+        let latency = |k: u64| {
+            (if k.is_multiple_of(2) { 40 } else { 50 }) * MS + (4e5 * noise(20 * i + k)) as u64
+        };
         reading.latencies = (0..20).map(latency).collect();
         reading.delays = vec![10_000; 20];
         if i % 2 == 0 {

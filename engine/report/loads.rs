@@ -46,7 +46,7 @@ fn sheet(cell: &Cell, setting: usize, confidence: f64) -> LoadSheet {
     let all = |of: fn(&Observed) -> Vec<f64>| -> Vec<f64> {
         seen.iter().flat_map(|seen| of(seen)).collect()
     };
-    let over_launches = |of: &dyn Fn(&Observed) -> Option<f64>| {
+    let over_launches = |of: &OfLaunch<'_>| {
         let values: Vec<f64> = seen.iter().filter_map(|seen| of(seen)).collect();
         reading(mean_t(&values, confidence), "need two launches")
     };
@@ -110,11 +110,14 @@ pub(super) fn quantiles(runs: &[Vec<f64>], level: f64) -> Vec<QuantileSheet> {
     if all.is_empty() { Vec::new() } else { QUANTILES.iter().map(sheet).collect() }
 }
 
+/// One number of a launch, where it has one.
+type OfLaunch<'a> = dyn Fn(&Observed) -> Option<f64> + 'a;
+
 fn objective(
     slo: Slo,
     seen: &[&Observed],
     confidence: f64,
-    over_launches: &dyn Fn(&dyn Fn(&Observed) -> Option<f64>) -> Reading<Estimate>,
+    over_launches: &dyn Fn(&OfLaunch<'_>) -> Reading<Estimate>,
 ) -> ObjectiveSheet {
     let tally =
         seen.iter().map(|seen| Tally::of_launch(&slo, seen)).fold(Tally::default(), Tally::and);

@@ -303,7 +303,7 @@ mod tests {
         let steal = cause(Signal::Steal, 0.06, "a neighbour took time");
         let foreign = cause(Signal::Foreign, 0.9, "others used nearly all");
         assert_eq!(worst(&[]), "");
-        assert_eq!(worst(&[steal.clone()]), "a neighbour took time during q8");
+        assert_eq!(worst(std::slice::from_ref(&steal)), "a neighbour took time during q8");
         let both = worst(&[steal.clone(), foreign, steal]);
         assert_eq!(both, "others used nearly all during q8, and 2 more");
     }

@@ -20,6 +20,7 @@ const EARLY: f64 = 1.1;
 /// One scenario: `single_stream`, or a map with its name as the one key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a spec has a handful")]
 pub enum Scenario {
     SingleStream,
     MultiStream(SampleLoad),

@@ -130,6 +130,7 @@ pub enum Job {
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on its way through a file")]
 pub enum Done {
     Artifact {
         kind: Kind,

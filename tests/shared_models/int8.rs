@@ -84,6 +84,9 @@ fn static_() -> Way {
     Way { name: "static", stages: vec![("fuse", folded), ("quantize", params)] }
 }
 
+/// Which items are right.
+type Judge<'a> = dyn Fn(&mut dyn Session) -> Result<Vec<bool>, String> + 'a;
+
 /// One row per way: `judge` tells which items are right. The share that is right may change by
 /// `most_lost`; items that were right and are wrong, or the other way round, may be `most_moved`.
 fn judged(
@@ -91,7 +94,7 @@ fn judged(
     graph: &str,
     calibration: &[Item],
     (most_lost, most_moved): (f64, f64),
-    judge: &dyn Fn(&mut dyn Session) -> Result<Vec<bool>, String>,
+    judge: &Judge<'_>,
 ) -> Checked {
     let reference = judge(bench.open(graph)?.as_mut())?;
     let mut rows = Vec::new();

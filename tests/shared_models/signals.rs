@@ -34,7 +34,7 @@ pub fn silero(bench: &Bench) -> Checked {
 /// Of which windows the detector says speech.
 pub fn speech(session: &mut dyn Session, samples: &[f32]) -> Result<Vec<bool>, String> {
     let mut speech = Vec::new();
-    windows_of(session, samples, &mut |_, probability| speech.push(probability >= 0.5))?;
+    windows_of(session, samples, |_, probability| speech.push(probability >= 0.5))?;
     Ok(speech)
 }
 
@@ -44,7 +44,7 @@ pub fn inputs(
     samples: &[f32],
 ) -> Result<Vec<Vec<(String, Tensor)>>, String> {
     let mut items = Vec::new();
-    windows_of(session, samples, &mut |inputs, _| {
+    windows_of(session, samples, |inputs, _| {
         items.push(inputs.iter().map(|(name, t)| ((*name).to_owned(), t.clone())).collect());
     })?;
     Ok(items)
@@ -54,7 +54,7 @@ pub fn inputs(
 fn windows_of(
     session: &mut dyn Session,
     samples: &[f32],
-    see: &mut dyn FnMut(&[(&str, Tensor)], f64),
+    mut see: impl FnMut(&[(&str, Tensor)], f64),
 ) -> Result<(), String> {
     let has_rate = session.signature().inputs.iter().any(|port| port.name == "sr");
     let mut state = Tensor::of_f32(vec![2, 1, 128], &[0.0; 256]);

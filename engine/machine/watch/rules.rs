@@ -64,12 +64,13 @@ impl Usual {
             let gpus = own.clone().flat_map(|r| &r.gpus).filter(|gpu| gpu.index == index);
             Some((index, middle(gpus.filter_map(|gpu| gpu.clock).collect())?))
         };
+        let gpu_clocks = indices.into_iter().filter_map(clock).collect();
         let rate = |r: &Readings| Some(r.faults? as f64 / r.seconds);
         Self {
             frequency: middle(own.clone().filter_map(|r| r.frequency).collect()),
-            faults: middle(own.clone().filter_map(rate).collect()),
+            faults: middle(own.filter_map(rate).collect()),
             canary,
-            gpu_clocks: indices.into_iter().filter_map(clock).collect(),
+            gpu_clocks,
         }
     }
 }

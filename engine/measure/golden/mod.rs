@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn every_function_agrees_with_its_reference() {
         let all = parities();
-        let table: String = all.iter().map(|p| format!("{p:?}\n")).collect();
+        let table = all.iter().map(|p| format!("{p:?}")).collect::<Vec<_>>().join("\n");
         assert!(all.iter().all(Parity::holds), "{table}");
         assert!(all.len() >= 27 && all.iter().all(|p| p.numbers > 0), "{table}");
     }

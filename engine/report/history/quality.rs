@@ -264,7 +264,7 @@ mod tests {
     /// `off`.
     fn cosine(part: Option<&str>, reference: &str, off: f64) -> Quality {
         let item = |i: u32| {
-            let sum = 1.0 - 1e-4 * f64::from(i % 7) - if i % 20 == 0 { off } else { 0.0 };
+            let sum = 1.0 - 1e-4 * f64::from(i % 7) - if i.is_multiple_of(20) { off } else { 0.0 };
             DocumentScore { positions: 1, sum, reference_sum: 1.0 }
         };
         Quality {

@@ -63,7 +63,7 @@ pub fn timeline_markdown(
         ratio: String,
     }
     #[derive(Serialize)]
-    struct Course {
+    struct Shown {
         name: String,
         course: String,
         changes: Vec<String>,
@@ -74,7 +74,7 @@ pub fn timeline_markdown(
     struct Machine {
         name: String,
         runs: usize,
-        lines: Vec<Course>,
+        lines: Vec<Shown>,
     }
     #[derive(Serialize)]
     struct Context {
@@ -91,7 +91,7 @@ pub fn timeline_markdown(
     };
     let course = |cell: &Line| {
         let earlier = cell.points.len().saturating_sub(last);
-        Course {
+        Shown {
             name: format!("{}, {}", cell.variant, cell.setting),
             course: sparkline(cell),
             changes: told(cell).into_iter().map(|told| told.text).collect(),
