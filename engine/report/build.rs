@@ -9,8 +9,8 @@ use super::view::{
     Study, Terms,
 };
 use super::{
-    alarms, conditions, costs, effects, energy, facts, failures, gates, loads, margins, memory,
-    profiles, quality, searches, settings, soaks, steadiness, terms, words,
+    alarms, conditions, costs, courses, effects, energy, facts, failures, gates, loads, margins,
+    memory, profiles, quality, searches, settings, soaks, steadiness, terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
@@ -58,6 +58,7 @@ fn study(record: &Record) -> Study {
         model: facts::model(record),
         alarms: Vec::new(),
         glance: words::glance(&headline, &settings, &terms),
+        courses: courses::sheets(record, &evidence),
         cells: judged::sheets(record, &evidence, &terms, &judged),
         profiles: profiles::sheets(record, &evidence),
         searches: searches::sheets(record, terms.confidence),
