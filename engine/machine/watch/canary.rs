@@ -103,9 +103,12 @@ mod tests {
 
     #[test]
     fn the_canary_has_two_finite_times() {
-        let found = CanaryLoop::new().sing();
+        let canary = CanaryLoop::new();
+        let found = canary.sing();
         assert!(found.integer.is_finite() && found.integer > 0.0, "{found:?}");
         assert!(found.memory.is_finite() && found.memory > 0.0, "{found:?}");
+        let repetition = found.integer * canary.turns as f64;
+        assert!(repetition * 4.0 > REPETITION.as_nanos() as f64, "{repetition} ns are too short");
     }
 
     #[test]
