@@ -11,7 +11,7 @@ use crate::base::Percent;
 pub struct Guard {
     /// Read the kernel's and the driver's counters around every launch. Off: conditions are unmeasured and no block is left out.
     pub enabled: bool,
-    /// Before blocks, every eight seconds at most, a fixed loop of about 20 ms shows whether the machine is as fast as before.
+    /// Before blocks, as often as a quarter of a per cent of one processor allows, a fixed loop of 10 to 20 ms shows whether the machine is as fast as before.
     pub canary: bool,
     /// Share of a setting's blocks that may be left out, up to 50%. More disturbed blocks than that count, and the report says that the setting is noisy.
     pub max_invalid: Percent,
