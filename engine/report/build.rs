@@ -12,8 +12,8 @@ use super::view::{
     RunFacts, Size, Study, Terms,
 };
 use super::{
-    alarms, conditions, costs, energy, facts, failures, gates, loads, margins, memory, profiles,
-    quality, searches, settings, soaks, terms, words,
+    alarms, conditions, costs, courses, energy, facts, failures, gates, loads, margins, memory,
+    profiles, quality, searches, settings, soaks, terms, words,
 };
 use crate::measure::stop::working_level;
 use crate::measure::{METRICS, compare, metric};
@@ -62,6 +62,7 @@ fn study(record: &Record) -> Study {
         model: facts::model(record),
         alarms: Vec::new(),
         glance: words::glance(&headline, &settings, &terms),
+        courses: courses::sheets(&evidence, &cells),
         cells,
         profiles: profiles::sheets(record, &evidence),
         searches: searches::sheets(record, terms.confidence),

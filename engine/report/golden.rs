@@ -158,6 +158,26 @@ fn conditions_of_the_fixture_are_as_reviewed() {
 }
 
 #[test]
+fn curves_over_time_are_as_reviewed() {
+    use super::fixture_curves::{loaded, soaked, unsettled};
+    let figure = |record: Record, title: &str| {
+        let records = [record];
+        let html = export(&build(&records), "html", &Options::default()).unwrap();
+        part(&html, &format!("<h3>{title}</h3>"), "</figure>")
+    };
+    expect("courses.html", &figure(unsettled(), "Request times that do not settle"));
+    expect("soak.html", &figure(soaked(), "Long run of q8"));
+    let on_schedule = figure(loaded(0, None), "Long run of q8");
+    assert!(
+        on_schedule.contains("Latency") && on_schedule.len() < 120_000,
+        "{}",
+        on_schedule.len()
+    );
+    let none = export(&build(&[record()]), "html", &Options::default()).unwrap();
+    assert!(!none.contains("do not settle") && !none.contains("Long run of"));
+}
+
+#[test]
 fn records_of_engines_without_searches_are_still_read() {
     let value = serde_json::to_value(record()).unwrap();
     assert!(value.get("searches").is_none(), "what is not there takes no room");

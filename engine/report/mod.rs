@@ -18,6 +18,7 @@ mod columns;
 mod conditions;
 mod conduct;
 mod costs;
+mod courses;
 mod csv;
 mod effects;
 mod energy;

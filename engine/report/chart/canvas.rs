@@ -2,8 +2,8 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::{
-    Circle, DrawingArea, FontStyle, IntoDrawingArea, IntoFont, PathElement, Polygon, RGBColor,
-    Rectangle, SVGBackend, ShapeStyle, Text,
+    Circle, Color, DrawingArea, FontStyle, IntoDrawingArea, IntoFont, PathElement, Polygon,
+    RGBColor, Rectangle, SVGBackend, ShapeStyle, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -81,6 +81,14 @@ impl Canvas<'_> {
         let points: Vec<_> = points.iter().map(|(x, y)| (fine(*x), fine(*y))).collect();
         let style =
             ShapeStyle { color: colour.into(), filled: false, stroke_width: fine(width) as u32 };
+        let drawn = self.area.draw(&PathElement::new(points, style));
+        self.keep(drawn);
+    }
+
+    /// A path in the background, through which others show.
+    pub fn faint(&mut self, points: &[(f64, f64)], colour: RGBColor) {
+        let points: Vec<_> = points.iter().map(|(x, y)| (fine(*x), fine(*y))).collect();
+        let style = ShapeStyle { color: colour.mix(0.4), filled: false, stroke_width: 1 };
         let drawn = self.area.draw(&PathElement::new(points, style));
         self.keep(drawn);
     }

@@ -5,10 +5,13 @@
 //! which it is shown. Labels come from outside; the backend escapes them and we make them inert.
 
 mod canvas;
+mod courses;
 mod forest;
+mod pane;
 mod scale;
 mod scatter;
 mod shares;
+mod soaks;
 mod spread;
 
 use serde::Serialize;
@@ -31,5 +34,7 @@ pub fn all(study: &Study) -> Result<Vec<Chart>, ReportError> {
     out.extend(scatter::draw(study)?);
     out.extend(shares::draw(study)?);
     out.extend(spread::blocks(study)?);
+    out.extend(courses::draw(study)?);
+    out.extend(soaks::draw(study)?);
     Ok(out)
 }

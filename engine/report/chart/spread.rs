@@ -134,7 +134,7 @@ fn row(
     }
 }
 
-fn in_unit(unit: Unit, largest: f64) -> (f64, &'static str) {
+pub(super) fn in_unit(unit: Unit, largest: f64) -> (f64, &'static str) {
     match unit {
         Unit::Seconds if largest < 1e-3 => (1e-6, " µs"),
         Unit::Seconds if largest < 1.0 => (1e-3, " ms"),

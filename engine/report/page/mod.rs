@@ -37,6 +37,7 @@ use verdicts::QualityText;
 pub use shown::{
     Chip, Shown, chip, gap, in_points, loss, loss_unit, metric_name, shown, sign, times, verdict,
 };
+pub(super) use soaks::per_day;
 pub use verdicts::{GateText, HeadlineText};
 
 #[derive(Serialize)]

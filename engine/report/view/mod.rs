@@ -4,6 +4,7 @@
 //! inert for its own format.
 
 mod conditions;
+mod course;
 mod effects;
 mod finding;
 mod floor;
@@ -21,6 +22,7 @@ use crate::measure::{Better, Unit};
 use crate::record::Record;
 
 pub use conditions::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
+pub use course::{CourseSheet, Trace};
 pub use effects::{EffectSheet, Margin};
 pub use finding::{Finding, Outcome, Reading, Tone};
 pub use floor::FloorRow;
@@ -74,6 +76,9 @@ pub struct Study {
     pub quality: Vec<QualityRow>,
     /// Setting by setting, in the order of variants.
     pub cells: Vec<CellSheet>,
+    /// Cells with launches that never settled or slowed down, those with most of them first.
+    #[serde(skip)]
+    pub courses: Vec<CourseSheet>,
     /// Where the time goes.
     pub profiles: Vec<ProfileSheet>,
     /// The largest batches that keep a bound, variant by variant.
