@@ -62,7 +62,7 @@ fn study(record: &Record) -> Study {
         model: facts::model(record),
         alarms: Vec::new(),
         glance: words::glance(&headline, &settings, &terms),
-        courses: courses::sheets(record, &evidence),
+        courses: courses::sheets(&evidence, &cells),
         cells,
         profiles: profiles::sheets(record, &evidence),
         searches: searches::sheets(record, terms.confidence),

@@ -66,6 +66,11 @@ pub fn of(cell: &Cell) -> Steadiness {
 }
 
 impl Steadiness {
+    /// Launches whose value depends on when it is taken.
+    pub fn moving(&self) -> usize {
+        self.no_steady_state + self.slow_down
+    }
+
     fn launches(&self) -> usize {
         self.flat + self.warm_up + self.slow_down + self.no_steady_state + self.unverified
     }

@@ -19,14 +19,11 @@ pub fn draw(study: &Study) -> Result<Option<Chart>, ReportError> {
             panel(canvas, study, sheet, PANE * i as f64);
         }
     })?;
-    let moves = study
-        .cells
-        .iter()
-        .filter(|cell| cell.steadiness.no_steady_state + cell.steadiness.slow_down > 0);
-    let more = match moves.count().saturating_sub(shown.len()) {
+    let moving = study.cells.iter().filter(|cell| cell.steadiness.moving() > 0).count();
+    let more = match moving.saturating_sub(shown.len()) {
         0 => String::new(),
         more => format!(
-            " Cells where most launches do so; {more} more in the details of their settings."
+            " The cells where most launches do so; {more} more are counted under their settings."
         ),
     };
     Ok(Some(Chart {
