@@ -1,9 +1,10 @@
 //! A drawing surface in shown pixels over plotters' SVG backend.
 
 use plotters::coord::Shift;
+pub use plotters::prelude::RGBColor;
 use plotters::prelude::{
     Circle, Color, DrawingArea, FontStyle, IntoDrawingArea, IntoFont, PathElement, Polygon,
-    RGBColor, Rectangle, SVGBackend, ShapeStyle, Text,
+    Rectangle, SVGBackend, ShapeStyle, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 

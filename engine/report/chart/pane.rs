@@ -1,8 +1,6 @@
 //! A curve's area: a horizontal and a vertical axis, and what is drawn between them.
 
-use plotters::prelude::RGBColor;
-
-use super::canvas::{Align, Canvas, GRID, MUTED};
+use super::canvas::{Align, Canvas, GRID, MUTED, RGBColor};
 use super::scale::{self, Scale};
 
 /// Where the areas of all curves lie, below each other.
