@@ -89,7 +89,7 @@ impl Canvas<'_> {
     /// A path in the background, through which others show.
     pub fn faint(&mut self, points: &[(f64, f64)], colour: RGBColor) {
         let points: Vec<_> = points.iter().map(|(x, y)| (fine(*x), fine(*y))).collect();
-        let style = ShapeStyle { color: colour.mix(0.4), filled: false, stroke_width: 1 };
+        let style = ShapeStyle { color: colour.mix(0.55), filled: false, stroke_width: 1 };
         let drawn = self.area.draw(&PathElement::new(points, style));
         self.keep(drawn);
     }

@@ -10,7 +10,7 @@ pub const RIGHT: f64 = 628.0;
 
 /// Height of the area, of the words above it and of the ticks below it.
 const HEIGHT: f64 = 112.0;
-const HEAD: f64 = 30.0;
+const HEAD: f64 = 38.0;
 const FOOT: f64 = 40.0;
 
 /// Height of everything.
@@ -60,7 +60,7 @@ impl Pane {
 
     /// Height of the words above the area.
     pub fn head(&self) -> f64 {
-        self.top - HEAD / 2.0
+        self.top - HEAD + 13.0
     }
 
     pub fn at(&self, point: (f64, f64)) -> (f64, f64) {
