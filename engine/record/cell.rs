@@ -52,8 +52,13 @@ impl Cell {
 
     /// One value of `metric` per block, of the last launch of that block that was measured.
     pub fn block_values(&self, metric: &str) -> BTreeMap<u32, f64> {
+        self.values_by(|seen| summary::block_value(seen, metric))
+    }
+
+    /// As [`Self::block_values`], with whatever value `of` makes of a launch.
+    pub fn values_by(&self, of: impl Fn(&Observed) -> Option<f64>) -> BTreeMap<u32, f64> {
         let values = self.measured().filter_map(|(launch, seen)| {
-            let value = summary::block_value(seen, metric)?;
+            let value = of(seen)?;
             value.is_finite().then_some((launch.block, value))
         });
         values.collect()

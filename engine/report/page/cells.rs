@@ -3,12 +3,11 @@
 use serde::Serialize;
 
 use super::effects::{self, EffectText};
-use super::shown::{Chip, Shown, gap, short_name, shown, times, verdict};
-use crate::measure::quantile::Grade;
-use crate::measure::{Method, Unit, metric};
+use super::shown::{Chip, Shown, gap, quantile, short_name, shown, times, verdict};
+use crate::measure::{Unit, metric};
 use crate::report::judged::inverted;
 use crate::report::parallel::each;
-use crate::report::view::{CellSheet, MetricSheet, QuantileSheet, Reading, Study, Terms};
+use crate::report::view::{CellSheet, MetricSheet, Reading, Study, Terms};
 use crate::report::{format, words};
 
 #[derive(Serialize)]
@@ -121,14 +120,6 @@ fn value_text(sheet: &MetricSheet) -> ValueText {
 
 fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
     cell.metrics.iter().filter(|sheet| sheet.samples > 0).map(|sheet| {
-        let quantile = |sheet: &QuantileSheet| match &sheet.reading {
-            Reading::Unmeasured(why) => {
-                Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }
-            }
-            known @ Reading::Known(e) => {
-                Shown { note: how(e.method, sheet.grade), ..shown(known, Unit::Seconds) }
-            }
-        };
         let worth = sheet.quantiles.iter().map(|q| q.effective);
         let least = worth.fold(f64::INFINITY, f64::min);
         LatencyText {
@@ -145,17 +136,4 @@ fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
             },
         }
     })
-}
-
-/// How the bounds of a quantile came about, and whether they are wide.
-fn how(method: Method, grade: Option<Grade>) -> String {
-    let way = match method {
-        Method::Sectioning => "by launch",
-        Method::ClusterBootstrap => "resampled",
-        _ => "ranks",
-    };
-    match grade {
-        Some(Grade::Coarse) => format!("{way}, coarse"),
-        _ => way.to_owned(),
-    }
 }

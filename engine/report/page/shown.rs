@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::measure::compare::Comparison;
-use crate::measure::{Estimate, Metric, Unit, metric};
+use crate::measure::quantile::Grade;
+use crate::measure::{Estimate, Method, Metric, Unit, metric};
 use crate::report::format;
-use crate::report::view::{Finding, Margin, Reading, Tone};
+use crate::report::view::{Finding, Margin, QuantileSheet, Reading, Tone};
 
 /// A word with its tone; HTML adds a sign, so that colour is never alone.
 #[derive(Serialize)]
@@ -106,6 +107,31 @@ pub fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
             key: e.point.to_string(),
             ..Shown::default()
         },
+    }
+}
+
+/// A quantile of seconds, or what it would take.
+pub(super) fn quantile(sheet: &QuantileSheet) -> Shown {
+    match &sheet.reading {
+        Reading::Unmeasured(why) => {
+            Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }
+        }
+        known @ Reading::Known(e) => {
+            Shown { note: how(e.method, sheet.grade), ..shown(known, Unit::Seconds) }
+        }
+    }
+}
+
+/// How the bounds of a quantile came about, and whether they are wide.
+fn how(method: Method, grade: Option<Grade>) -> String {
+    let way = match method {
+        Method::Sectioning => "by launch",
+        Method::ClusterBootstrap => "resampled",
+        _ => "ranks",
+    };
+    match grade {
+        Some(Grade::Coarse) => format!("{way}, coarse"),
+        _ => way.to_owned(),
     }
 }
 
