@@ -31,7 +31,15 @@ pub struct Cell {
     pub slo: Option<Slo>,
 }
 
+/// The scenario in which requests come one after the other; all others put load on a server.
+const SINGLE_STREAM: &str = "single_stream";
+
 impl Cell {
+    /// Whether requests come faster than one after the other.
+    pub fn is_under_load(&self) -> bool {
+        self.scenario != SINGLE_STREAM
+    }
+
     /// Launches of blocks that count: those left out are kept for the reader, not for estimates.
     pub fn counted(&self) -> impl Iterator<Item = &Launch> {
         counted(&self.launches, &self.disturbed)

@@ -18,13 +18,9 @@ use crate::measure::tokens::{self, mean_itl, prefill_slope};
 use crate::measure::{Admission, Estimate, Observed, Timeline, Unit};
 use crate::record::{Cell, Outcome, RateProbe, RateSearch, Record, SearchEnd, probed};
 
-const SINGLE: &str = "single_stream";
-/// Scenarios that put load on a server.
-const LOADS: &[&str] = &["multi_stream", "offline", "concurrency", "server"];
-
 /// One sheet per variant and setting under load.
 pub fn sheets(evidence: &Evidence<'_>, confidence: f64) -> Vec<LoadSheet> {
-    let loaded = evidence.by_setting().filter(|(_, cell)| LOADS.contains(&cell.scenario.as_str()));
+    let loaded = evidence.by_setting().filter(|(_, cell)| cell.is_under_load());
     loaded.map(|(setting, cell)| sheet(cell, setting, confidence)).collect()
 }
 
@@ -205,7 +201,7 @@ fn rate_row(search: &RateSearch, probe: &RateProbe) -> Option<RateRow> {
 /// For every variant with three prompt lengths or more under otherwise equal settings of one stream.
 pub fn prefills(record: &Record, confidence: f64) -> Vec<PrefillSheet> {
     let mut groups: IndexMap<(String, String), Vec<&Cell>> = IndexMap::new();
-    for cell in record.cells.iter().filter(|cell| cell.scenario == SINGLE) {
+    for cell in record.cells.iter().filter(|cell| !cell.is_under_load()) {
         let mut rest = cell.axes.clone();
         if rest.shift_remove("prompt_tokens").is_some() {
             let key = (cell.variant.clone(), settings::told(&rest));

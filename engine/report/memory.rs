@@ -100,7 +100,7 @@ fn beside_lengths(cell: &Cell) -> String {
     let mut axes = cell.axes.clone();
     axes.shift_remove("prompt_tokens");
     axes.shift_remove("new_tokens");
-    settings::told(&axes)
+    settings::place(cell, &axes)
 }
 
 #[cfg(test)]
