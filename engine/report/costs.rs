@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::evidence::Evidence;
-use super::judged::{inverted, middle};
+use super::judged::middle;
 use super::view::{CostRow, CostSheet, Reading};
 use crate::measure::fieller::{Ratio, ratio_of_means};
 use crate::measure::summary::{block_value, counted};
@@ -47,14 +47,7 @@ fn price(rate: &Estimate, per_hour: f64, units: f64) -> Reading<Estimate> {
     if rate.low <= 0.0 {
         return Reading::Unmeasured("the interval of the throughput reaches 0".into());
     }
-    let seconds = inverted(rate);
-    let scaled = |seconds: f64| seconds * units * per_hour / 3600.0;
-    Reading::Known(Estimate {
-        point: scaled(seconds.point),
-        low: scaled(seconds.low),
-        high: scaled(seconds.high),
-        ..seconds
-    })
+    Reading::Known(rate.mapped(|rate| units * per_hour / 3600.0 / rate))
 }
 
 /// Mean price of a variant over its blocks by that of the baseline over the same: whatever an hour

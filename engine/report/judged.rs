@@ -198,11 +198,6 @@ fn pairs(
     paired(baseline, own)
 }
 
-/// Variant divided by baseline for a speed-up of a metric where lower is better, and back.
-pub fn inverted(e: &Estimate) -> Estimate {
-    Estimate { point: e.point.recip(), low: e.high.recip(), high: e.low.recip(), ..*e }
-}
-
 /// The middle of a variant's own values over its blocks.
 pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> Reading<Estimate> {
     let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::effects::{self, EffectText};
 use super::shown::{Chip, Shown, gap, quantile, short_name, shown, times, verdict};
 use crate::measure::{Unit, metric};
-use crate::report::judged::inverted;
 use crate::report::parallel::each;
 use crate::report::view::{CellSheet, MetricSheet, Reading, Study, Terms};
 use crate::report::{format, words};
@@ -109,7 +108,7 @@ fn value_text(sheet: &MetricSheet) -> ValueText {
         // A gap in the value is told once; the comparison has no second reason.
         speedup: match &sheet.speedup {
             Some(Reading::Known(found)) if is_size(sheet.metric) => {
-                times(&inverted(&found.estimate))
+                times(&found.estimate.mapped(f64::recip))
             }
             Some(Reading::Known(found)) => times(&found.estimate),
             Some(Reading::Unmeasured(why)) if sheet.value.known().is_some() => gap(why),

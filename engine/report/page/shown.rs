@@ -144,6 +144,14 @@ pub fn times(e: &Estimate) -> Shown {
     }
 }
 
+/// A factor, or the reason why there is none.
+pub fn factor(reading: &Reading<Estimate>) -> Shown {
+    match reading {
+        Reading::Known(e) => times(e),
+        Reading::Unmeasured(why) => gap(why),
+    }
+}
+
 pub(super) fn speedup(reading: &Reading<Comparison>) -> Shown {
     match reading {
         Reading::Known(found) => times(&found.estimate),

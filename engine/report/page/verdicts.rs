@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::effects::small;
 use super::shown::{
-    Chip, Shown, chip, gap, loss, mark, metric_name, shown, speedup, times, verdict,
+    Chip, Shown, chip, factor, gap, loss, mark, metric_name, shown, speedup, times, verdict,
 };
 use crate::measure::{Unit, metric};
 use crate::report::format;
@@ -90,12 +90,10 @@ pub(super) fn headline(study: &Study, i: usize) -> HeadlineText {
             },
             Reading::Unmeasured(why) => gap(why),
         },
-        memory: match &row.memory {
-            _ if baseline && row.memory.known().is_some() => reference("1×"),
-            Reading::Known(ratio) => {
-                Shown { mark: mark(row.memory_margin.as_ref()), ..times(ratio) }
-            }
-            Reading::Unmeasured(why) => gap(why),
+        memory: if baseline && row.memory.known().is_some() {
+            reference("1×")
+        } else {
+            Shown { mark: mark(row.memory_margin.as_ref()), ..factor(&row.memory) }
         },
         size: match &row.size {
             Reading::Known(size) => Shown {
