@@ -41,7 +41,8 @@ fn sheet(launches: &[Vec<f64>], ready: Option<&Launches<'_>>, q: f64, level: f64
     let reading = match found.bounds {
         Ok((low, high)) => Reading::Known(Estimate {
             point: found.point,
-            low,
+            // No time is below 0, whatever Student's t says of few launches.
+            low: low.max(0.0),
             high,
             level,
             n: units(found.method, launches, found.effective),
