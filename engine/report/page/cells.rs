@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::effects::{self, EffectText};
-use super::shown::{Chip, Shown, gap, quantile, short_name, shown, times, verdict};
+use super::shown::{Chip, Shown, gap, quantile, short_name, shown, sort_key, times, verdict};
 use crate::measure::{Unit, metric};
 use crate::report::parallel::each;
 use crate::report::view::{CellSheet, MetricSheet, Reading, Study, Terms};
@@ -126,7 +126,7 @@ fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
             metric: short_name(sheet.metric),
             quantiles: sheet.quantiles.iter().map(quantile).collect(),
             max: sheet.max.map_or_else(String::new, |max| format::exact(max, Unit::Seconds)),
-            max_key: sheet.max.map_or_else(String::new, |max| max.to_string()),
+            max_key: sheet.max.map_or_else(String::new, sort_key),
             samples: format::count(sheet.samples as u64),
             worth: if least.floor() < sheet.samples as f64 {
                 format::count(least as u64)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::shown::{Chip, Shown, chip, gap, quantile, shown};
+use super::shown::{Chip, Shown, chip, gap, quantile, shown, sort_key};
 use crate::measure::search::Answer;
 use crate::measure::slo::Slo;
 use crate::measure::{Estimate, Unit};
@@ -176,7 +176,7 @@ fn rate(sheet: &RateSheet) -> RateText {
     let end = |rate: Option<f64>, without: &str| match (&sheet.unsearched, rate) {
         (Some(why), _) => gap(why),
         (None, Some(rate)) => {
-            Shown { text: rate_text(rate), key: rate.to_string(), ..Shown::default() }
+            Shown { text: rate_text(rate), key: sort_key(rate), ..Shown::default() }
         }
         (None, None) => Shown { text: without.into(), ..Shown::default() },
     };

@@ -94,6 +94,12 @@ pub fn gap(why: &str) -> Shown {
     Shown { text: format!("unmeasured: {why}"), gap: true, ..Shown::default() }
 }
 
+/// What a column is sorted by; five digits tell more than the text beside them.
+pub(super) fn sort_key(value: f64) -> String {
+    let (plain, short) = (value.to_string(), format!("{value:.4e}"));
+    if short.len() < plain.len() { short } else { plain }
+}
+
 pub fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
     match reading {
         Reading::Unmeasured(why) => gap(why),
@@ -104,7 +110,7 @@ pub fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
                 format::exact(e.point, unit)
             },
             bounds: if e.low < e.high { format::bounds(e, unit) } else { String::new() },
-            key: e.point.to_string(),
+            key: sort_key(e.point),
             ..Shown::default()
         },
     }
@@ -139,7 +145,7 @@ pub fn times(e: &Estimate) -> Shown {
     Shown {
         text: if e.low < e.high { format::times(e) } else { format::ratio(e.point) },
         bounds: if e.low < e.high { format::times_bounds(e) } else { String::new() },
-        key: e.point.to_string(),
+        key: sort_key(e.point),
         ..Shown::default()
     }
 }
@@ -194,7 +200,7 @@ pub fn loss(id: &str, e: &Estimate) -> Shown {
     Shown {
         text: if bounds.is_empty() && e.point == 0.0 { "0".into() } else { text },
         bounds,
-        key: e.point.to_string(),
+        key: sort_key(e.point),
         ..Shown::default()
     }
 }
