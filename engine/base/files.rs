@@ -10,7 +10,7 @@
 //! the path into the error and which tests use to fail or to stop at any chosen operation.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -86,7 +86,27 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 
 /// [`replace_file`] with the temporary file in `dir_tmp`, which lies in the same file system.
 pub fn replace_file_via(dir_tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let temp = Temp::written(dir_tmp, path, None, |file| file.write_all(bytes))?;
+    replace(dir_tmp, path, |file| file.write_all(bytes))
+}
+
+/// [`replace_file`] by what `write` writes: for what is better never in memory as a whole.
+pub fn replace_file_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
+    replace(parent(path), path, |file| {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        write(&mut out)?;
+        out.flush()
+    })
+}
+
+fn replace(
+    dir_tmp: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    let temp = Temp::written(dir_tmp, path, None, write)?;
     attempt("rename", path, || fs::rename(&temp.0, path))?;
     temp.renamed();
     sync_folder(parent(path))

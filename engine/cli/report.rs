@@ -1,14 +1,15 @@
 //! `engine report`: stored runs rendered again.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Shared;
 use super::exit::{Exit, Failure};
-use crate::base::files::replace_file;
+use crate::base::files::{FileError, replace_file, replace_file_with};
 use crate::record::Record;
-use crate::report::{self, EXPORTERS, Options};
+use crate::report::{self, EXPORTERS, Exporter, Options};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -62,9 +63,7 @@ impl Report {
         } else if let [run] = &self.runs[..] {
             let folder = if run.is_dir() { run.clone() } else { parent(run) };
             for exporter in EXPORTERS {
-                let path = folder.join(exporter.file);
-                replace_file(&path, (exporter.export)(&report, &options)?.as_bytes())?;
-                println!("{}", path.display());
+                println!("{}", write_report(exporter, &report, &options, &folder)?.display());
             }
             html = Some(folder.join("report.html"));
         } else {
@@ -75,6 +74,20 @@ impl Report {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Writes the report in one format into `folder`, never the whole of it in memory. Returns where.
+pub fn write_report(
+    exporter: &Exporter,
+    report: &report::Report<'_>,
+    options: &Options,
+    folder: &Path,
+) -> Result<PathBuf, FileError> {
+    let path = folder.join(exporter.file);
+    replace_file_with(&path, |out| {
+        (exporter.export)(report, options, out).map_err(io::Error::other)
+    })?;
+    Ok(path)
 }
 
 fn parent(path: &Path) -> PathBuf {

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::Shared;
 use super::common::{self, Changes};
 use super::exit::{Exit, Failure};
-use super::report::width;
+use super::report::{width, write_report};
 use crate::base::Digest;
 use crate::base::files::{create_folder, replace_file};
 use crate::catalog;
@@ -224,8 +224,7 @@ fn write(folder: &Path, record: &Record, report: &Report<'_>) -> Result<(), Fail
     for exporter in EXPORTERS {
         let wanted = exporter.id == "machine" || formats.iter().any(|f| f == exporter.id);
         if wanted {
-            let text = (exporter.export)(report, &Options::default())?;
-            replace_file(&folder.join(exporter.file), text.as_bytes())?;
+            write_report(exporter, report, &Options::default(), folder)?;
         }
     }
     Ok(())

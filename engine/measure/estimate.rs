@@ -75,6 +75,13 @@ impl Estimate {
             Self { point: self.point.exp(), low: self.low.exp(), high: self.high.exp(), ..self };
         out.high.is_finite().then_some(out)
     }
+
+    /// Seen through a monotone function, rising or falling.
+    #[must_use]
+    pub fn mapped(self, through: impl Fn(f64) -> f64) -> Self {
+        let (a, b) = (through(self.low), through(self.high));
+        Self { point: through(self.point), low: a.min(b), high: a.max(b), ..self }
+    }
 }
 
 /// A property that is the same whenever it is looked at, such as a size in bytes.

@@ -87,15 +87,18 @@ pub fn decode_tps(t: &Timeline) -> Option<f64> {
     rate(f64::from(t.batch) * f64::from(generated(t) - n), span(begin, last(t)?)?)
 }
 
-/// Mean time between tokens with requests as clusters; at least two of them with such times.
-pub fn mean_itl(requests: &[&Timeline], level: f64) -> Option<Estimate> {
-    let sums: Vec<(f64, f64)> = requests
-        .iter()
-        .map(|t| {
-            pairs(t).fold((0.0, 0.0), |(time, n), (gap, own)| (time + gap, n + f64::from(own)))
-        })
-        .filter(|(_, n)| *n > 0.0)
-        .collect();
+/// Mean time between tokens with launches as clusters, because requests of one process share its
+/// luck; at least two of them with such times.
+pub fn mean_itl<'a, L: IntoIterator<Item = &'a Timeline>>(
+    launches: impl IntoIterator<Item = L>,
+    level: f64,
+) -> Option<Estimate> {
+    let sum = |launch: L| {
+        let gaps = launch.into_iter().flat_map(pairs);
+        gaps.fold((0.0, 0.0), |(time, n), (gap, own)| (time + gap, n + f64::from(own)))
+    };
+    let sums: Vec<(f64, f64)> =
+        launches.into_iter().map(sum).filter(|(_, tokens)| *tokens > 0.0).collect();
     let (times, tokens): (Vec<f64>, Vec<f64>) = sums.into_iter().unzip();
     ratio_of_sums(&times, &tokens, level)
 }
@@ -155,14 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn intervals_of_the_time_between_tokens_take_requests_as_units() {
+    fn intervals_of_the_time_between_tokens_take_launches_as_units() {
         let fast = stream(&[10, 20, 30, 40], &[1, 1, 1, 1]);
         let slow = stream(&[10, 40, 70, 100], &[1, 1, 1, 1]);
-        let found = mean_itl(&[&fast, &slow], 0.95).unwrap();
+        let found = mean_itl([[&fast], [&slow]], 0.95).unwrap();
         assert!((found.point - 0.020).abs() < 1e-12);
         assert_eq!(found.n, 2);
-        assert!(found.low < 0.0, "two requests that differ threefold know nothing");
-        assert!(mean_itl(&[&fast, &stream(&[10], &[1])], 0.95).is_none(), "one with gaps");
+        assert!(found.low < 0.0, "two launches that differ threefold know nothing");
+        assert!(mean_itl([[&fast], [&stream(&[10], &[1])]], 0.95).is_none(), "one with gaps");
+        assert!(mean_itl([[&fast, &slow]], 0.95).is_none(), "one launch, however many requests");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Trends: the Theil–Sen slope with Sen's interval, and the Mann–Kendall test.
 
+use rand::RngExt as _;
+use rand_pcg::Pcg64Mcg;
+
 use super::estimate::{normal_cdf, normal_quantile, two_sided};
 use super::quantile::median;
 
@@ -38,34 +41,89 @@ pub fn theil_sen(points: &[(f64, f64)], level: f64, inflation: f64) -> Option<Sl
     if points.len() < 3 || points.iter().any(|(t, y)| !t.is_finite() || !y.is_finite()) {
         return None;
     }
-    let mut slopes = Vec::with_capacity(points.len() * (points.len() - 1) / 2);
+    let times: Vec<f64> = points.iter().map(|point| point.0).collect();
+    let values: Vec<f64> = points.iter().map(|point| point.1).collect();
+    let slopes = pairs_apart(&times);
+    if slopes == 0 {
+        return None;
+    }
+    let variance = variance_of_s(&[&times, &values], points.len()) * inflation.max(1.0);
+    let all = slopes as f64;
+    let reach = z * variance.max(0.0).sqrt();
+    let upper = f64::midpoint(all, reach).round_ties_even() as usize;
+    let lower = (((all - reach) / 2.0).round_ties_even() - 1.0).max(0.0) as usize;
+    let last = slopes - 1;
+    let ranks = [lower.min(last), last / 2, last.div_ceil(2), upper.min(last)];
+    let [low, below, above, high] = slopes_at(points, slopes, ranks);
+    let point = f64::midpoint(below, above);
+    Some(Slope { point, low, high, intercept: median(&values)? - point * median(&times)? })
+}
+
+/// Pairs of points whose times differ.
+fn pairs_apart(times: &[f64]) -> usize {
+    let pairs = |n: usize| n * n.saturating_sub(1) / 2;
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let together: usize = sorted.chunk_by(|a, b| a == b).map(|same| pairs(same.len())).sum();
+    pairs(times.len()) - together
+}
+
+/// Slopes that are put into a list as they are.
+const MOST_LISTED: usize = 1 << 20;
+
+/// Slopes behind the bracket around those that are asked for where there are more, and by how much
+/// it is wider than they say.
+const DRAWN: usize = 1 << 16;
+const MARGIN: f64 = 0.01;
+
+/// The slopes at ascending `ranks` of `all` in order. Of very many slopes only those in a bracket
+/// around the ranks are kept, which a sample finds; the answer is the same.
+fn slopes_at(points: &[(f64, f64)], all: usize, ranks: [usize; 4]) -> [f64; 4] {
+    let everything = (f64::NEG_INFINITY, f64::INFINITY);
+    let narrow = if all > MOST_LISTED { bracket(points, all, ranks) } else { everything };
+    let (mut below, mut list) = slopes_within(points, narrow);
+    if ranks[0] < below || ranks[3] >= below + list.len() {
+        (below, list) = slopes_within(points, everything);
+    }
+    ranks.map(|rank| *list.select_nth_unstable_by(rank - below, f64::total_cmp).1)
+}
+
+/// How many slopes lie below a bracket, and those within it.
+fn slopes_within(points: &[(f64, f64)], (low, high): (f64, f64)) -> (usize, Vec<f64>) {
+    let (mut below, mut list) = (0, Vec::new());
     for (i, (t, y)) in points.iter().enumerate() {
         for (u, x) in &points[..i] {
             let apart = t - u;
             if apart != 0.0 {
-                slopes.push((y - x) / apart);
+                let slope = (y - x) / apart;
+                below += usize::from(slope < low);
+                if low <= slope && slope <= high {
+                    list.push(slope);
+                }
             }
         }
     }
-    if slopes.is_empty() {
-        return None;
+    (below, list)
+}
+
+/// Bounds that nearly always hold the slopes at `ranks` between them, from pairs drawn with a fixed
+/// seed.
+fn bracket(points: &[(f64, f64)], all: usize, ranks: [usize; 4]) -> (f64, f64) {
+    let mut rng = Pcg64Mcg::new(0x51_09e5);
+    let mut drawn = Vec::with_capacity(DRAWN);
+    while drawn.len() < DRAWN {
+        let pair = [(); 2].map(|()| points[rng.random_range(0..points.len())]);
+        let [(t, y), (u, x)] = pair;
+        if t != u {
+            drawn.push((y - x) / (t - u));
+        }
     }
-    let times: Vec<f64> = points.iter().map(|point| point.0).collect();
-    let values: Vec<f64> = points.iter().map(|point| point.1).collect();
-    let variance = variance_of_s(&[&times, &values], points.len()) * inflation.max(1.0);
-    let all = slopes.len() as f64;
-    let reach = z * variance.max(0.0).sqrt();
-    let upper = f64::midpoint(all, reach).round_ties_even() as usize;
-    let lower = (((all - reach) / 2.0).round_ties_even() - 1.0).max(0.0) as usize;
-    let last = slopes.len() - 1;
-    let mut at = |rank: usize| *slopes.select_nth_unstable_by(rank, f64::total_cmp).1;
-    let point = f64::midpoint(at(last / 2), at(last.div_ceil(2)));
-    Some(Slope {
-        point,
-        low: at(lower.min(last)),
-        high: at(upper.min(last)),
-        intercept: median(&values)? - point * median(&times)?,
-    })
+    drawn.sort_by(f64::total_cmp);
+    let at = |rank: usize, by: f64| {
+        let share = (rank as f64 / all as f64 + by).clamp(0.0, 1.0);
+        drawn[(share * (DRAWN - 1) as f64) as usize]
+    };
+    (at(ranks[0], -MARGIN), at(ranks[3], MARGIN))
 }
 
 /// The Mann–Kendall test of values in order of time, with its variance multiplied by `inflation`
@@ -187,6 +245,25 @@ mod tests {
     fn close(found: f64, expected: f64) {
         let error = (found - expected).abs();
         assert!(error <= 1e-9 * expected.abs().max(1e-12), "found {found:e}, not {expected:e}");
+    }
+
+    #[test]
+    fn very_many_slopes_are_ranked_as_if_all_were_sorted() {
+        let noise = |i: usize| (i * 7919 % 1009) as f64 / 1009.0;
+        let points: Vec<(f64, f64)> =
+            (0..1600).map(|i| ((i / 4) as f64, 0.01 * (i / 4) as f64 + noise(i))).collect();
+        let times: Vec<f64> = points.iter().map(|point| point.0).collect();
+        let all = pairs_apart(&times);
+        assert!(all > MOST_LISTED);
+        let (_, mut sorted) = slopes_within(&points, (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!(sorted.len(), all);
+        sorted.sort_by(f64::total_cmp);
+        let middle = [all / 2 - 30_000, all / 2, all / 2 + 1, all / 2 + 30_000];
+        for ranks in [middle, [0, 1, all - 2, all - 1]] {
+            assert_eq!(slopes_at(&points, all, ranks), ranks.map(|rank| sorted[rank]));
+        }
+        let (below, kept) = slopes_within(&points, bracket(&points, all, middle));
+        assert!(below > all / 3 && kept.len() < all / 5, "{below} {}", kept.len());
     }
 
     /// Made by `tests/golden/make_trends.py`.

@@ -31,7 +31,15 @@ pub struct Cell {
     pub slo: Option<Slo>,
 }
 
+/// The scenario in which requests come one after the other; all others put load on a server.
+const SINGLE_STREAM: &str = "single_stream";
+
 impl Cell {
+    /// Whether requests come faster than one after the other.
+    pub fn is_under_load(&self) -> bool {
+        self.scenario != SINGLE_STREAM
+    }
+
     /// Launches of blocks that count: those left out are kept for the reader, not for estimates.
     pub fn counted(&self) -> impl Iterator<Item = &Launch> {
         counted(&self.launches, &self.disturbed)
@@ -52,8 +60,13 @@ impl Cell {
 
     /// One value of `metric` per block, of the last launch of that block that was measured.
     pub fn block_values(&self, metric: &str) -> BTreeMap<u32, f64> {
+        self.values_by(|seen| summary::block_value(seen, metric))
+    }
+
+    /// As [`Self::block_values`], with whatever value `of` makes of a launch.
+    pub fn values_by(&self, of: impl Fn(&Observed) -> Option<f64>) -> BTreeMap<u32, f64> {
         let values = self.measured().filter_map(|(launch, seen)| {
-            let value = summary::block_value(seen, metric)?;
+            let value = of(seen)?;
             value.is_finite().then_some((launch.block, value))
         });
         values.collect()

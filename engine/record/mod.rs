@@ -278,13 +278,18 @@ impl Record {
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, RecordError> {
         let shown = || file(path).display().to_string();
         let parse = |source| RecordError::Parse { path: shown(), source };
-        // Of a newer layout nothing but its version can be relied on. Raw samples are many, so they
-        // are read straight into place and not by way of a tree of values.
-        match serde_json::from_slice::<Head>(bytes).map_err(parse)?.version {
+        // Raw samples are many, so they are read straight into place, once, and not by way of a tree
+        // of values. Of a newer layout nothing but its version can be relied on.
+        let record: Result<Self, _> = serde_json::from_slice(bytes);
+        let version = match &record {
+            Ok(record) => Some(u64::from(record.version)),
+            Err(_) => serde_json::from_slice::<Head>(bytes).ok().and_then(|head| head.version),
+        };
+        match version {
             Some(found) if found > u64::from(VERSION) => {
                 Err(RecordError::Newer { path: shown(), found })
             }
-            _ => serde_json::from_slice(bytes).map_err(parse),
+            _ => record.map_err(parse),
         }
     }
 }

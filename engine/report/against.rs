@@ -8,7 +8,6 @@ use super::evidence::{Evidence, block_values};
 use super::failures;
 use super::gates::{gap, held_to, matches, sight, trouble};
 use super::history::{counterpart, historical, machine_differences, paired, paired_loss};
-use super::judged::inverted;
 use super::terms::{Condition, Gate};
 use super::view::{GateSight, Outcome, Reading, Terms};
 use crate::measure::estimate::exact;
@@ -78,12 +77,9 @@ fn on_quality(
             }
             let loss = paired_loss(&stored.quality[then], now, metric, terms.confidence);
             let found = match (loss, gate.condition) {
-                (Reading::Known(e), Condition::Ratio { .. }) => Reading::Known(Estimate {
-                    point: e.point + 1.0,
-                    low: e.low + 1.0,
-                    high: e.high + 1.0,
-                    ..e
-                }),
+                (Reading::Known(loss), Condition::Ratio { .. }) => {
+                    Reading::Known(loss.mapped(|loss| 1.0 + loss))
+                }
                 (reading, _) => reading,
             };
             match gate.condition {
@@ -182,7 +178,9 @@ fn ratio(
         None => {
             Reading::Unmeasured(format!("{} blocks then, {} now", then.blocks.len(), now.len()))
         }
-        Some(found) if metric.better == Better::Lower => Reading::Known(inverted(&found.estimate)),
+        Some(found) if metric.better == Better::Lower => {
+            Reading::Known(found.estimate.mapped(f64::recip))
+        }
         Some(found) => Reading::Known(found.estimate),
     }
 }

@@ -71,7 +71,7 @@ fn study(record: &Record) -> Study {
         energy: energy::rows(record, &evidence, terms.confidence),
         memory: memory::rows(record, &evidence, terms.confidence),
         caches: memory::caches(record, &evidence, terms.confidence),
-        loads: loads::sheets(record, &evidence, terms.confidence),
+        loads: loads::sheets(&evidence, terms.confidence),
         rates: loads::rates(record),
         prefills: loads::prefills(record, terms.confidence),
         soaks: soaks::sheets(record, terms.confidence),

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::evidence::{Evidence, observed};
-use super::judged::inverted;
+use super::evidence::Evidence;
+use super::judged::middle;
 use super::view::{CostRow, CostSheet, Reading};
-use crate::measure::estimate::mean_t;
 use crate::measure::fieller::{Ratio, ratio_of_means};
 use crate::measure::summary::{block_value, counted};
 use crate::measure::{Estimate, Observed, Timeline};
@@ -23,18 +22,16 @@ pub fn sheet(
     let tokens = record.model.task == "text_generation";
     let units: f64 = if tokens { 1e6 } else { 1e3 };
     let mut rows = Vec::new();
-    for setting in 0..evidence.settings.len() {
-        for variant in record.variants.keys() {
-            let Some(cell) = evidence.cell(variant, setting) else { continue };
-            let rate = rate(cell, level);
-            let price = match &rate {
-                Reading::Known(rate) => price(rate, per_hour, units),
-                Reading::Unmeasured(why) => Reading::Unmeasured(why.clone()),
-            };
-            let ratio =
-                (variant != baseline).then(|| ratio(evidence, variant, baseline, setting, level));
-            rows.push(CostRow { variant: variant.clone(), setting, rate, price, ratio });
-        }
+    for (setting, cell) in evidence.by_setting() {
+        let variant = &cell.variant;
+        let rate = rate(cell, level);
+        let price = match &rate {
+            Reading::Known(rate) => price(rate, per_hour, units),
+            Reading::Unmeasured(why) => Reading::Unmeasured(why.clone()),
+        };
+        let ratio =
+            (variant != baseline).then(|| ratio(evidence, variant, baseline, setting, level));
+        rows.push(CostRow { variant: variant.clone(), setting, rate, price, ratio });
     }
     Some(CostSheet {
         currency: text("/cost/currency").unwrap_or_else(|| "?".into()),
@@ -50,14 +47,7 @@ fn price(rate: &Estimate, per_hour: f64, units: f64) -> Reading<Estimate> {
     if rate.low <= 0.0 {
         return Reading::Unmeasured("the interval of the throughput reaches 0".into());
     }
-    let seconds = inverted(rate);
-    let scaled = |seconds: f64| seconds * units * per_hour / 3600.0;
-    Reading::Known(Estimate {
-        point: scaled(seconds.point),
-        low: scaled(seconds.low),
-        high: scaled(seconds.high),
-        ..seconds
-    })
+    Reading::Known(rate.mapped(|rate| units * per_hour / 3600.0 / rate))
 }
 
 /// Mean price of a variant over its blocks by that of the baseline over the same: whatever an hour
@@ -82,12 +72,11 @@ fn ratio(
 }
 
 /// Generated tokens, or items, per second of serving: work of the counted requests divided by
-/// their time from being handed over to their end, mean over launches; under load the rate at
-/// which answers left the server.
+/// their time from being handed over to their end; under load the rate at which answers left the
+/// server. The middle over blocks, as everywhere.
 fn rate(cell: &Cell, level: f64) -> Reading<Estimate> {
-    let rates: Vec<f64> = observed(cell).filter_map(|(_, seen)| throughput(seen)).collect();
-    let gap = || Reading::Unmeasured(format!("{} launches with a throughput", rates.len()));
-    mean_t(&rates, level).map_or_else(gap, Reading::Known)
+    let rates = cell.values_by(throughput).into_values();
+    middle(rates, level, |count| format!("{count} launches with a throughput"))
 }
 
 fn throughput(seen: &Observed) -> Option<f64> {

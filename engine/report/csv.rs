@@ -1,6 +1,7 @@
 //! CSV: every request of every launch, raw instants included, for one's own analysis.
 
 use std::fmt::Write as _;
+use std::io::Write;
 
 use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
@@ -46,7 +47,7 @@ const SEARCH: &str = "batch_search";
 const RATE: &str = "rate";
 const RATE_SEARCH: &str = "rate_search";
 
-/// Cells whose text is in memory beside that of all.
+/// Cells whose text is in memory at once.
 const AT_ONCE: usize = 256;
 
 /// What stands in front of the launches of a cell or a probe.
@@ -63,8 +64,7 @@ fn as_made(_: &Observed) -> usize {
     0
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "exporters share one signature")]
-pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
+pub fn export(report: &Report<'_>, _: &Options, to: &mut dyn Write) -> Result<(), ReportError> {
     let cells = report.records.iter().flat_map(|record| &record.cells).map(|cell| &cell.axes);
     let searches =
         report.records.iter().flat_map(|record| &record.searches).map(|search| &search.axes);
@@ -95,6 +95,8 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
                 text
             });
             out.extend(texts);
+            to.write_all(out.as_bytes())?;
+            out.clear();
         }
         let evidence = Evidence::of(record);
         for (first, conduct) in evidence.settings.iter().zip(&evidence.conduct) {
@@ -122,7 +124,7 @@ pub fn export(report: &Report<'_>, _: &Options) -> Result<String, ReportError> {
             }
         }
     }
-    Ok(out)
+    Ok(to.write_all(out.as_bytes())?)
 }
 
 fn rows(

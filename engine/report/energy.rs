@@ -1,59 +1,52 @@
 //! Energy of every cell, with and without what the idle machine takes.
 
 use super::evidence::{Evidence, observed};
+use super::judged::middle;
 use super::view::{EnergyRow, Reading};
-use crate::measure::estimate::mean_t;
-use crate::measure::{Energy, Estimate, Observed, summary};
-use crate::record::{IdlePower, Record};
+use crate::measure::{Energy, Observed, summary};
+use crate::record::{Cell, IdlePower, Record};
 
 /// One row per cell where a launch has counted energy.
 pub fn rows(record: &Record, evidence: &Evidence<'_>, level: f64) -> Vec<EnergyRow> {
-    let mut out = Vec::new();
-    for setting in 0..evidence.settings.len() {
-        for variant in record.variants.keys() {
-            let Some(cell) = evidence.cell(variant, setting) else { continue };
-            let seen: Vec<&Observed> = observed(cell).map(|(_, seen)| seen).collect();
-            let counted = |seen: &&Observed| matches!(seen.energy, Some(Energy::Counted { .. }));
-            if !seen.iter().any(counted) {
-                continue;
-            }
-            let mean = |value: &dyn Fn(&Observed) -> Option<f64>, why: &str| {
-                let values: Vec<f64> = seen.iter().filter_map(|seen| value(seen)).collect();
-                let gap = || Reading::Unmeasured(why.to_owned());
-                mean_t(&values, level).map_or_else(gap, Reading::Known)
-            };
+    let row = |(setting, cell): (usize, &Cell)| {
+        let counted = |seen: &Observed| matches!(seen.energy, Some(Energy::Counted { .. }));
+        observed(cell).any(|(_, seen)| counted(seen)).then(|| {
             let few = "under two launches have a reading";
-            out.push(EnergyRow {
-                variant: variant.clone(),
+            let of = |value: &dyn Fn(&Observed) -> Option<f64>, why: &str| {
+                middle(cell.values_by(value).into_values(), level, |_| why.to_owned())
+            };
+            EnergyRow {
+                variant: cell.variant.clone(),
                 setting,
-                gross: mean(&|seen| summary::block_value(seen, "energy"), few),
-                net: net(record, &mean, few),
-                per_token: mean(
+                gross: of(&|seen| summary::block_value(seen, "energy"), few),
+                net: match idle(record) {
+                    Ok(watts) => of(&|seen| net(seen, watts), few),
+                    Err(why) => Reading::Unmeasured(why),
+                },
+                per_token: of(
                     &|seen| summary::block_value(seen, "energy_per_token"),
                     "no tokens are generated",
                 ),
-                power: mean(&power, few),
-            });
-        }
-    }
-    out
+                power: of(&power, few),
+            }
+        })
+    };
+    evidence.by_setting().filter_map(row).collect()
 }
 
-/// A mean over launches, with the reason for a gap.
-type Mean<'a> = dyn Fn(&dyn Fn(&Observed) -> Option<f64>, &str) -> Reading<Estimate> + 'a;
+/// Watts of the idle machine, or why they are not known.
+fn idle(record: &Record) -> Result<f64, String> {
+    match &record.idle {
+        Some(IdlePower::Watts(zones)) => Ok(zones.values().sum()),
+        Some(IdlePower::Unmeasured(why)) => Err(why.clone()),
+        None => Err("idle power was not asked for".into()),
+    }
+}
 
-fn net(record: &Record, mean: &Mean<'_>, few: &str) -> Reading<Estimate> {
-    let watts: f64 = match &record.idle {
-        Some(IdlePower::Watts(zones)) => zones.values().sum(),
-        Some(IdlePower::Unmeasured(why)) => return Reading::Unmeasured(why.clone()),
-        None => return Reading::Unmeasured("idle power was not asked for".into()),
-    };
-    // The same window for every request of a launch: its share of the idle energy.
-    let value = |seen: &Observed| {
-        let gross = summary::block_value(seen, "energy")?;
-        Some(gross * (1.0 - watts / power(seen)?))
-    };
-    mean(&value, few)
+/// Energy of a request without its share of what the idle machine takes in that window: the same
+/// share for every request of a launch.
+fn net(seen: &Observed, idle: f64) -> Option<f64> {
+    Some(summary::block_value(seen, "energy")? * (1.0 - idle / power(seen)?))
 }
 
 /// Watts within the window of a launch.
@@ -66,6 +59,7 @@ fn power(seen: &Observed) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Estimate;
     use crate::record::Outcome;
     use crate::report::fixture::record;
     use crate::report::{Options, build, export};

@@ -56,6 +56,12 @@ impl<'a> Evidence<'a> {
         self.variants.iter().filter_map(move |variant| self.cell(variant, setting))
     }
 
+    /// All cells with their settings: setting by setting, in the order of variants.
+    pub fn by_setting(&self) -> impl Iterator<Item = (usize, &'a Cell)> + '_ {
+        let settings = 0..self.settings.len();
+        settings.flat_map(move |at| self.cells_of(at).map(move |cell| (at, cell)))
+    }
+
     /// Values of `metric` of variant and baseline from the blocks in which both were measured,
     /// as (baseline, variant).
     pub fn pairs(
@@ -81,7 +87,7 @@ impl<'a> Evidence<'a> {
         else {
             return Vec::new();
         };
-        paired(&by_block(baseline, of), &by_block(variant, of))
+        paired(&baseline.values_by(of), &variant.values_by(of))
     }
 }
 
@@ -99,14 +105,6 @@ pub fn key(scenario: &str, axes: &IndexMap<String, Value>) -> String {
 /// One value per block, of the last launch of that block that was measured.
 pub fn block_values(cell: &Cell, metric: &str) -> BTreeMap<u32, f64> {
     cell.block_values(metric)
-}
-
-fn by_block(cell: &Cell, of: &dyn Fn(&Observed) -> Option<f64>) -> BTreeMap<u32, f64> {
-    let values = observed(cell).filter_map(|(launch, seen)| {
-        let value = of(seen)?;
-        value.is_finite().then_some((launch.block, value))
-    });
-    values.collect()
 }
 
 /// The samples of each launch, in the order in which they came.

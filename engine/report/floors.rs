@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value;
+
 use super::evidence::{Evidence, block_values, paired};
 use super::parallel::each;
 use super::view::{Finding, FloorRow, Reading, Terms};
@@ -28,21 +30,25 @@ impl Floors {
         let floor = |reading: &Reading<Comparison>| {
             reading.known().map(|found| noise_floor::floor(&found.estimate))
         };
-        let mut largest: HashMap<&str, f64> = HashMap::new();
+        let like =
+            |cell: &Cell| (cell.scenario.clone(), cell.axes.get("part").map(Value::to_string));
+        let mut largest: HashMap<(String, Option<String>), f64> = HashMap::new();
         for (cell, reading) in settings.iter().zip(&seen) {
             if let Some(own) = floor(reading) {
-                let largest = largest.entry(&cell.scenario).or_insert(own);
+                let largest = largest.entry(like(cell)).or_insert(own);
                 *largest = largest.max(own);
             }
         }
-        let alike = |cell: &Cell| largest.get(cell.scenario.as_str()).copied();
         let own = settings.iter().zip(&seen);
-        let at = own.map(|(cell, reading)| floor(reading).or_else(|| alike(cell))).collect();
+        let at =
+            own.map(|(cell, reading)| floor(reading).or_else(|| largest.get(&like(cell)).copied()));
+        let at = at.collect();
         Self { seen, at }
     }
 
     /// The factor within which effects under `setting` show nothing: its own floor, else the
-    /// largest of those that were seen in the same scenario. `None` where none was.
+    /// largest of those that were seen in the same scenario for the same part of the model. `None`
+    /// where none was.
     pub fn at(&self, setting: usize) -> Option<f64> {
         self.at.get(setting).copied().flatten()
     }

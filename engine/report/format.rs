@@ -7,6 +7,10 @@ const SIZE: &[(f64, &str)] =
     &[(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")];
 const ENERGY: &[(f64, &str)] = &[(1000.0, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")];
 
+/// With so many decimals a number below this is a power of ten.
+const MANY_DECIMALS: usize = 7;
+const LEAST_PLAIN: f64 = 1e-5;
+
 /// Ratios below are told as that.
 const LEAST_RATIO: f64 = 1e-6;
 
@@ -51,6 +55,9 @@ fn plain(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return "unbounded".into();
     }
+    if decimals >= MANY_DECIMALS && value.abs() < LEAST_PLAIN {
+        return tiny(value);
+    }
     let text = format!("{:.decimals$}", value.abs());
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let mut out = String::new();
@@ -68,6 +75,15 @@ fn plain(value: f64, decimals: usize) -> String {
         out.push_str(fraction);
     }
     out
+}
+
+/// `4.2e-10`, or `0`.
+fn tiny(value: f64) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    let sign = if value < 0.0 { "\u{2212}" } else { "" };
+    format!("{sign}{}", format!("{:.1e}", value.abs()).replace(".0e", "e"))
 }
 
 /// `value` with about `digits` significant digits.
@@ -310,6 +326,11 @@ mod tests {
         assert_eq!(change(&estimate(-0.0031, -0.0051, -0.0011)), "\u{2212}0.3\u{a0}%");
         assert_eq!(plain(-0.0001, 2), "0.00");
         assert_eq!(plain(f64::INFINITY, 2), "unbounded");
+        let nats = estimate(4.2e-10, 1e-10, 7.4e-10);
+        assert_eq!(measured(&nats, Unit::Nats), "4.2e-10\u{a0}nats [1e-10, 7.4e-10]");
+        let tiny = estimate(2e-9, -6e-9, 1e-8);
+        assert_eq!(change(&tiny), "+2e-7\u{a0}%");
+        assert_eq!(change_bounds(&tiny), "[\u{2212}6e-7, 1e-6]");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(percent(0.95), "95\u{a0}%");
         assert_eq!(ranges(&[0, 1, 2, 5]), "0-2, 5");

@@ -3,7 +3,7 @@
 use super::against;
 use super::evidence::Evidence;
 use super::floors::Floors;
-use super::judged::{Judged, inverted, own_value};
+use super::judged::{Judged, own_value};
 use super::terms::SCENARIO;
 use super::terms::{self, Condition, Gate};
 use super::view::{GateRow, GateSight, Outcome, QualityRow, Reading, Terms};
@@ -193,7 +193,7 @@ fn ratio(
     match (shown, metric.better) {
         (Some((Reading::Known(found), _)), Better::Higher) => Reading::Known(found.estimate),
         (Some((Reading::Known(found), _)), Better::Lower) => {
-            Reading::Known(inverted(&found.estimate))
+            Reading::Known(found.estimate.mapped(f64::recip))
         }
         (Some((Reading::Unmeasured(why), _)), _) => Reading::Unmeasured(why.clone()),
         (None, _) => {
@@ -240,7 +240,7 @@ fn on_quality(quality: &[QualityRow], gate: &Gate, metric: &'static Metric) -> V
                     "a ratio needs a reference value, and this metric is one".into(),
                 ),
                 Condition::Ratio { .. } => match &row.loss {
-                    Reading::Known(loss) => Reading::Known(shifted(*loss, 1.0)),
+                    Reading::Known(loss) => Reading::Known(loss.mapped(|loss| 1.0 + loss)),
                     gap @ Reading::Unmeasured(_) => gap.clone(),
                 },
                 _ => row.loss.clone(),
@@ -303,14 +303,5 @@ pub(super) fn bound(condition: Condition, metric: &Metric) -> Bound {
         (Condition::Loss { max }, Better::Higher) => Bound { min: Some(1.0 - max), max: None },
         // Turned away before any value is looked at.
         (Condition::Unreadable, _) => Bound { min: Some(f64::INFINITY), max: None },
-    }
-}
-
-fn shifted(estimate: Estimate, by: f64) -> Estimate {
-    Estimate {
-        point: estimate.point + by,
-        low: estimate.low + by,
-        high: estimate.high + by,
-        ..estimate
     }
 }

@@ -1,10 +1,12 @@
 //! HTML: one file that needs nothing else, shows light and dark, and can run no foreign script.
 
+use std::io::Write;
+
 use serde::Serialize;
 
 use super::chart::{self, Chart};
 use super::page::{self, Page};
-use super::render::{render, source};
+use super::render::{render_to, source};
 use super::{Options, Report, ReportError};
 use crate::base::Digest;
 
@@ -19,7 +21,11 @@ struct Context {
     policy: String,
 }
 
-pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportError> {
+pub fn export(
+    report: &Report<'_>,
+    options: &Options,
+    out: &mut dyn Write,
+) -> Result<(), ReportError> {
     let folder = options.templates.as_deref();
     let style = source("parts/style.css", folder)?;
     let script = source("parts/script.js", folder)?;
@@ -30,7 +36,7 @@ pub fn export(report: &Report<'_>, options: &Options) -> Result<String, ReportEr
         style,
         script,
     };
-    render("report.html.j2", context, folder)
+    render_to("report.html.j2", context, folder, out)
 }
 
 fn policy(style: &str, script: &str) -> String {

@@ -198,19 +198,24 @@ fn pairs(
     paired(baseline, own)
 }
 
-/// Variant divided by baseline for a speed-up of a metric where lower is better, and back.
-pub fn inverted(e: &Estimate) -> Estimate {
-    Estimate { point: e.point.recip(), low: e.high.recip(), high: e.low.recip(), ..*e }
-}
-
 /// The middle of a variant's own values over its blocks.
 pub fn own_value(record: &Record, cell: &Cell, metric: &Metric, level: f64) -> Reading<Estimate> {
     let values: Vec<f64> = block_values(cell, metric.id).into_values().collect();
-    middle(record, cell, metric, &values, level)
+    own_middle(record, cell, metric, &values, level)
+}
+
+/// The middle of one value for each block, or why it is missing: what every table shows of a cell.
+pub fn middle(
+    values: impl IntoIterator<Item = f64>,
+    level: f64,
+    why: impl FnOnce(usize) -> String,
+) -> Reading<Estimate> {
+    let values: Vec<f64> = values.into_iter().collect();
+    centre(&values, level).map_or_else(|| Reading::Unmeasured(why(values.len())), Reading::Known)
 }
 
 /// [`own_value`] of block values that are known already.
-fn middle(
+fn own_middle(
     record: &Record,
     cell: &Cell,
     metric: &Metric,
@@ -224,15 +229,9 @@ fn middle(
             |artifact| Reading::Known(exact(artifact.bytes as f64)),
         );
     }
-    match centre(values, level) {
-        Some(estimate) => Reading::Known(estimate),
-        None => Reading::Unmeasured(why_missing(
-            record,
-            cell,
-            values.len(),
-            metric.unit == Unit::Joules,
-        )),
-    }
+    middle(values.iter().copied(), level, |count| {
+        why_missing(record, cell, count, metric.unit == Unit::Joules)
+    })
 }
 
 /// Why no launch of a cell knows its energy.
@@ -314,7 +313,7 @@ fn sheet(
         let (quantiles, max, samples) = latencies::of(cell, metric.id, terms.confidence);
         sheets.push(MetricSheet {
             metric: metric.id,
-            value: middle(record, cell, metric, &blocks, terms.confidence),
+            value: own_middle(record, cell, metric, &blocks, terms.confidence),
             speedup: (cell.variant != terms.baseline).then(speedup),
             quantiles,
             max,

@@ -21,13 +21,16 @@ pub fn of(cell: &Cell, metric: &str, level: f64) -> (Vec<QuantileSheet>, Option<
     }
     let launches = samples(cell, metric);
     let all = launches.iter().map(Vec::len).sum();
-    if all == 0 {
-        return (Vec::new(), None, 0);
+    (sheets(&launches, level), launches.iter().flatten().copied().reduce(f64::max), all)
+}
+
+/// Quantiles of the samples of launches; none without samples.
+pub(super) fn sheets(launches: &[Vec<f64>], level: f64) -> Vec<QuantileSheet> {
+    if launches.iter().all(Vec::is_empty) {
+        return Vec::new();
     }
-    let ready = Launches::of(&launches);
-    let sheet = |q: &f64| sheet(&launches, ready.as_ref(), *q, level);
-    let sheets = QUANTILES.iter().map(sheet).collect();
-    (sheets, launches.iter().flatten().copied().reduce(f64::max), all)
+    let ready = Launches::of(launches);
+    QUANTILES.iter().map(|q| sheet(launches, ready.as_ref(), *q, level)).collect()
 }
 
 fn sheet(launches: &[Vec<f64>], ready: Option<&Launches<'_>>, q: f64, level: f64) -> QuantileSheet {
@@ -38,7 +41,8 @@ fn sheet(launches: &[Vec<f64>], ready: Option<&Launches<'_>>, q: f64, level: f64
     let reading = match found.bounds {
         Ok((low, high)) => Reading::Known(Estimate {
             point: found.point,
-            low,
+            // No time is below 0, whatever Student's t says of few launches.
+            low: low.max(0.0),
             high,
             level,
             n: units(found.method, launches, found.effective),

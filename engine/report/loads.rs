@@ -5,119 +5,78 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::evidence::{Evidence, block_values, observed};
+use super::judged::middle;
 use super::parallel::each;
 use super::searches::and_disturbances;
-use super::view::{
-    LoadSheet, ObjectiveSheet, PrefillSheet, QuantileSheet, RateRow, RateSheet, Reading,
-};
-use super::{format, settings};
-use crate::measure::autocorrelation::effective_size;
-use crate::measure::estimate::mean_t;
-use crate::measure::load::{self, dispatch_delays, goodput, latencies};
-use crate::measure::quantile::{dependent, grade, median, quantile};
+use super::view::{LoadSheet, ObjectiveSheet, PrefillSheet, RateRow, RateSheet, Reading};
+use super::{format, latencies, settings};
+use crate::measure::load::{self, dispatch_delays, goodput};
+use crate::measure::quantile::{median, quantile};
 use crate::measure::search::Answer;
 use crate::measure::slo::{Slo, Tally};
 use crate::measure::tokens::{self, mean_itl, prefill_slope};
-use crate::measure::{Admission, Estimate, Method, Observed, Timeline, Unit};
+use crate::measure::{Admission, Estimate, Observed, Timeline, Unit};
 use crate::record::{Cell, Outcome, RateProbe, RateSearch, Record, SearchEnd, probed};
 
-const QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
-const SINGLE: &str = "single_stream";
-/// Scenarios that put load on a server.
-const LOADS: &[&str] = &["multi_stream", "offline", "concurrency", "server"];
-
 /// One sheet per variant and setting under load.
-pub fn sheets(record: &Record, evidence: &Evidence<'_>, confidence: f64) -> Vec<LoadSheet> {
-    let mut out = Vec::new();
-    for setting in 0..evidence.settings.len() {
-        for variant in record.variants.keys() {
-            let loaded = evidence
-                .cell(variant, setting)
-                .filter(|cell| LOADS.contains(&cell.scenario.as_str()));
-            out.extend(loaded.map(|cell| sheet(cell, setting, confidence)));
-        }
-    }
-    out
+pub fn sheets(evidence: &Evidence<'_>, confidence: f64) -> Vec<LoadSheet> {
+    let loaded = evidence.by_setting().filter(|(_, cell)| cell.is_under_load());
+    loaded.map(|(setting, cell)| sheet(cell, setting, confidence)).collect()
 }
 
 fn sheet(cell: &Cell, setting: usize, confidence: f64) -> LoadSheet {
     let seen: Vec<&Observed> = observed(cell).map(|(_, seen)| seen).collect();
-    let runs: Vec<Vec<f64>> = seen.iter().map(|seen| latencies(seen)).collect();
-    let all = |of: fn(&Observed) -> Vec<f64>| -> Vec<f64> {
-        seen.iter().flat_map(|seen| of(seen)).collect()
+    let over_blocks = |of: &OfLaunch<'_>| {
+        let values = cell.values_by(of).into_values();
+        middle(values, confidence, |count| format!("{count} launches with a number, need two"))
     };
-    let over_launches = |of: &OfLaunch<'_>| {
-        let values: Vec<f64> = seen.iter().filter_map(|seen| of(seen)).collect();
-        reading(mean_t(&values, confidence), "need two launches")
-    };
-    let counted: Vec<&Timeline> = counted(&seen);
-    let is_text = counted.iter().any(|t| t.prompt_tokens.is_some());
-    let p99 =
-        |seen: &&Observed| quantile(&dispatch_delays(seen), 0.99, confidence).map(|q| q.point);
-    let scheduled = |seen: &&Observed| {
+    let all: Vec<&Timeline> = seen.iter().flat_map(|seen| counted(seen)).collect();
+    let is_text = all.iter().any(|t| t.prompt_tokens.is_some());
+    let p99 = |seen: &Observed| quantile(&dispatch_delays(seen), 0.99, confidence).map(|q| q.point);
+    let scheduled = |seen: &&&Observed| {
         seen.sending.is_some_and(|sending| sending.admission == Admission::Scheduled)
     };
-    let late = seen.iter().copied().filter(scheduled).filter_map(|seen| p99(&seen));
+    let late = seen.iter().filter(scheduled).filter_map(|seen| p99(seen));
     LoadSheet {
         variant: cell.variant.clone(),
         setting,
         scenario: cell.scenario.clone(),
         measured: seen.len(),
         launches: cell.counted().count(),
-        requests: counted.len(),
-        latency: quantiles(&runs, confidence),
-        wait: median(&all(load::queue_waits)),
-        service: median(&all(load::service_times)),
+        requests: all.len(),
+        latency: latencies::of(cell, "e2e", confidence).0,
+        wait: over_blocks(&|seen| median(&load::queue_waits(seen))),
+        service: over_blocks(&|seen| median(&load::service_times(seen))),
         dispatch: late.reduce(f64::max),
-        throughput: over_launches(&load::throughput),
-        output: is_text.then(|| over_launches(&load::output_tps)),
+        throughput: over_blocks(&load::throughput),
+        output: is_text.then(|| over_blocks(&load::output_tps)),
         itl: is_text.then(|| {
-            reading(mean_itl(&counted, confidence), "need two requests of several tokens")
+            let launches = seen.iter().map(|seen| counted(seen));
+            reading(mean_itl(launches, confidence), "need two launches with several tokens")
         }),
-        objective: cell.slo.map(|slo| objective(slo, &seen, confidence, &over_launches)),
-        remarks: remarks(cell).into_iter().chain(chunks(&counted)).collect(),
+        objective: cell.slo.map(|slo| objective(slo, &seen, confidence, &over_blocks)),
+        remarks: remarks(cell).into_iter().chain(chunks(&all)).collect(),
     }
 }
 
-fn counted<'a>(seen: &[&'a Observed]) -> Vec<&'a Timeline> {
-    seen.iter().flat_map(|seen| seen.requests.iter().filter(|t| !t.warmup)).collect()
+/// Requests that are not warm-up, those that failed included.
+fn counted(seen: &Observed) -> impl Iterator<Item = &Timeline> {
+    seen.requests.iter().filter(|t| !t.warmup)
 }
 
 fn reading(found: Option<Estimate>, why: &str) -> Reading<Estimate> {
     found.map_or_else(|| Reading::Unmeasured(why.to_owned()), Reading::Known)
 }
 
-/// Over the requests of all launches; requests that wait in one queue depend on each other, so the
-/// bounds are those of as many independent ones as they are worth.
-pub(super) fn quantiles(runs: &[Vec<f64>], level: f64) -> Vec<QuantileSheet> {
-    let (worth, all) = (effective_size(runs), runs.concat());
-    let sheet = |&q: &f64| {
-        let found = dependent(&all, q, level, worth);
-        let reading = match found.and_then(|found| Some((found, found.bounds?))) {
-            Some((found, (low, high))) => Reading::Known(Estimate {
-                point: found.point,
-                low,
-                high,
-                level,
-                n: u32::try_from(found.n).unwrap_or(u32::MAX),
-                method: Method::OrderStatistic,
-            }),
-            None => Reading::Unmeasured(format!("need {}", found.map_or(0, |found| found.need))),
-        };
-        let grade = reading.known().map(|_| grade(q, worth));
-        QuantileSheet { q, reading, effective: worth, grade, harrell_davis: None }
-    };
-    if all.is_empty() { Vec::new() } else { QUANTILES.iter().map(sheet).collect() }
-}
-
 /// One number of a launch, where it has one.
 type OfLaunch<'a> = dyn Fn(&Observed) -> Option<f64> + 'a;
 
+/// A request that failed has no answer, and counts as over every bound.
 fn objective(
     slo: Slo,
     seen: &[&Observed],
     confidence: f64,
-    over_launches: &dyn Fn(&OfLaunch<'_>) -> Reading<Estimate>,
+    over_blocks: &dyn Fn(&OfLaunch<'_>) -> Reading<Estimate>,
 ) -> ObjectiveSheet {
     let tally =
         seen.iter().map(|seen| Tally::of_launch(&slo, seen)).fold(Tally::default(), Tally::and);
@@ -127,7 +86,7 @@ fn objective(
         slo,
         answer: tally.answer(slo.share, confidence),
         over: count as f64 / flags.len().max(1) as f64,
-        goodput: over_launches(&|seen| goodput(seen, &slo)),
+        goodput: over_blocks(&|seen| goodput(seen, &slo)),
     }
 }
 
@@ -220,8 +179,7 @@ pub fn rate_text(rate: f64) -> String {
 
 fn rate_row(search: &RateSearch, probe: &RateProbe) -> Option<RateRow> {
     let seen = probe.probed(&search.slo, search.confidence)?;
-    let requests: usize =
-        probe.valid().map(|seen| seen.requests.iter().filter(|t| !t.warmup).count()).sum();
+    let requests: usize = probe.valid().map(|seen| counted(seen).count()).sum();
     Some(RateRow {
         rate: seen.rate,
         launches: probe.counted().count(),
@@ -243,7 +201,7 @@ fn rate_row(search: &RateSearch, probe: &RateProbe) -> Option<RateRow> {
 /// For every variant with three prompt lengths or more under otherwise equal settings of one stream.
 pub fn prefills(record: &Record, confidence: f64) -> Vec<PrefillSheet> {
     let mut groups: IndexMap<(String, String), Vec<&Cell>> = IndexMap::new();
-    for cell in record.cells.iter().filter(|cell| cell.scenario == SINGLE) {
+    for cell in record.cells.iter().filter(|cell| !cell.is_under_load()) {
         let mut rest = cell.axes.clone();
         if rest.shift_remove("prompt_tokens").is_some() {
             let key = (cell.variant.clone(), settings::told(&rest));

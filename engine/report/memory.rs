@@ -6,11 +6,11 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::evidence::{Evidence, block_values, observed};
+use super::judged::middle;
 use super::settings;
 use super::view::{CacheRow, MemoryRow, Reading};
-use crate::measure::estimate::mean_t;
 use crate::measure::slope::least_squares;
-use crate::measure::{Estimate, Observed, Resident};
+use crate::measure::{Observed, Resident, summary};
 use crate::record::{Cell, Record};
 
 /// Context lengths from which a slope is told.
@@ -22,47 +22,31 @@ const NUMBER: u64 = 4;
 /// One row per cell whose launches told of which kind their memory is; none in records of earlier
 /// engines.
 pub fn rows(record: &Record, evidence: &Evidence<'_>, level: f64) -> Vec<MemoryRow> {
-    let mut out = Vec::new();
-    for setting in 0..evidence.settings.len() {
-        for (variant, facts) in &record.variants {
-            let Some(cell) = evidence.cell(variant, setting) else { continue };
-            if !observed(cell).any(|(_, seen)| seen.resident.is_some()) {
-                continue;
-            }
-            let of = |metric: &str| {
-                let values: Vec<f64> = block_values(cell, metric).into_values().collect();
-                mean(&values, level)
-            };
-            let part = |part: fn(&Resident) -> Option<u64>| {
-                let value = |seen: &Observed| part(seen.resident.as_ref()?);
-                let values = observed(cell).filter_map(|(_, seen)| Some(value(seen)? as f64));
-                mean(&values.collect::<Vec<f64>>(), level)
-            };
-            let artifact = facts.artifact.as_ref();
-            out.push(MemoryRow {
-                variant: variant.clone(),
-                setting,
-                peak: of("peak_memory"),
-                steady: of("steady_memory"),
-                anonymous: part(|resident| Some(resident.anonymous)),
-                mapped: part(|resident| Some(resident.mapped)),
-                proportional: part(|resident| resident.proportional),
-                weights: artifact.map(|artifact| artifact.weight_bytes.values().sum()),
-                disk: artifact.map(|artifact| artifact.bytes),
-            });
-        }
-    }
-    out
-}
-
-fn mean(values: &[f64], level: f64) -> Reading<Estimate> {
-    let gap = || {
-        Reading::Unmeasured(match values.len() {
-            0 => "the kernel does not tell".into(),
-            n => format!("only {n} launch: no interval"),
+    let row = |(setting, cell): (usize, &Cell)| {
+        observed(cell).find(|(_, seen)| seen.resident.is_some())?;
+        let of = |value: &dyn Fn(&Observed) -> Option<f64>| {
+            middle(cell.values_by(value).into_values(), level, |count| match count {
+                0 => "the kernel does not tell".into(),
+                n => format!("only {n} block: no interval"),
+            })
+        };
+        let part = |part: fn(&Resident) -> Option<u64>| {
+            of(&|seen| Some(part(seen.resident.as_ref()?)? as f64))
+        };
+        let artifact = record.variants.get(&cell.variant).and_then(|v| v.artifact.as_ref());
+        Some(MemoryRow {
+            variant: cell.variant.clone(),
+            setting,
+            peak: of(&|seen| summary::block_value(seen, "peak_memory")),
+            steady: of(&|seen| summary::block_value(seen, "steady_memory")),
+            anonymous: part(|resident| Some(resident.anonymous)),
+            mapped: part(|resident| Some(resident.mapped)),
+            proportional: part(|resident| resident.proportional),
+            weights: artifact.map(|artifact| artifact.weight_bytes.values().sum()),
+            disk: artifact.map(|artifact| artifact.bytes),
         })
     };
-    mean_t(values, level).map_or_else(gap, Reading::Known)
+    evidence.by_setting().filter_map(row).collect()
 }
 
 /// What a token of context adds to the steady peak, against the size of its keys and values, for
@@ -116,7 +100,7 @@ fn beside_lengths(cell: &Cell) -> String {
     let mut axes = cell.axes.clone();
     axes.shift_remove("prompt_tokens");
     axes.shift_remove("new_tokens");
-    settings::told(&axes)
+    settings::place(cell, &axes)
 }
 
 #[cfg(test)]

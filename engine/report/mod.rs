@@ -7,7 +7,7 @@
 //! outside (labels, messages, model names) is data: templates and exporters make it inert, each
 //! for its own format.
 //!
-//! Deliberately absent: files (callers write the bytes), statistics, and any look at the machine.
+//! Deliberately absent: files (callers say where bytes go), statistics, and any look at the machine.
 
 mod advice;
 mod against;
@@ -73,6 +73,7 @@ mod hostile;
 #[cfg(test)]
 mod judgement;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 pub use build::build;
@@ -93,7 +94,7 @@ pub struct Exporter {
     pub id: &'static str,
     /// Name of the file in the folder of the run.
     pub file: &'static str,
-    pub export: fn(&Report<'_>, &Options) -> Result<String, ReportError>,
+    pub export: fn(&Report<'_>, &Options, &mut dyn Write) -> Result<(), ReportError>,
 }
 
 /// All formats, in the order in which they are written. `machine` is always written beside the
@@ -114,7 +115,9 @@ pub fn exporter(id: &str) -> Option<&'static Exporter> {
 /// The report as text in the format named `id`.
 pub fn export(report: &Report<'_>, id: &str, options: &Options) -> Result<String, ReportError> {
     let exporter = exporter(id).ok_or_else(|| ReportError::Format { found: id.to_owned() })?;
-    (exporter.export)(report, options)
+    let mut out = Vec::new();
+    (exporter.export)(report, options, &mut out)?;
+    Ok(String::from_utf8(out).expect("every format is text"))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -129,4 +132,6 @@ pub enum ReportError {
     Chart { chart: &'static str, detail: String },
     #[error("cannot write the report as JSON")]
     Json(#[from] serde_json::Error),
+    #[error("cannot write the report")]
+    Write(#[from] io::Error),
 }

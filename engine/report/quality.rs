@@ -113,16 +113,16 @@ fn readings(
         _ if itself => Some(exact(0.0)),
         _ if known.counts_right_answers() => points_lost(documents, level),
         "perplexity" => mean(documents, level, |own, reference| own - reference)
-            .map(|nats| mapped(nats, f64::exp_m1)),
-        "top1_agreement" | "cosine" | "cosine_p01" => Some(mapped(found, |share| 1.0 - share)),
+            .map(|nats| nats.mapped(f64::exp_m1)),
+        "top1_agreement" | "cosine" | "cosine_p01" => Some(found.mapped(|share| 1.0 - share)),
         // Decibels back to a share of the signal's power.
-        "snr" => Some(mapped(found, |db| match db {
+        "snr" => Some(found.mapped(|db| match db {
             db if db >= MOST_DECIBELS => 0.0,
             db => 10_f64.powf(-db / 10.0),
         })),
         _ => Some(found),
     };
-    let value = if id == "perplexity" { mapped(found, f64::exp) } else { found };
+    let value = if id == "perplexity" { found.mapped(f64::exp) } else { found };
     let loss = loss.map_or_else(|| Reading::Unmeasured("no interval".into()), Reading::Known);
     (Reading::Known(value), loss)
 }
@@ -180,12 +180,6 @@ fn paired(documents: &[DocumentScore], level: f64) -> Option<PairedShares> {
     };
     let newcombe = newcombe(counts, level).filter(|_| documents.iter().all(whole))?;
     Some(PairedShares { newcombe, mcnemar_p: mcnemar(gained as u64, lost as u64) })
-}
-
-/// An estimate seen through a monotone function; the bounds keep their order.
-fn mapped(estimate: Estimate, through: impl Fn(f64) -> f64) -> Estimate {
-    let (a, b) = (through(estimate.low), through(estimate.high));
-    Estimate { point: through(estimate.point), low: a.min(b), high: a.max(b), ..estimate }
 }
 
 /// The change shown in the verdict table: the first metric that was measured, in the order of the

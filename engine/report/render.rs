@@ -4,6 +4,7 @@
 //! value, by the suffix of the template's name; a template cannot forget it.
 
 use std::fmt;
+use std::io::Write;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,13 +34,25 @@ const SHIPPED: &[(&str, &str)] = &[
 /// Steps a template may take: enough for tens of thousands of cells, far from for ever.
 const FUEL: u64 = 400_000_000;
 
-/// Renders the template `name` with `context`, which is gone before rendering begins: a page of ten
-/// thousand cells is large in every form.
+/// Renders the template `name` with `context`.
 pub fn render(
     name: &str,
     context: impl Serialize,
     folder: Option<&Path>,
 ) -> Result<String, ReportError> {
+    let mut out = Vec::new();
+    render_to(name, context, folder, &mut out)?;
+    Ok(String::from_utf8(out).expect("templates write text"))
+}
+
+/// Writes the template `name` with `context`, which is gone before rendering begins: a page of ten
+/// thousand cells is large in every form.
+pub fn render_to(
+    name: &str,
+    context: impl Serialize,
+    folder: Option<&Path>,
+    out: &mut dyn Write,
+) -> Result<(), ReportError> {
     let fail = |error: Error| ReportError::Template { name: name.into(), detail: chain(&error) };
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -61,7 +74,8 @@ pub fn render(
         env.add_template_owned(*name, source(name, folder)?).map_err(fail)?;
     }
     let template = env.get_template(name).map_err(fail)?;
-    template.render(Value::from(Serde(context))).map_err(fail)
+    template.render_captured_to(Value::from(Serde(context)), out).map_err(fail)?;
+    Ok(())
 }
 
 /// The text of a template or a part, from `folder` where it has one of that name.

@@ -67,6 +67,13 @@ pub fn told(axes: &IndexMap<String, Value>) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
+/// [`told`] of a cell, with its scenario before it where requests do not come one after the other.
+pub fn place(cell: &Cell, axes: &IndexMap<String, Value>) -> String {
+    let scenario = cell.is_under_load().then(|| cell.scenario.replace('_', " "));
+    let axes = Some(told(axes)).filter(|axes| !axes.is_empty());
+    scenario.into_iter().chain(axes).collect::<Vec<_>>().join(", ")
+}
+
 fn axis(name: &str) -> &str {
     match name {
         "prompt_tokens" => "prompt",

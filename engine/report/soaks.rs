@@ -1,6 +1,6 @@
 //! Long runs read: whether something leaks, and whether throughput holds.
 
-use super::loads::quantiles;
+use super::latencies;
 use super::settings;
 use super::view::{HeldRow, Reading, SoakCurves, SoakLoad, SoakSheet};
 use crate::measure::leak::{self, DESCRIPTORS, LEVEL, MEMORY, Matters};
@@ -119,7 +119,7 @@ fn load(record: &Record, soak: &Soak, schedule: &Schedule, confidence: f64) -> S
         dispatch: quantile(&delays, 0.99, confidence)
             .zip(typical)
             .map(|(late, typical)| (late.point, allowed_delay(typical))),
-        latency: quantiles(&[latencies], confidence),
+        latency: latencies::sheets(&[latencies], confidence),
     }
 }
 

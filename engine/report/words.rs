@@ -181,7 +181,9 @@ fn quality_words(quality: &super::view::QualityChange) -> String {
             };
             match loss {
                 loss if loss.low > 0.0 => format!("loses {} of {name}", told(loss)),
-                loss if loss.high < 0.0 => format!("gains {} of {name}", told(&negated(loss))),
+                loss if loss.high < 0.0 => {
+                    format!("gains {} of {name}", told(&loss.mapped(|loss| -loss)))
+                }
                 _ => format!("keeps {name} within the noise: a loss of {}", told(loss)),
             }
         }
@@ -206,10 +208,6 @@ fn quality_words(quality: &super::view::QualityChange) -> String {
         }
         _ => format!("strays by {}", format::measured(loss, Unit::Plain)),
     }
-}
-
-fn negated(e: &Estimate) -> Estimate {
-    Estimate { point: -e.point, low: -e.high, high: -e.low, ..*e }
 }
 
 /// `46 % smaller`, from a ratio to the baseline.

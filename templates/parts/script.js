@@ -17,13 +17,20 @@ for (const table of document.querySelectorAll("table.sortable")) {
         const number = Number.parseFloat(text.replaceAll(",", ""));
         return Number.isNaN(number) ? null : number;
       };
-      const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
+      /* A note stays below the row that it is about. */
+      const notes = (row) => {
+        const next = row.nextElementSibling;
+        return next?.classList.contains("note") ? [row, next] : [row];
+      };
+      const rows = [...table.tBodies[0].rows]
+        .filter((row) => !row.classList.contains("note"))
+        .map((row) => [key(row), notes(row)]);
       rows.sort(([a], [b]) => {
         if (a === null || b === null) return (a === null) - (b === null);
         const order = typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
         return down ? -order : order;
       });
-      table.tBodies[0].append(...rows.map(([, row]) => row));
+      table.tBodies[0].append(...rows.flatMap(([, row]) => row));
       table.classList.add("sorted");
     });
   });

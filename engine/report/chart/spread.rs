@@ -67,7 +67,7 @@ fn one(study: &Study, id: &'static str) -> Result<Option<Chart>, ReportError> {
     Ok(Some(Chart {
         title: format!("{} by block", capitalized(&metric_name(id))),
         caption: format!(
-            "One dot per block; the bar is the mean with its interval; {direction}.{some}"
+            "One dot per block; the bar is their median with its interval (of fewer than six the mean); {direction}.{some}"
         ),
         svg,
     }))

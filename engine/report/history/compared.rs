@@ -302,7 +302,7 @@ impl<'a> Two<'a> {
 
     fn unmatched(&self) -> Vec<String> {
         let told = |cell: &Cell, which: &str| {
-            format!("{} at {}: only {which}", cell.variant, settings::told(&cell.axes))
+            format!("{} at {}: only {which}", cell.variant, settings::place(cell, &cell.axes))
         };
         let has = |other: &Evidence<'_>, cell: &Cell| {
             other.setting_of(cell).is_some_and(|at| other.cell(&cell.variant, at).is_some())

@@ -166,7 +166,7 @@ pub fn paired_loss(
     let (b, a) = (sums(before), sums(after));
     let n: Vec<f64> = after.documents.iter().map(|d| f64::from(d.positions)).collect();
     let found = if metric.id == "perplexity" {
-        ratio_change(&a, &b, &n, level).map(|e| shifted(e, -1.0))
+        ratio_change(&a, &b, &n, level).map(|ratio| ratio.mapped(|ratio| ratio - 1.0))
     } else if metric.counts_right_answers() {
         points_lost(&before.documents, &after.documents, level)
     } else {
@@ -198,10 +198,6 @@ fn points_lost(before: &[DocumentScore], after: &[DocumentScore], level: f64) ->
     let sum = |sign: f64| each.iter().map(|lost| (sign * lost).max(0.0)).sum::<f64>();
     let sane = each.iter().all(|lost| lost.is_finite());
     sane.then(|| paired_difference(sum(1.0), sum(-1.0), each.len(), level)).flatten()
-}
-
-fn shifted(e: Estimate, by: f64) -> Estimate {
-    Estimate { point: e.point + by, low: e.low + by, high: e.high + by, ..e }
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ fn lines(records: &[&Record], metric: &'static Metric, reference: &str, level: f
             Ok(changes) => (changes, None),
             Err(why) => (Vec::new(), Some(why)),
         };
-        let setting = settings::told(&like.axes);
+        let setting = settings::place(like, &like.axes);
         out.push(Line { variant: variant.to_owned(), setting, points, changes, unsearched });
     }
     out
@@ -253,6 +253,18 @@ mod tests {
                 assert!(at.is_empty(), "{}: {at:?}", line.setting);
             }
         }
+    }
+
+    #[test]
+    fn cells_of_two_scenarios_have_two_names() {
+        let mut records = runs(1, 9, 1.0);
+        for cell in &mut records[0].cells[3..] {
+            cell.scenario = "multi_stream".into();
+        }
+        let past = past(&records, None, None).unwrap().unwrap();
+        let names: Vec<_> = past.groups[0].lines.iter().map(|line| &line.setting).collect();
+        assert_eq!(names[0], "batch 1, prompt 32, new 32, threads 2");
+        assert_eq!(names[2], "multi stream, batch 1, prompt 128, new 32, threads 2");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::compared::{CellChange, Compared};
 use super::differences::Difference;
 use super::quality::{Moved, QualityShift, in_shares};
 use crate::measure::verdict::Verdict;
-use crate::measure::{Estimate, Unit, metric};
-use crate::report::page::{Chip, Shown, chip, gap, loss, metric_name, shown, sign, times, verdict};
+use crate::measure::{Unit, metric};
+use crate::report::page::{Chip, Shown, chip, factor, loss, metric_name, shown, sign, verdict};
 use crate::report::render::render;
 use crate::report::view::{Finding, Reading, Tone};
 use crate::report::{Options, ReportError, format};
@@ -168,10 +168,6 @@ fn legend(found: &Compared) -> String {
 
 fn cell_text(cell: &CellChange) -> CellText {
     let unit = metric(cell.metric).map_or(Unit::Plain, |metric| metric.unit);
-    let factor = |reading: &Reading<Estimate>| match reading {
-        Reading::Known(e) => times(e),
-        Reading::Unmeasured(why) => gap(why),
-    };
     CellText {
         variant: cell.variant.clone(),
         setting: cell.setting.clone(),

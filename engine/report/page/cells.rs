@@ -3,12 +3,10 @@
 use serde::Serialize;
 
 use super::effects::{self, EffectText};
-use super::shown::{Chip, Shown, gap, short_name, shown, times, verdict};
-use crate::measure::quantile::Grade;
-use crate::measure::{Method, Unit, metric};
-use crate::report::judged::inverted;
+use super::shown::{Chip, Shown, gap, quantile, short_name, shown, sort_key, times, verdict};
+use crate::measure::{Unit, metric};
 use crate::report::parallel::each;
-use crate::report::view::{CellSheet, MetricSheet, QuantileSheet, Reading, Study, Terms};
+use crate::report::view::{CellSheet, MetricSheet, Reading, Study, Terms};
 use crate::report::{format, words};
 
 #[derive(Serialize)]
@@ -110,7 +108,7 @@ fn value_text(sheet: &MetricSheet) -> ValueText {
         // A gap in the value is told once; the comparison has no second reason.
         speedup: match &sheet.speedup {
             Some(Reading::Known(found)) if is_size(sheet.metric) => {
-                times(&inverted(&found.estimate))
+                times(&found.estimate.mapped(f64::recip))
             }
             Some(Reading::Known(found)) => times(&found.estimate),
             Some(Reading::Unmeasured(why)) if sheet.value.known().is_some() => gap(why),
@@ -121,14 +119,6 @@ fn value_text(sheet: &MetricSheet) -> ValueText {
 
 fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
     cell.metrics.iter().filter(|sheet| sheet.samples > 0).map(|sheet| {
-        let quantile = |sheet: &QuantileSheet| match &sheet.reading {
-            Reading::Unmeasured(why) => {
-                Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }
-            }
-            known @ Reading::Known(e) => {
-                Shown { note: how(e.method, sheet.grade), ..shown(known, Unit::Seconds) }
-            }
-        };
         let worth = sheet.quantiles.iter().map(|q| q.effective);
         let least = worth.fold(f64::INFINITY, f64::min);
         LatencyText {
@@ -136,7 +126,7 @@ fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
             metric: short_name(sheet.metric),
             quantiles: sheet.quantiles.iter().map(quantile).collect(),
             max: sheet.max.map_or_else(String::new, |max| format::exact(max, Unit::Seconds)),
-            max_key: sheet.max.map_or_else(String::new, |max| max.to_string()),
+            max_key: sheet.max.map_or_else(String::new, sort_key),
             samples: format::count(sheet.samples as u64),
             worth: if least.floor() < sheet.samples as f64 {
                 format::count(least as u64)
@@ -145,17 +135,4 @@ fn latencies(cell: &CellSheet) -> impl Iterator<Item = LatencyText> {
             },
         }
     })
-}
-
-/// How the bounds of a quantile came about, and whether they are wide.
-fn how(method: Method, grade: Option<Grade>) -> String {
-    let way = match method {
-        Method::Sectioning => "by launch",
-        Method::ClusterBootstrap => "resampled",
-        _ => "ranks",
-    };
-    match grade {
-        Some(Grade::Coarse) => format!("{way}, coarse"),
-        _ => way.to_owned(),
-    }
 }

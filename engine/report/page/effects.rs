@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::shown::{Shown, short_name};
+use super::shown::{Shown, short_name, sort_key};
 use crate::measure::Estimate;
 use crate::measure::effect::Effect;
 use crate::measure::outliers::Outliers;
@@ -44,7 +44,7 @@ fn share(e: &Estimate) -> Shown {
     Shown {
         text: format::percent_rough(e.point),
         bounds: format::change_bounds(e),
-        key: e.point.to_string(),
+        key: sort_key(e.point),
         ..Shown::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::shown::{Chip, Shown, chip, gap, shown};
+use super::shown::{Chip, Shown, chip, gap, quantile, shown, sort_key};
 use crate::measure::search::Answer;
 use crate::measure::slo::Slo;
 use crate::measure::{Estimate, Unit};
@@ -29,8 +29,8 @@ pub struct LoadRowText {
     pub launches: String,
     pub p50: Shown,
     pub p99: Shown,
-    pub wait: String,
-    pub service: String,
+    pub wait: Shown,
+    pub service: Shown,
     pub dispatch: String,
     pub throughput: Shown,
     pub output: Shown,
@@ -82,7 +82,7 @@ pub struct PrefillText {
     pub rate: Shown,
 }
 
-const LEGEND: &str = "Latency, and with it the quantiles, counts from the instant at which a request was to be sent: waiting in the queue is part of it. One session answers one request at a time. Wait and service are medians; dispatch is the p99 of how late the generator itself was, the largest over launches. Bounds of quantiles count dependent requests for as many independent ones as they are worth; those of rates are Student t over launches. A launch that breaks the rules of its scenario gives no number.";
+const LEGEND: &str = "Latency, and with it the quantiles, counts from the instant at which a request was to be sent: waiting in the queue is part of it. One session answers one request at a time. Wait and service are medians of a launch; they and rates are shown as everywhere, by their median over launches with order statistics (under six launches the mean with Student t), and quantiles with the launch as the unit. Dispatch is the p99 of how late the generator itself was, the largest over launches. A request that failed is over every bound. A launch that breaks the rules of its scenario gives no number.";
 
 const RATE_LEGEND: &str = "Found by doubling, halving and the middle of the bracket on the log scale. The lower end kept the bounds, four times with different arrivals where the answer is settled; the upper end is the lowest rate that was shown to break them, by the exact binomial rule with as many requests as the dependent ones are worth. The answer is the pair. Rates of different variants are not paired.";
 
@@ -116,8 +116,8 @@ fn row(study: &Study, sheet: &LoadSheet) -> LoadRowText {
         },
         p50: at(&sheet.latency, 0.5),
         p99: at(&sheet.latency, 0.99),
-        wait: seconds(sheet.wait),
-        service: seconds(sheet.service),
+        wait: shown(&sheet.wait, Unit::Seconds),
+        service: shown(&sheet.service, Unit::Seconds),
         dispatch: seconds(sheet.dispatch),
         throughput: shown(&sheet.throughput, Unit::ItemsPerSecond),
         output: optional(&sheet.output, Unit::TokensPerSecond),
@@ -139,13 +139,8 @@ pub(super) fn dash() -> Shown {
 }
 
 pub(super) fn at(quantiles: &[QuantileSheet], q: f64) -> Shown {
-    match quantiles.iter().find(|sheet| sheet.q == q).map(|sheet| &sheet.reading) {
-        Some(Reading::Unmeasured(why)) => {
-            Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }
-        }
-        Some(known) => shown(known, Unit::Seconds),
-        None => gap("no launch gave a number"),
-    }
+    let found = quantiles.iter().find(|sheet| sheet.q == q);
+    found.map_or_else(|| gap("no launch gave a number"), quantile)
 }
 
 fn tone(answer: Answer) -> Tone {
@@ -181,7 +176,7 @@ fn rate(sheet: &RateSheet) -> RateText {
     let end = |rate: Option<f64>, without: &str| match (&sheet.unsearched, rate) {
         (Some(why), _) => gap(why),
         (None, Some(rate)) => {
-            Shown { text: rate_text(rate), key: rate.to_string(), ..Shown::default() }
+            Shown { text: rate_text(rate), key: sort_key(rate), ..Shown::default() }
         }
         (None, None) => Shown { text: without.into(), ..Shown::default() },
     };

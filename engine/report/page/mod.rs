@@ -35,7 +35,7 @@ use tables::TableText;
 use verdicts::QualityText;
 
 pub use shown::{
-    Chip, Shown, chip, gap, in_points, loss, loss_unit, metric_name, shown, sign, times, verdict,
+    Chip, Shown, chip, factor, in_points, loss, loss_unit, metric_name, shown, sign, verdict,
 };
 pub(super) use soaks::per_day;
 pub use verdicts::{GateText, HeadlineText};

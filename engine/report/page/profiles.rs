@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::shown::sort_key;
 use crate::measure::Unit;
 use crate::report::format;
 use crate::report::view::{Fact, LoadRow, PhaseSheet, ProfileSheet, Reading, Study};
@@ -160,7 +161,7 @@ fn load(row: &LoadRow) -> LoadText {
         arithmetic: row.arithmetic.clone().unwrap_or_default(),
         events: format::rough(row.events),
         time: format::exact(row.seconds, Unit::Seconds),
-        time_key: row.seconds.to_string(),
+        time_key: sort_key(row.seconds),
         share: format::percent_rough(row.share),
         intensity: row.intensity.map_or_else(String::new, format::rough),
         reached,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::shown::{Chip, Shown, chip, gap, shown};
+use super::shown::{Chip, Shown, chip, gap, shown, sort_key};
 use crate::measure::search::{Answer, Bound, LOOKS};
 use crate::measure::{Estimate, Method, Unit};
 use crate::report::format;
@@ -162,12 +162,12 @@ fn latency(row: &ProbeRow) -> Shown {
         (Some(low), None) => Shown {
             text: format::exact(point, Unit::Seconds),
             bounds: format!("≥ {}", format::exact(low, Unit::Seconds)),
-            key: point.to_string(),
+            key: sort_key(point),
             ..Shown::default()
         },
         _ => Shown {
             text: format::exact(point, Unit::Seconds),
-            key: point.to_string(),
+            key: sort_key(point),
             ..Shown::default()
         },
     }

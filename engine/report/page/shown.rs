@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::measure::compare::Comparison;
-use crate::measure::{Estimate, Metric, Unit, metric};
+use crate::measure::quantile::Grade;
+use crate::measure::{Estimate, Method, Metric, Unit, metric};
 use crate::report::format;
-use crate::report::view::{Finding, Margin, Reading, Tone};
+use crate::report::view::{Finding, Margin, QuantileSheet, Reading, Tone};
 
 /// A word with its tone; HTML adds a sign, so that colour is never alone.
 #[derive(Serialize)]
@@ -93,6 +94,12 @@ pub fn gap(why: &str) -> Shown {
     Shown { text: format!("unmeasured: {why}"), gap: true, ..Shown::default() }
 }
 
+/// What a column is sorted by; five digits tell more than the text beside them.
+pub(super) fn sort_key(value: f64) -> String {
+    let (plain, short) = (value.to_string(), format!("{value:.4e}"));
+    if short.len() < plain.len() { short } else { plain }
+}
+
 pub fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
     match reading {
         Reading::Unmeasured(why) => gap(why),
@@ -103,9 +110,34 @@ pub fn shown(reading: &Reading<Estimate>, unit: Unit) -> Shown {
                 format::exact(e.point, unit)
             },
             bounds: if e.low < e.high { format::bounds(e, unit) } else { String::new() },
-            key: e.point.to_string(),
+            key: sort_key(e.point),
             ..Shown::default()
         },
+    }
+}
+
+/// A quantile of seconds, or what it would take.
+pub(super) fn quantile(sheet: &QuantileSheet) -> Shown {
+    match &sheet.reading {
+        Reading::Unmeasured(why) => {
+            Shown { text: format!("n/a ({why})"), gap: true, ..Shown::default() }
+        }
+        known @ Reading::Known(e) => {
+            Shown { note: how(e.method, sheet.grade), ..shown(known, Unit::Seconds) }
+        }
+    }
+}
+
+/// How the bounds of a quantile came about, and whether they are wide.
+fn how(method: Method, grade: Option<Grade>) -> String {
+    let way = match method {
+        Method::Sectioning => "by launch",
+        Method::ClusterBootstrap => "resampled",
+        _ => "ranks",
+    };
+    match grade {
+        Some(Grade::Coarse) => format!("{way}, coarse"),
+        _ => way.to_owned(),
     }
 }
 
@@ -113,8 +145,16 @@ pub fn times(e: &Estimate) -> Shown {
     Shown {
         text: if e.low < e.high { format::times(e) } else { format::ratio(e.point) },
         bounds: if e.low < e.high { format::times_bounds(e) } else { String::new() },
-        key: e.point.to_string(),
+        key: sort_key(e.point),
         ..Shown::default()
+    }
+}
+
+/// A factor, or the reason why there is none.
+pub fn factor(reading: &Reading<Estimate>) -> Shown {
+    match reading {
+        Reading::Known(e) => times(e),
+        Reading::Unmeasured(why) => gap(why),
     }
 }
 
@@ -160,7 +200,7 @@ pub fn loss(id: &str, e: &Estimate) -> Shown {
     Shown {
         text: if bounds.is_empty() && e.point == 0.0 { "0".into() } else { text },
         bounds,
-        key: e.point.to_string(),
+        key: sort_key(e.point),
         ..Shown::default()
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::loads::{at, dash};
-use super::shown::{Chip, Shown, chip, gap, times};
+use super::shown::{Chip, Shown, chip, gap, sort_key, times};
 use crate::measure::leak::Verdict as Leak;
 use crate::measure::load::Invalid;
 use crate::measure::sustained::Verdict as Sustained;
@@ -161,7 +161,7 @@ pub(in crate::report) fn per_day(growth: &Estimate, is_memory: bool) -> Shown {
     Shown {
         text: signed(growth.point),
         bounds: format!("[{}, {}]", signed(growth.low), signed(growth.high)),
-        key: growth.point.to_string(),
+        key: sort_key(growth.point),
         ..Shown::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::shown::{Shown, gap, shown, times};
+use super::shown::{Shown, gap, shown, sort_key, times};
 use crate::measure::{Estimate, Unit};
 use crate::report::format;
 use crate::report::view::{CacheRow, CostSheet, EnergyRow, MemoryRow, Reading, Study};
@@ -108,7 +108,7 @@ fn memory(study: &Study) -> TableText {
     let size = |bytes: Option<u64>| match bytes {
         Some(bytes) => Shown {
             text: format::exact(bytes as f64, Unit::Bytes),
-            key: bytes.to_string(),
+            key: sort_key(bytes as f64),
             ..Shown::default()
         },
         None => text("–"),
@@ -153,7 +153,7 @@ fn caches(rows: &[CacheRow]) -> TableText {
             text(&row.place),
             Shown {
                 text: format::exact(row.theory as f64, Unit::Bytes),
-                key: row.theory.to_string(),
+                key: sort_key(row.theory as f64),
                 ..Shown::default()
             },
             shown(&row.measured, Unit::Bytes),

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::effects::small;
 use super::shown::{
-    Chip, Shown, chip, gap, loss, mark, metric_name, shown, speedup, times, verdict,
+    Chip, Shown, chip, factor, gap, loss, mark, metric_name, shown, sort_key, speedup, times,
+    verdict,
 };
 use crate::measure::{Unit, metric};
 use crate::report::format;
@@ -82,7 +83,7 @@ pub(super) fn headline(study: &Study, i: usize) -> HeadlineText {
         speedup: if baseline { reference("1×") } else { speedup(&row.speedup) },
         quality: match &row.quality {
             Reading::Known(change) if study.terms.reference.as_deref() == Some(&row.variant) => {
-                Shown { key: change.loss.point.to_string(), ..reference("reference") }
+                Shown { key: sort_key(change.loss.point), ..reference("reference") }
             }
             Reading::Known(change) => Shown {
                 mark: mark(row.quality_margin.as_ref()),
@@ -90,18 +91,16 @@ pub(super) fn headline(study: &Study, i: usize) -> HeadlineText {
             },
             Reading::Unmeasured(why) => gap(why),
         },
-        memory: match &row.memory {
-            _ if baseline && row.memory.known().is_some() => reference("1×"),
-            Reading::Known(ratio) => {
-                Shown { mark: mark(row.memory_margin.as_ref()), ..times(ratio) }
-            }
-            Reading::Unmeasured(why) => gap(why),
+        memory: if baseline && row.memory.known().is_some() {
+            reference("1×")
+        } else {
+            Shown { mark: mark(row.memory_margin.as_ref()), ..factor(&row.memory) }
         },
         size: match &row.size {
             Reading::Known(size) => Shown {
                 text: format::exact(size.bytes as f64, Unit::Bytes),
                 bounds: size.ratio.map_or_else(String::new, format::ratio_rough),
-                key: size.bytes.to_string(),
+                key: sort_key(size.bytes as f64),
                 ..Shown::default()
             },
             Reading::Unmeasured(why) => gap(why),

@@ -18,19 +18,18 @@ pub struct LoadSheet {
     pub launches: usize,
     /// Requests that count.
     pub requests: usize,
-    /// From the scheduled instant, over the requests of all launches.
+    /// From the scheduled instant; launches are the units.
     pub latency: Vec<QuantileSheet>,
-    /// Median seconds in the queue.
-    pub wait: Option<f64>,
-    /// Median seconds with the backend.
-    pub service: Option<f64>,
+    /// Median seconds in the queue, and with the backend.
+    pub wait: Reading<Estimate>,
+    pub service: Reading<Estimate>,
     /// The largest p99 of the delay of whoever sends; of schedules only.
     pub dispatch: Option<f64>,
     /// Items per second.
     pub throughput: Reading<Estimate>,
     /// Tokens per second of all requests; `None` where there are no tokens.
     pub output: Option<Reading<Estimate>>,
-    /// Mean seconds between tokens, requests as clusters; `None` where there are no tokens.
+    /// Mean seconds between tokens, launches as clusters; `None` where there are no tokens.
     pub itl: Option<Reading<Estimate>>,
     pub objective: Option<ObjectiveSheet>,
     /// Why launches gave no number, and what stands beside the times of tokens.

@@ -20,14 +20,14 @@ pub struct CostSheet {
 pub struct CostRow {
     pub variant: String,
     pub setting: usize,
-    /// Tokens or items per second, one request at a time.
+    /// Tokens or items per second, in the scenario of the setting.
     pub rate: Reading<Estimate>,
     pub price: Reading<Estimate>,
     /// Mean price by the baseline's, with Fieller's interval; `None` of the baseline.
     pub ratio: Option<Reading<Estimate>>,
 }
 
-/// What the machine took for a variant under one setting, means over launches.
+/// What the machine took for a variant under one setting, the middle over blocks.
 #[derive(Debug, Clone, Serialize)]
 pub struct EnergyRow {
     pub variant: String,
@@ -42,7 +42,7 @@ pub struct EnergyRow {
     pub power: Reading<Estimate>,
 }
 
-/// Where the memory of a variant under one setting is, in bytes, means over launches.
+/// Where the memory of a variant under one setting is, in bytes: the middle over blocks.
 #[derive(Debug, Clone, Serialize)]
 pub struct MemoryRow {
     pub variant: String,

@@ -22,7 +22,7 @@ pub struct Design {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Nanos")]
     pub budget: Option<Nanos>,
-    /// Launches the baseline once more in each block, to see what noise alone looks like: an effect within that is never called better or worse. `auto`: under the first setting. `every_block`: under every setting. `off`: never.
+    /// Launches the baseline once more in each block, to see what noise alone looks like: an effect within that is never called better or worse. `auto`: under the first setting of each scenario and each part of the model. `every_block`: under every setting. `off`: never.
     pub noise_floor: NoiseFloor,
     /// Requests of one launch after the first call.
     pub requests: Requests,
