@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::evidence::{Evidence, observed};
+use super::evidence::{Evidence, values_of};
 use super::judged::inverted;
 use super::view::{CostRow, CostSheet, Reading};
 use crate::measure::estimate::mean_t;
@@ -85,7 +85,7 @@ fn ratio(
 /// their time from being handed over to their end, mean over launches; under load the rate at
 /// which answers left the server.
 fn rate(cell: &Cell, level: f64) -> Reading<Estimate> {
-    let rates: Vec<f64> = observed(cell).filter_map(|(_, seen)| throughput(seen)).collect();
+    let rates = values_of(cell, &throughput);
     let gap = || Reading::Unmeasured(format!("{} launches with a throughput", rates.len()));
     mean_t(&rates, level).map_or_else(gap, Reading::Known)
 }

@@ -1,6 +1,6 @@
 //! Energy of every cell, with and without what the idle machine takes.
 
-use super::evidence::{Evidence, observed};
+use super::evidence::{Evidence, observed, values_of};
 use super::view::{EnergyRow, Reading};
 use crate::measure::estimate::mean_t;
 use crate::measure::{Energy, Estimate, Observed, summary};
@@ -12,13 +12,12 @@ pub fn rows(record: &Record, evidence: &Evidence<'_>, level: f64) -> Vec<EnergyR
     for setting in 0..evidence.settings.len() {
         for variant in record.variants.keys() {
             let Some(cell) = evidence.cell(variant, setting) else { continue };
-            let seen: Vec<&Observed> = observed(cell).map(|(_, seen)| seen).collect();
-            let counted = |seen: &&Observed| matches!(seen.energy, Some(Energy::Counted { .. }));
-            if !seen.iter().any(counted) {
+            let counted = |seen: &Observed| matches!(seen.energy, Some(Energy::Counted { .. }));
+            if !observed(cell).any(|(_, seen)| counted(seen)) {
                 continue;
             }
             let mean = |value: &dyn Fn(&Observed) -> Option<f64>, why: &str| {
-                let values: Vec<f64> = seen.iter().filter_map(|seen| value(seen)).collect();
+                let values = values_of(cell, value);
                 let gap = || Reading::Unmeasured(why.to_owned());
                 mean_t(&values, level).map_or_else(gap, Reading::Known)
             };

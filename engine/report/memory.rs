@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::evidence::{Evidence, block_values, observed};
+use super::evidence::{Evidence, block_values, observed, values_of};
 use super::settings;
 use super::view::{CacheRow, MemoryRow, Reading};
 use crate::measure::estimate::mean_t;
@@ -34,9 +34,8 @@ pub fn rows(record: &Record, evidence: &Evidence<'_>, level: f64) -> Vec<MemoryR
                 mean(&values, level)
             };
             let part = |part: fn(&Resident) -> Option<u64>| {
-                let value = |seen: &Observed| part(seen.resident.as_ref()?);
-                let values = observed(cell).filter_map(|(_, seen)| Some(value(seen)? as f64));
-                mean(&values.collect::<Vec<f64>>(), level)
+                let value = |seen: &Observed| Some(part(seen.resident.as_ref()?)? as f64);
+                mean(&values_of(cell, &value), level)
             };
             let artifact = facts.artifact.as_ref();
             out.push(MemoryRow {
