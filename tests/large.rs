@@ -65,6 +65,7 @@ fn launch(cell: u64, variant: usize, block: u32) -> Launch {
         started: seed * 900_000_000,
         wall: 800_000_000,
         conditions: Some(readings(seed, variant, block)),
+        residence: None,
         outcome: Outcome::Measured(observed),
     }
 }
@@ -141,6 +142,7 @@ fn conduct(setting: usize) -> Conduct {
         baseline: "v0".into(),
         again: (0..BLOCKS).map(again).collect(),
         not_again: None,
+        not_kept: None,
     }
 }
 

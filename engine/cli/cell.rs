@@ -1,14 +1,13 @@
 //! `engine cell`: one job of a run, in this process. Started by `engine run`, never by people.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::base::files::replace_file;
-use crate::machine;
-use crate::run::{CLEAN_FAILURE, JOB_FILE, RESULT_FILE, Reply};
-use crate::stage::Job;
+use crate::run::{CLEAN_FAILURE, JOB_FILE, READY, RESULT_FILE, Reply};
+use crate::stage::{Done, Job, JobError, reside};
 
 #[derive(Debug, Args)]
 pub struct Cell {
@@ -23,19 +22,39 @@ impl Cell {
             Ok(reply) => reply,
             Err(what) => Reply::Failed { what, hint: None },
         };
-        let failed = matches!(reply, Reply::Failed { .. });
-        let bytes = match serde_json::to_vec(&reply) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                eprintln!("cannot describe the result: {error}");
-                return 1;
-            }
-        };
-        if let Err(error) = replace_file(&self.folder.join(RESULT_FILE), &bytes) {
-            eprintln!("{}", crate::base::chain(&error));
-            return 1;
+        match (self.write(&reply), reply) {
+            (false, _) => 1,
+            (true, Reply::Failed { .. }) => CLEAN_FAILURE as u8,
+            (true, Reply::Done { .. }) => 0,
         }
-        if failed { CLEAN_FAILURE as u8 } else { 0 }
+    }
+
+    /// Leaves the reply where the parent looks for it; false where that cannot be done.
+    fn write(&self, reply: &Reply) -> bool {
+        let written = match serde_json::to_vec(reply) {
+            Ok(bytes) => replace_file(&self.folder.join(RESULT_FILE), &bytes)
+                .map_err(|error| crate::base::chain(&error)),
+            Err(error) => Err(format!("cannot describe the result: {error}")),
+        };
+        if let Err(why) = &written {
+            eprintln!("{why}");
+        }
+        written.is_ok()
+    }
+
+    /// Makes a burst for every seed that the parent writes, and leaves the reply to each.
+    fn stay(&self, bench: &Job) -> Result<Done, JobError> {
+        let mut lines = io::stdin().lines();
+        reside(bench, &mut |done| {
+            if let Some(done) = done
+                && !self.write(&Reply::done(done))
+            {
+                return None;
+            }
+            let _ = writeln!(io::stdout(), "{READY}");
+            lines.next()?.ok()?.trim().parse().ok()
+        })?;
+        Ok(Done::Nothing)
     }
 
     fn perform(&self) -> Result<Reply, String> {
@@ -46,10 +65,14 @@ impl Cell {
             .map_err(|error| format!("`{}` is no job: {error}", path.display()))?;
         let progress = |share: f64| {
             // Nobody listens any more only when the parent is gone, and then so is this process.
-            let _ = writeln!(std::io::stdout(), "{share:.4}");
+            let _ = writeln!(io::stdout(), "{share:.4}");
         };
-        Ok(match job.perform(&progress) {
-            Ok(done) => Reply::Done { done: Box::new(done), peak_memory: machine::peak_memory() },
+        let done = match &job {
+            Job::Reside(bench) => self.stay(bench),
+            job => job.perform(&progress),
+        };
+        Ok(match done {
+            Ok(done) => Reply::done(done),
             Err(error) => Reply::Failed { what: error.what, hint: error.hint },
         })
     }

@@ -30,5 +30,5 @@ pub use roofline::{PeakRates, Unmeasured};
 pub use settings::Settings;
 pub use usage::{
     ResidentKinds, cpu_time, kernel_kills, peak_memory, reset_peak_memory, resident_kinds,
-    thread_time, total_memory,
+    resident_memory, thread_time, total_memory,
 };

@@ -82,6 +82,29 @@ pub(super) fn ticks_per_second() -> f64 {
     unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64
 }
 
+/// Processor seconds of all threads of process `pid` so far; `None` once it is gone.
+pub fn process_time(pid: u32) -> Option<f64> {
+    // SAFETY: the calls fill in plain data and touch nothing of the process.
+    unsafe {
+        let mut clock: libc::clockid_t = 0;
+        let mut time: libc::timespec = std::mem::zeroed();
+        let is_read = libc::clock_getcpuclockid(pid as libc::pid_t, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0;
+        is_read.then(|| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+    }
+}
+
+/// Page faults of process `pid` that had to read from a disk.
+pub fn disk_faults(pid: u32) -> Option<u64> {
+    Some(procfs::process::Process::new(pid as i32).ok()?.stat().ok()?.majflt)
+}
+
+/// Resident set of process `pid` now, in bytes.
+pub fn resident_memory(pid: u32) -> Option<u64> {
+    let status = procfs::process::Process::new(pid as i32).ok()?.status().ok()?;
+    status.vmrss.map(|kib| kib * 1024)
+}
+
 /// Processes the kernel has killed for want of memory since it started; 0 where it does not tell.
 pub fn kernel_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
@@ -127,5 +150,17 @@ mod tests {
     fn the_machine_has_memory() {
         assert!(total_memory().unwrap() > 64 << 20);
         assert!(cpu_time().is_some());
+    }
+
+    #[test]
+    fn another_process_is_read_like_this_one_and_one_that_is_gone_is_not() {
+        let own = std::process::id();
+        let (before, whole) = (process_time(own).unwrap(), cpu_time().unwrap() as f64 / 1e9);
+        assert!(before <= whole + 0.02 && disk_faults(own).is_some());
+        assert!(resident_memory(own).unwrap() > 1 << 20);
+        // Above the largest number that the kernel gives.
+        let gone = (1 << 22) + 1;
+        let found = (process_time(gone), disk_faults(gone), resident_memory(gone));
+        assert_eq!(found, (None, None, None));
     }
 }

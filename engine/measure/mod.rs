@@ -1,7 +1,8 @@
 //! From raw observations to numbers with intervals and verdicts.
 //!
-//! Unit of replication is the block: one fresh process per variant, in random order. Comparisons
-//! are paired inside blocks on the log scale. Nothing here reads a clock, starts a process or
+//! Unit of replication is the block: one fresh process per variant, in random order; where
+//! processes stay, all blocks of one process together ([`replicates`]). Comparisons are paired
+//! inside blocks on the log scale. Nothing here reads a clock, starts a process or
 //! knows a model: every function is pure, so that the whole layer can be validated against
 //! simulations with a known truth (`prove`) and against reference implementations (`golden`).
 
@@ -37,6 +38,7 @@ pub mod proportion;
 pub mod quantile;
 pub mod rate;
 pub mod repetition;
+pub mod replicates;
 pub mod sample;
 pub mod saturation;
 pub mod search;

@@ -24,6 +24,7 @@ mod page;
 mod power;
 mod rate;
 mod repeat;
+mod residency;
 mod session;
 mod shape;
 mod shares;
@@ -119,6 +120,7 @@ pub static PROOFS: &[Proof] = &[
     design::REPETITION,
     design::EARLY_DECISION,
     design::CARRY_OVER,
+    residency::RESIDENCY,
     shares::SHARES,
     shares::ITEM_MEANS,
     warmup::CLASSES,

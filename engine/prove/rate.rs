@@ -70,6 +70,7 @@ fn probe(plan: &Plan, rate: f64, seed: u64) -> RateProbe {
             wall: 0,
             outcome: Outcome::Measured(launch(plan, rate, seed ^ u64::from(number))),
             conditions: None,
+            residence: None,
         });
     }
     probe

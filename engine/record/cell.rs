@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::guard::{Disturbed, counted, leaves_out};
 use crate::machine::watch::Readings;
+use crate::measure::replicates::{Place, by_replicate};
 use crate::measure::slo::Slo;
 use crate::measure::{Observed, summary};
 
@@ -52,25 +53,38 @@ impl Cell {
 
     /// The launches that were measured in blocks that count, with what they saw.
     pub fn measured(&self) -> impl Iterator<Item = (&Launch, &Observed)> {
-        self.counted().filter_map(|launch| match &launch.outcome {
-            Outcome::Measured(observed) => Some((launch, observed)),
-            Outcome::Failed(_) | Outcome::Skipped { .. } => None,
-        })
+        self.counted().filter_map(|launch| Some((launch, launch.seen()?)))
     }
 
-    /// One value of `metric` per block, of the last launch of that block that was measured.
+    /// One value of `metric` per block, of the last launch of that block that was measured; blocks
+    /// of one process are one.
     pub fn block_values(&self, metric: &str) -> BTreeMap<u32, f64> {
-        self.values_by(|seen| summary::block_value(seen, metric))
+        self.replicates(&|seen| summary::block_value(seen, metric))
     }
 
     /// As [`Self::block_values`], with whatever value `of` makes of a launch.
-    pub fn values_by(&self, of: impl Fn(&Observed) -> Option<f64>) -> BTreeMap<u32, f64> {
-        let values = self.measured().filter_map(|(launch, seen)| {
-            let value = of(seen)?;
-            value.is_finite().then_some((launch.block, value))
-        });
-        values.collect()
+    pub fn replicates(&self, of: &dyn Fn(&Observed) -> Option<f64>) -> BTreeMap<u32, f64> {
+        by_replicate(&self.values_by(of))
     }
+
+    /// One value of `metric` for each launch that counts, by where it stands.
+    pub fn values(&self, metric: &str) -> BTreeMap<Place, f64> {
+        self.values_by(&|seen| summary::block_value(seen, metric))
+    }
+
+    /// What `of` makes of the launches that count, by where they stand.
+    pub fn values_by(&self, of: &dyn Fn(&Observed) -> Option<f64>) -> BTreeMap<Place, f64> {
+        values_by(self.measured(), of)
+    }
+}
+
+/// What `of` makes of launches, by where they stand; only what is finite.
+pub fn values_by<'a>(
+    launches: impl Iterator<Item = (&'a Launch, &'a Observed)>,
+    of: &dyn Fn(&Observed) -> Option<f64>,
+) -> BTreeMap<Place, f64> {
+    let value = |(launch, seen): (&Launch, &Observed)| Some((launch.place(), of(seen)?));
+    launches.filter_map(value).filter(|(_, value)| value.is_finite()).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,12 +97,42 @@ pub struct Launch {
     pub pid: Option<u32>,
     /// Nanoseconds since the run started.
     pub started: u64,
-    /// Wall nanoseconds of the whole process.
+    /// Wall nanoseconds of the whole process; of a process that stays those of its burst, with the
+    /// first of them its load.
     pub wall: u64,
     pub outcome: Outcome,
     /// What else the machine did meanwhile; none where nobody watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Readings>,
+    /// Which burst of which process it was, where its process stayed; none of a process of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residence: Option<Residence>,
+}
+
+/// A launch that is one burst of a process that stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Residence {
+    /// The block with which the processes of its round began.
+    pub round: u32,
+    /// Bursts that they made before, from 0.
+    pub part: u32,
+}
+
+impl Launch {
+    /// Where it stands among blocks and replicates.
+    pub fn place(&self) -> Place {
+        let replicate = self.residence.map_or(self.block, |residence| residence.round);
+        Place { replicate, block: self.block }
+    }
+
+    /// What it saw, if it was measured.
+    pub fn seen(&self) -> Option<&Observed> {
+        match &self.outcome {
+            Outcome::Measured(observed) => Some(observed),
+            Outcome::Failed(_) | Outcome::Skipped { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

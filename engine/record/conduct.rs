@@ -31,4 +31,7 @@ pub struct Conduct {
     /// Why there is no second arm, where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_again: Option<String>,
+    /// Why processes did not stay, where the spec asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
 }

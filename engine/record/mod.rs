@@ -21,7 +21,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use cell::{Cell, Failure, Launch, Outcome, StopReason, Verdict, dimension_axis};
+pub use cell::{
+    Cell, Failure, Launch, Outcome, Residence, StopReason, Verdict, dimension_axis, values_by,
+};
 pub use conduct::{AGAIN, Conduct};
 pub use guard::{Cause, Disturbed, Guard};
 pub use profile::{OpGroup, Phase, Profile};

@@ -43,7 +43,7 @@ pub struct ReferenceCell {
     pub scenario: String,
     pub axes: IndexMap<String, Value>,
     pub metric: String,
-    /// The value of each block that was measured.
+    /// The value of each block that was measured; blocks of one process are one.
     pub blocks: BTreeMap<u32, f64>,
     /// Launches that failed.
     pub failed: u32,

@@ -129,6 +129,7 @@ mod tests {
             wall: 0,
             outcome: Outcome::Measured(observed),
             conditions: None,
+            residence: None,
         };
         let (launches, disturbed) = (vec![launch], Vec::new());
         let probe = Probe { batch: 4, launches, disturbed, cut_short: None };

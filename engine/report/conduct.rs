@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::evidence::{Evidence, observed};
+use super::evidence::Evidence;
 use super::format;
 use super::view::{CellSheet, Terms};
 use crate::measure::carryover::{self, Row, carry_over};
 use crate::measure::repetition::{Repetition, SettledBy};
 use crate::measure::summary;
-use crate::record::{Launch, Outcome};
+use crate::record::{Conduct, Launch};
 
 /// What a reader should know about how `setting` was measured.
 pub fn notes(
@@ -20,9 +20,32 @@ pub fn notes(
 ) -> Vec<String> {
     let conduct = evidence.conduct[setting];
     let repetition = conduct.and_then(|conduct| conduct.repetition.as_ref()).map(repetition);
-    let mut out: Vec<String> = repetition.into_iter().collect();
+    let mut out: Vec<String> = residency(evidence, conduct, setting);
+    out.extend(repetition);
     out.extend(widths(terms, cells));
     out.extend(carried_over(evidence, terms, setting));
+    out
+}
+
+/// Which launches were bursts of processes that stayed, and why none were where some should have.
+fn residency(evidence: &Evidence<'_>, conduct: Option<&Conduct>, setting: usize) -> Vec<String> {
+    let launches = evidence.cells_of(setting).flat_map(|cell| &cell.launches);
+    let (mut rounds, mut bursts) = (BTreeSet::new(), 0);
+    for residence in launches.filter_map(|launch| launch.residence) {
+        rounds.insert(residence.round);
+        bursts = bursts.max(residence.part + 1);
+    }
+    let mut out = Vec::new();
+    if !rounds.is_empty() {
+        let es = if rounds.len() == 1 { "" } else { "es" };
+        let s = if bursts == 1 { "" } else { "s" };
+        out.push(format!(
+            "kept resident, {} process{es} of {bursts} burst{s} for each variant; all bursts of a process count as one block",
+            rounds.len()
+        ));
+    }
+    let fell = conduct.and_then(|conduct| conduct.not_kept.as_ref());
+    out.extend(fell.map(|why| format!("residency: keep → fresh: {why}")));
     out
 }
 
@@ -75,9 +98,10 @@ fn widths(terms: &Terms, cells: &[CellSheet]) -> Option<String> {
 /// Variants whose widths are told; the table has them all.
 const MOST_WIDTHS: usize = 12;
 
-/// A remark where launches feel which variant ran before them.
+/// A remark where launches feel which variant ran before them. Not asked of bursts: those of a
+/// process are alike for other reasons.
 fn carried_over(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Option<String> {
-    let found = carry_over(&rows(evidence, terms, setting))?;
+    let found = carry_over(&rows(evidence, terms, setting)?)?;
     (found.p_value < carryover::NOTICED).then(|| {
         format!(
             "launches feel which variant ran before them (F {} on {} and {} degrees of freedom, p {}): longer launches would dilute that",
@@ -89,8 +113,9 @@ fn carried_over(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Optio
     })
 }
 
-/// Launches of the setting in the order of time, each with its predecessor.
-fn rows(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Vec<Row> {
+/// Launches of the setting in the order of time, each with its predecessor; none where one was a
+/// burst.
+fn rows(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Option<Vec<Row>> {
     let mut launches: Vec<(usize, &Launch)> = Vec::new();
     let mut programs: HashMap<&str, usize> = HashMap::new();
     for cell in evidence.cells_of(setting) {
@@ -103,6 +128,9 @@ fn rows(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Vec<Row> {
     {
         launches.extend(conduct.again.iter().map(|launch| (*baseline, launch)));
     }
+    if launches.iter().any(|(_, launch)| launch.residence.is_some()) {
+        return None;
+    }
     launches.sort_by_key(|(_, launch)| (launch.block, launch.position));
     // Of a block that was left out only the last launch is of interest: as a predecessor.
     let mut out = Vec::new();
@@ -110,7 +138,7 @@ fn rows(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Vec<Row> {
     for (variant, launch) in launches {
         let after = before.filter(|(_, block)| launch.block <= block + 1).map(|(number, _)| number);
         before = Some((variant, launch.block));
-        let Outcome::Measured(seen) = &launch.outcome else { continue };
+        let Some(seen) = launch.seen() else { continue };
         if evidence.settings[setting].leaves_out(launch.block) {
             continue;
         }
@@ -120,7 +148,7 @@ fn rows(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Vec<Row> {
             out.push(Row { block, position, variant, after, log: value.ln() });
         }
     }
-    out
+    Some(out)
 }
 
 /// Blocks under which a comparison is said to rest on few.
@@ -137,7 +165,8 @@ pub fn low_replication(evidence: &Evidence<'_>, setting: usize, blocks: u32) -> 
     let (mut wall, mut most) = (0_u64, 0);
     for cell in evidence.cells_of(setting) {
         wall += cell.counted().map(|launch| launch.wall).sum::<u64>();
-        let blocks: BTreeSet<u32> = observed(cell).map(|(launch, _)| launch.block).collect();
+        let own = cell.measured().map(|(launch, _)| launch.place().replicate);
+        let blocks: BTreeSet<u32> = own.collect();
         most = most.max(blocks.len());
     }
     let each = wall as f64 / 1e9 / most.max(1) as f64;

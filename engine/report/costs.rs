@@ -75,7 +75,7 @@ fn ratio(
 /// their time from being handed over to their end; under load the rate at which answers left the
 /// server. The middle over blocks, as everywhere.
 fn rate(cell: &Cell, level: f64) -> Reading<Estimate> {
-    let rates = cell.values_by(throughput).into_values();
+    let rates = cell.replicates(&throughput).into_values();
     middle(rates, level, |count| format!("{count} launches with a throughput"))
 }
 

@@ -13,7 +13,7 @@ pub fn rows(record: &Record, evidence: &Evidence<'_>, level: f64) -> Vec<EnergyR
         observed(cell).any(|(_, seen)| counted(seen)).then(|| {
             let few = "under two launches have a reading";
             let of = |value: &dyn Fn(&Observed) -> Option<f64>, why: &str| {
-                middle(cell.values_by(value).into_values(), level, |_| why.to_owned())
+                middle(cell.replicates(value).into_values(), level, |_| why.to_owned())
             };
             EnergyRow {
                 variant: cell.variant.clone(),

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::base::digest::canonical;
+use crate::measure::replicates::pairs;
 use crate::measure::{Observed, summary};
 use crate::record::{Cell, Conduct, Launch, Record};
 
@@ -63,7 +64,7 @@ impl<'a> Evidence<'a> {
     }
 
     /// Values of `metric` of variant and baseline from the blocks in which both were measured,
-    /// as (baseline, variant).
+    /// as (baseline, variant); blocks of one process are one pair.
     pub fn pairs(
         &self,
         variant: &str,
@@ -87,13 +88,8 @@ impl<'a> Evidence<'a> {
         else {
             return Vec::new();
         };
-        paired(&baseline.values_by(of), &variant.values_by(of))
+        pairs(&baseline.values_by(of), &variant.values_by(of))
     }
-}
-
-/// Values of the blocks that both have, as (baseline, variant).
-pub fn paired(baseline: &BTreeMap<u32, f64>, variant: &BTreeMap<u32, f64>) -> Vec<(f64, f64)> {
-    variant.iter().filter_map(|(block, own)| Some((*baseline.get(block)?, *own))).collect()
 }
 
 /// What tells settings apart, of whichever record.
@@ -102,15 +98,24 @@ pub fn key(scenario: &str, axes: &IndexMap<String, Value>) -> String {
     format!("{scenario}\u{0}{}", canonical(&Value::Object(axes)))
 }
 
-/// One value per block, of the last launch of that block that was measured.
+/// One value per block, of the last launch of that block that was measured; blocks of one process
+/// are one.
 pub fn block_values(cell: &Cell, metric: &str) -> BTreeMap<u32, f64> {
     cell.block_values(metric)
 }
 
-/// The samples of each launch, in the order in which they came.
+/// The samples of each process, in the order in which they came.
 pub fn samples(cell: &Cell, metric: &str) -> Vec<Vec<f64>> {
-    let finite = |seen| summary::values(seen, metric).into_iter().filter(|v| v.is_finite());
-    observed(cell).map(|(_, seen)| finite(seen).collect()).collect()
+    let mut out: Vec<(u32, Vec<f64>)> = Vec::new();
+    for (launch, seen) in observed(cell) {
+        let replicate = launch.place().replicate;
+        let own = summary::values(seen, metric).into_iter().filter(|v| v.is_finite());
+        match out.last_mut() {
+            Some((known, samples)) if *known == replicate => samples.extend(own),
+            _ => out.push((replicate, own.collect())),
+        }
+    }
+    out.into_iter().map(|(_, samples)| samples).collect()
 }
 
 /// The launches that were measured in blocks that count, with what they saw.

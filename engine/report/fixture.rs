@@ -99,6 +99,7 @@ fn cells(blocks: u32) -> Vec<Cell> {
                         Outcome::Measured(seen)
                     },
                     conditions: None,
+                    residence: None,
                 }
             });
             cells.push(Cell {

@@ -20,6 +20,7 @@ pub fn conduct(cells: &[Cell]) -> Vec<Conduct> {
         baseline: "fp32".into(),
         again,
         not_again: not_again.map(str::to_owned),
+        not_kept: None,
     };
     let first = repetition(4, SettledBy::Weights, 1.6);
     let later = repetition(5, SettledBy::Most, 9.4);

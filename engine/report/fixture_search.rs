@@ -57,6 +57,7 @@ fn launch(block: usize, outcome: Outcome) -> Launch {
         wall: 900_000_000,
         outcome,
         conditions: None,
+        residence: None,
     }
 }
 

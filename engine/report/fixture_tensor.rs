@@ -51,6 +51,7 @@ fn cells() -> Vec<Cell> {
                 wall: 400_000_000,
                 outcome: Outcome::Measured(observed(&mut rng, seconds, batch)),
                 conditions: None,
+                residence: None,
             });
             cells.push(Cell {
                 variant: variant.into(),

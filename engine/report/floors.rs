@@ -1,17 +1,18 @@
 //! The noise floor of a run: the baseline against itself, and what it hides.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::evidence::{Evidence, block_values, paired};
+use super::evidence::Evidence;
 use super::parallel::each;
 use super::view::{Finding, FloorRow, Reading, Terms};
 use crate::measure::compare::{self, Comparison};
 use crate::measure::metric::Source;
+use crate::measure::replicates::pairs;
 use crate::measure::stop::working_level;
-use crate::measure::{metric, noise_floor, summary};
-use crate::record::{Cell, Launch, Outcome};
+use crate::measure::{Observed, metric, noise_floor, summary};
+use crate::record::{Cell, Launch, Outcome, values_by};
 
 /// The floor of every setting.
 pub struct Floors {
@@ -109,20 +110,13 @@ fn seen(evidence: &Evidence<'_>, terms: &Terms, setting: usize) -> Reading<Compa
     let Some(cell) = evidence.cell(&terms.baseline, setting) else {
         return gap("the baseline has no numbers");
     };
-    let (first, again) = (block_values(cell, primary.id), values(&conduct.again, primary.id));
-    let pairs = paired(&first, &again);
+    let value = |seen: &Observed| summary::block_value(seen, primary.id);
+    let again = conduct.again.iter().filter_map(|launch| Some((launch, launch.seen()?)));
+    let pairs = pairs(&cell.values_by(&value), &values_by(again, &value));
     compare::speedup(&pairs, primary.better, working_level(terms.confidence))
         .filter(|_| pairs.len() >= FEWEST_PAIRS)
         .map_or_else(
             || Reading::Unmeasured(format!("only {} blocks with both arms", pairs.len())),
             Reading::Known,
         )
-}
-
-fn values(launches: &[Launch], metric: &str) -> BTreeMap<u32, f64> {
-    let value = |launch: &Launch| match &launch.outcome {
-        Outcome::Measured(seen) => Some((launch.block, summary::block_value(seen, metric)?)),
-        Outcome::Failed(_) | Outcome::Skipped { .. } => None,
-    };
-    launches.iter().filter_map(value).filter(|(_, value)| value.is_finite()).collect()
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::evidence::{Evidence, block_values, observed, paired};
+use super::evidence::{Evidence, block_values, observed};
 use super::floors::Floors;
 use super::parallel::each;
 use super::view::{CellSheet, Finding, MetricSheet, Reading, Terms};
@@ -15,6 +15,7 @@ use crate::measure::compare::{self, Comparison};
 use crate::measure::estimate::exact;
 use crate::measure::holm::holm_levels;
 use crate::measure::metric::Source;
+use crate::measure::replicates::{self, Place, by_replicate};
 use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::working_level;
 use crate::measure::verdict::{self, Thresholds, Verdict};
@@ -30,14 +31,14 @@ impl Judged {
         let confidence = working_level(terms.confidence);
         let tried = |setting: usize| -> Vec<Tried<'_>> {
             let base = baseline_values(evidence, terms, setting, primary);
-            let tried = |cell| {
-                let own = block_values(cell, primary.id);
+            let others = evidence.cells_of(setting).filter(|cell| cell.variant != terms.baseline);
+            let tried = others.map(|cell| {
+                let own = cell.values(primary.id);
                 let pairs = pairs(record, cell, terms, (&base, &own), primary);
                 let plain = compare::speedup(&pairs, primary.better, confidence);
                 Tried { cell, setting, pairs, plain }
-            };
-            let others = evidence.cells_of(setting).filter(|cell| cell.variant != terms.baseline);
-            others.map(tried).collect()
+            });
+            tried.collect()
         };
         let mut tried: Vec<Tried<'_>> =
             each(evidence.settings.len(), tried).into_iter().flatten().collect();
@@ -113,15 +114,15 @@ fn judge(
     Some((Reading::Known(speedup), finding))
 }
 
-/// Values of the baseline in the blocks of a setting; none of a property of its artifact.
+/// Values of the baseline's launches under a setting; none of a property of its artifact.
 fn baseline_values(
     evidence: &Evidence<'_>,
     terms: &Terms,
     setting: usize,
     metric: &Metric,
-) -> BTreeMap<u32, f64> {
+) -> BTreeMap<Place, f64> {
     let cell = evidence.cell(&terms.baseline, setting);
-    cell.map_or_else(BTreeMap::new, |cell| block_values(cell, metric.id))
+    cell.map_or_else(BTreeMap::new, |cell| cell.values(metric.id))
 }
 
 /// A variant that failed in some blocks is judged on the blocks it survived, and those may be the
@@ -188,14 +189,14 @@ fn pairs(
     record: &Record,
     cell: &Cell,
     terms: &Terms,
-    (baseline, own): (&BTreeMap<u32, f64>, &BTreeMap<u32, f64>),
+    (baseline, own): (&BTreeMap<Place, f64>, &BTreeMap<Place, f64>),
     metric: &Metric,
 ) -> Vec<(f64, f64)> {
     if metric.source == Source::Artifact {
         let bytes = |name: &str| Some(record.variants.get(name)?.artifact.as_ref()?.bytes as f64);
         return bytes(&terms.baseline).zip(bytes(&cell.variant)).into_iter().collect();
     }
-    paired(baseline, own)
+    replicates::pairs(baseline, own)
 }
 
 /// The middle of a variant's own values over its blocks.
@@ -268,7 +269,7 @@ pub fn sheets(
         terms.metrics.iter().map(|id| metric(id).expect("terms name known metrics")).collect();
     let of_setting = |setting: usize| -> Vec<CellSheet> {
         let base = |metric: &&'static Metric| baseline_values(evidence, terms, setting, metric);
-        let base: Vec<BTreeMap<u32, f64>> = metrics.iter().map(base).collect();
+        let base: Vec<BTreeMap<Place, f64>> = metrics.iter().map(base).collect();
         let sheet =
             |cell| sheet(record, evidence, terms, judged, (cell, setting), (&metrics, &base));
         evidence.cells_of(setting).map(sheet).collect()
@@ -286,15 +287,15 @@ fn sheet(
     terms: &Terms,
     judged: &Judged,
     (cell, setting): (&Cell, usize),
-    (metrics, base): (&[&'static Metric], &[BTreeMap<u32, f64>]),
+    (metrics, base): (&[&'static Metric], &[BTreeMap<Place, f64>]),
 ) -> CellSheet {
     let judged = judged.get(&cell.variant, setting);
     let mut effects = None;
     let mut sheets = Vec::with_capacity(metrics.len());
     for (metric, base) in metrics.iter().zip(base) {
-        let own = block_values(cell, metric.id);
+        let own = cell.values(metric.id);
         let pairs = pairs(record, cell, terms, (base, &own), metric);
-        let blocks: Vec<f64> = own.into_values().collect();
+        let blocks: Vec<f64> = by_replicate(&own).into_values().collect();
         let is_primary = metric.id == terms.primary;
         if is_primary {
             let found = judged.and_then(|(reading, _)| reading.known());

@@ -9,7 +9,9 @@ use super::view::{Finding, Outcome, Reading};
 use super::{Options, build, export, terminal};
 use crate::measure::Method;
 use crate::measure::verdict::Verdict;
-use crate::record::{Disturbed, Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
+use crate::record::{
+    Disturbed, Failure, Outcome as Ended, Record, Residence, StopReason, Verdict as Death,
+};
 
 fn outcomes(record: Record) -> Vec<(Outcome, String)> {
     let records = [record];
@@ -558,4 +560,36 @@ fn slow_requests_that_make_a_speedup_and_launches_of_two_kinds_are_told() {
     assert!(split.contains("two kinds of launches: 50\u{a0}% at "), "{split}");
     let (_, effects) = with(&|_, r| if r == 3 { 300 } else { 100 + r as u64 % 3 });
     assert_eq!(effects.outliers.severe, 12, "one of each launch, labelled and kept");
+}
+
+#[test]
+fn bursts_of_one_process_are_one_block_to_every_interval_and_the_setting_says_so() {
+    let mut stays = record();
+    let again = stays.conduct.iter_mut().flat_map(|conduct| &mut conduct.again);
+    for launch in stays.cells.iter_mut().flat_map(|cell| &mut cell.launches).chain(again) {
+        let part = launch.block % 5;
+        launch.residence = Some(Residence { round: launch.block - part, part });
+    }
+    stays.conduct[1].not_kept = Some("side by side they hold 9.5 GiB".into());
+    let seen = |record: Record| {
+        let records = [record];
+        let report = build(&records);
+        let study = &report.studies[0];
+        let row = study.headline.iter().find(|row| row.variant == "q8").expect("a row");
+        let sheet = study.cells.iter().find(|cell| cell.variant == "q8").expect("a sheet");
+        let found = *row.speedup.known().expect("a speed-up");
+        let values = sheet.metrics.iter().map(|metric| metric.blocks.len()).max();
+        let notes: Vec<_> = study.settings.iter().map(|setting| setting.notes.clone()).collect();
+        (found, values, study.floors[0].found.known().is_some(), notes)
+    };
+    let (alone, launches, has_floor, notes) = seen(record());
+    assert_eq!((alone.blocks, launches, has_floor), (12, Some(12), true));
+    assert!(!notes.concat().iter().any(|note| note.contains("resident")), "{notes:?}");
+    // Twelve blocks are two whole rounds and one of two blocks.
+    let (together, processes, has_floor, notes) = seen(stays);
+    assert_eq!((together.blocks, processes, has_floor), (3, Some(3), false));
+    assert!(together.half_width() > alone.half_width());
+    let kept = "kept resident, 3 processes of 5 bursts for each variant";
+    assert!(notes.iter().all(|notes| notes[0].starts_with(kept)), "{notes:?}");
+    assert!(notes[1][1].starts_with("residency: keep → fresh: side by side"), "{notes:?}");
 }

@@ -25,7 +25,7 @@ pub fn rows(record: &Record, evidence: &Evidence<'_>, level: f64) -> Vec<MemoryR
     let row = |(setting, cell): (usize, &Cell)| {
         observed(cell).find(|(_, seen)| seen.resident.is_some())?;
         let of = |value: &dyn Fn(&Observed) -> Option<f64>| {
-            middle(cell.values_by(value).into_values(), level, |count| match count {
+            middle(cell.replicates(value).into_values(), level, |count| match count {
                 0 => "the kernel does not tell".into(),
                 n => format!("only {n} block: no interval"),
             })

@@ -4,6 +4,7 @@ mod arms;
 mod launching;
 mod looking;
 mod piloting;
+mod rounds;
 mod tally;
 
 use std::time::Instant;
@@ -15,17 +16,19 @@ use super::session::{Measured, Session};
 use super::steps::{describe, ended};
 use crate::machine::watch::most_left_out;
 use crate::measure::design::orders;
+use crate::measure::replicates::BURSTS;
 use crate::measure::stop::{Decision, Rule, decide};
 use crate::plan::{Plan, Step as PlanStep};
 use crate::record::{Outcome, Step, StepState, StopReason};
-use crate::spec::{Bench as BenchSpec, Spec};
-use crate::stage::{Artifact, Bench, Stage};
+use crate::spec::{Bench as BenchSpec, Residency, Spec};
+use crate::stage::{Artifact, Bench, Setting, Stage};
 pub(super) use arms::{AGAIN, launches_again, shows_noise};
 use arms::{Arm, arms};
 use launching::valid;
 pub(super) use launching::{At, Given, able, gpus, launch};
 use looking::{family, reason_of, widest, words};
 use piloting::{settle, settled, told};
+use rounds::{Making, Round};
 use tally::{complete, given_up, of};
 
 pub struct Blocks<'a> {
@@ -123,52 +126,47 @@ fn repeat(
     };
     let arms = arms(blocks, variants);
     let first = of(session, setting).map(|(_, launch)| launch.block + 1).max().unwrap_or(0);
+    // As many blocks make one of those that the rule counts.
+    let bursts = if design.residency == Residency::Keep { BURSTS } else { 1 };
+    let planned = rule.max_blocks.saturating_mul(bursts);
     // Blocks that are left out are made again.
-    let again = most_left_out(blocks.bench.guard.max_invalid.0, rule.max_blocks);
-    let orders = orders(arms.len(), (first + rule.max_blocks + again) as usize, design.seed);
+    let again = most_left_out(blocks.bench.guard.max_invalid.0, planned);
+    let orders = orders(arms.len(), (first + planned + again) as usize, design.seed);
     // Time already spent on this setting in earlier stretches.
     let before: u64 = of(session, setting).map(|(_, launch)| launch.wall).sum();
-    let most = u64::from(rule.max_blocks) * arms.len() as u64;
-    let done = u64::from(complete(session, setting, variants)) * arms.len() as u64;
+    let most = u64::from(planned) * arms.len() as u64;
+    let done = u64::from(complete(session, setting, variants) * bursts) * arms.len() as u64;
     let bar = conditions.progress.launches(&format!("bench {setting}"), most, done);
     let mut block = first;
+    let mut round: Option<Round<'_>> = None;
     let reason = loop {
-        if variants.iter().all(|(name, _)| given_up(session, setting, name)) {
-            break StopReason::NothingLeft;
-        }
-        if complete(session, setting, variants) >= rule.max_blocks {
-            break StopReason::MaxBlocks;
-        }
-        if rule.max_time_ns == 0 {
-            break StopReason::Budget;
+        // A round is one block to the rule, which is not asked before it is over.
+        if round.is_none()
+            && let Some(reason) = over(&rule, session, setting, variants)
+        {
+            break reason;
         }
         let stage = settled(blocks.stage, session.of(setting).repetition.as_ref());
         let blocks = &Blocks { stage: &stage, ..*blocks };
-        for (position, &index) in orders[block as usize].iter().enumerate() {
-            let Arm { recorded, variant: name, artifact } = &arms[index];
-            if given_up(session, setting, recorded) {
-                continue;
-            }
-            let at = At { block: block as usize, position, seed: design.seed };
-            let launch =
-                valid(launch(blocks, name, artifact, given, at, given.guard(), conditions)?);
-            if let Outcome::Failed(failure) = &launch.outcome {
-                let text = describe(failure);
-                conditions.progress.line(&format!("✗ {recorded} under {setting}  {text}"));
-            }
-            let (variant, artifact) = (recorded.clone(), artifact.digest);
-            let runtime = given.runtime(name);
-            let setting = setting.clone();
-            session.record_launch(Measured { setting, variant, artifact, runtime, launch })?;
-            bar.inc(1);
+        let order = &orders[block as usize];
+        let making = Making { blocks, conditions, given, arms: &arms };
+        if round.is_none() {
+            round = making.round(session, order, block as usize)?;
         }
-        examine(given.guard(), session, setting, block, rule.min_blocks, conditions.progress)?;
+        making.block(session, round.as_mut(), order, block as usize, &|| bar.inc(1))?;
+        let planned = rule.min_blocks.saturating_mul(bursts);
+        examine(given.guard(), session, setting, block, planned, conditions.progress)?;
         block += 1;
         if let Some(found) = settle(blocks, session, variants) {
             conditions.progress.line(&format!("  {setting}: {}", told(&found)));
             session.record_repetition(setting.clone(), found)?;
         }
         let spent = before + u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if round.as_ref().is_some_and(|round| !round.is_over()) && spent < rule.max_time_ns {
+            continue;
+        }
+        // Its processes end before others begin.
+        round = None;
         let done = complete(session, setting, variants);
         let family = family(blocks, session, variants);
         let comparisons = family.as_ref().map_or_else(Vec::new, |family| family.compare(blocks));
@@ -190,6 +188,87 @@ fn repeat(
     };
     conditions.progress.clear(&bar);
     Ok(reason)
+}
+
+/// Why no other block is begun, if so.
+fn over(
+    rule: &Rule,
+    session: &Session,
+    setting: &Setting,
+    variants: &[(String, Artifact)],
+) -> Option<StopReason> {
+    if variants.iter().all(|(name, _)| given_up(session, setting, name)) {
+        return Some(StopReason::NothingLeft);
+    }
+    if complete(session, setting, variants) >= rule.max_blocks {
+        return Some(StopReason::MaxBlocks);
+    }
+    (rule.max_time_ns == 0).then_some(StopReason::Budget)
+}
+
+impl<'g> Making<'_, 'g> {
+    /// The processes of a round that begins with `block`, where the spec keeps them and they fit
+    /// beside each other.
+    fn round(
+        &self,
+        session: &mut Session,
+        order: &[usize],
+        block: usize,
+    ) -> Result<Option<Round<'g>>, RunError> {
+        let setting = &self.blocks.stage.setting;
+        let keeps = self.blocks.bench.design.residency == Residency::Keep;
+        if !keeps || session.of(setting).not_kept.is_some() {
+            return Ok(None);
+        }
+        match Round::begin(self, session, order, block)? {
+            Ok(round) => Ok(Some(round)),
+            Err(why) => {
+                let line = format!("  {setting}: residency: keep → fresh: {why}");
+                self.conditions.progress.line(&line);
+                session.record_not_kept(setting.clone(), why)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// One launch of every arm that has not been given up: a burst where there is a round. `count` is
+    /// called after each.
+    fn block(
+        &self,
+        session: &mut Session,
+        mut round: Option<&mut Round<'_>>,
+        order: &[usize],
+        block: usize,
+        count: &dyn Fn(),
+    ) -> Result<(), RunError> {
+        let Self { blocks, conditions, given, arms } = *self;
+        let setting = &blocks.stage.setting;
+        for (position, &index) in order.iter().enumerate() {
+            let Arm { recorded, variant: name, artifact } = &arms[index];
+            if given_up(session, setting, recorded) {
+                continue;
+            }
+            let at = At { block, position, seed: blocks.bench.design.seed };
+            let launch = match &mut round {
+                Some(round) => round.launch(self, index, at)?,
+                None => launch(blocks, name, artifact, given, at, given.guard(), conditions)?,
+            };
+            let launch = valid(launch);
+            if let Outcome::Failed(failure) = &launch.outcome {
+                let text = describe(failure);
+                conditions.progress.line(&format!("✗ {recorded} under {setting}  {text}"));
+            }
+            let (variant, artifact) = (recorded.clone(), artifact.digest);
+            let runtime = given.runtime(name);
+            let setting = setting.clone();
+            session.record_launch(Measured { setting, variant, artifact, runtime, launch })?;
+            count();
+        }
+        if let Some(round) = round {
+            round.end_block();
+        }
+        Ok(())
+    }
 }
 
 /// Nanoseconds that a setting may take: `max_time`, and no more than its even share of what is left

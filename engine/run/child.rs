@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -63,6 +64,13 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// That of a job that is done, from within the process that did it.
+    pub fn done(done: Done) -> Self {
+        Self::Done { done: Box::new(done), peak_memory: machine::peak_memory() }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error("the run was asked to stop")]
@@ -118,6 +126,9 @@ pub const CLEAN_FAILURE: i32 = 3;
 pub const JOB_FILE: &str = "job.json";
 pub const RESULT_FILE: &str = "result.json";
 
+/// What a process that stays writes on a line of its own when it is ready for the next burst.
+pub const READY: &str = "cell: ready";
+
 impl Launcher {
     /// Runs the job to its end, whatever that is. `progress` is told what the child reports.
     pub fn launch(
@@ -125,75 +136,18 @@ impl Launcher {
         launch: &Launch<'_>,
         progress: &dyn Fn(f64),
     ) -> Result<Ended, LaunchError> {
-        let token = crate::base::files::unique_name();
-        let kills = machine::kernel_kills();
-        let begin = Instant::now();
-        let mut child = self.start(launch, &token)?;
-        let pid = child.id();
-        tracing::debug!(pid, folder = %launch.scratch.display(), "child started");
-        let mut watch = Watch::new(&mut child, launch.limits)?;
-        let cause = watch.until_end(&self.interrupt, begin, progress);
-        let wall = begin.elapsed();
-        // All before it is collected, while its number is still its own. After a natural end the
-        // mark is looked for first: whatever the group's end would take must be counted.
-        let left_behind = if matches!(cause, Cause::Ended) {
-            let found = sweep::end_marked(&token, pid);
-            end_group(pid);
-            found
-        } else {
-            end_group(pid);
-            sweep::end_marked(&token, pid)
-        };
-        let status = collect(&mut child)?;
-        watch.drain();
-        let tail = inert_lines(&String::from_utf8_lossy(&watch.tail));
-        let failure = |verdict, detail: String| Failure { verdict, detail, log_tail: tail.clone() };
-        let mut peak_memory = None;
-        let result = match cause {
-            Cause::Interrupted => return Err(LaunchError::Interrupted),
-            Cause::Deadline => {
-                let limit = launch.limits.time.as_secs_f64();
-                Err(failure(Verdict::Timeout, format!("still running after {limit} s")))
-            }
-            Cause::Output => {
-                let limit = launch.limits.output;
-                Err(failure(Verdict::OutputCap, format!("wrote more than {limit} bytes")))
-            }
-            Cause::Ended => {
-                let result = judge(
-                    status,
-                    &launch.scratch.join(RESULT_FILE),
-                    &tail,
-                    launch.limits,
-                    machine::kernel_kills() > kills,
-                );
-                match result {
-                    Ok(_) if left_behind > 0 => {
-                        let detail = format!("{left_behind} processes outlived it and were ended");
-                        Err(failure(Verdict::Leak, detail))
-                    }
-                    Ok((done, peak)) => {
-                        peak_memory = peak;
-                        Ok(done)
-                    }
-                    Err((verdict, detail)) => Err(failure(verdict, detail)),
-                }
-            }
-        };
-        match &result {
-            Ok(_) => tracing::debug!(pid, ?wall, peak_memory, "child ended well"),
-            Err(failure) => tracing::warn!(
-                pid,
-                ?wall,
-                verdict = failure.verdict.label(),
-                detail = failure.detail,
-                "child failed"
-            ),
-        }
-        Ok(Ended { pid, wall, peak_memory, result })
+        let mut running = Running::start(self, launch)?;
+        let cause = running.watch.until(&self.interrupt, running.begin, progress);
+        running.end(&cause)
     }
 
-    fn start(&self, launch: &Launch<'_>, token: &str) -> Result<Child, LaunchError> {
+    /// `told` is what it reads its orders from, if it gets any.
+    fn start(
+        &self,
+        launch: &Launch<'_>,
+        token: &str,
+        told: Option<UnixStream>,
+    ) -> Result<Child, LaunchError> {
         let describe = |source| LaunchError::Start { action: "describe the job of", source };
         let job = launch.scratch.join(JOB_FILE);
         let text = serde_json::to_vec(launch.job).map_err(|e| describe(e.into()))?;
@@ -222,22 +176,157 @@ impl Launcher {
         // GPUs are counted as their driver counts them, which is how plans and records name them.
         command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
         command.env(MARK, token).env("ENGINE_PADDING", "x".repeat(launch.padding));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(told.map_or_else(Stdio::null, |told| OwnedFd::from(told).into()));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         launch.limits.apply(&mut command);
         command.spawn().map_err(|source| LaunchError::Start { action: "start", source })
     }
 }
 
+/// A process that has been started. It is ended when nobody wants it any more, also while it is
+/// stopped.
+pub(super) struct Running {
+    child: Child,
+    token: String,
+    /// What the kernel had killed when it began.
+    kills: u64,
+    pub watch: Watch,
+    pub begin: Instant,
+    /// The other end of the standard input of a process that stays.
+    orders: Option<UnixStream>,
+    result: PathBuf,
+    is_over: bool,
+}
+
+impl Running {
+    pub fn start(launcher: &Launcher, launch: &Launch<'_>) -> Result<Self, LaunchError> {
+        let token = crate::base::files::unique_name();
+        let kills = machine::kernel_kills();
+        let begin = Instant::now();
+        let (orders, told) = match launch.job {
+            Job::Reside(_) => {
+                let describe = |source| LaunchError::Start { action: "talk to", source };
+                let (orders, told) = UnixStream::pair().map_err(describe)?;
+                (Some(orders), Some(told))
+            }
+            _ => (None, None),
+        };
+        let mut child = launcher.start(launch, &token, told)?;
+        let pid = child.id();
+        tracing::debug!(pid, folder = %launch.scratch.display(), "child started");
+        let watch = Watch::new(&mut child, launch.limits, orders.is_some())?;
+        let result = launch.scratch.join(RESULT_FILE);
+        Ok(Self { child, token, kills, watch, begin, orders, result, is_over: false })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells a process that stays what to do. One that is gone does not hear it, and must not take
+    /// this process with it: a pipe would raise a signal.
+    pub fn tell(&self, order: &str) {
+        let Some(orders) = &self.orders else { return };
+        // SAFETY: the buffer outlives the call and its length is passed along.
+        unsafe {
+            let bytes = order.as_ptr().cast();
+            libc::send(orders.as_raw_fd(), bytes, order.len(), libc::MSG_NOSIGNAL);
+        }
+    }
+
+    /// What a process that is ready has answered. The answer is gone afterwards: it would pass for
+    /// that of a later burst.
+    pub fn answer(&mut self) -> Result<(Done, Option<u64>), Failure> {
+        let answer = read_reply(&self.result);
+        let _ = std::fs::remove_file(&self.result);
+        answer.map_err(|(verdict, detail)| self.failure(verdict, detail))
+    }
+
+    fn failure(&self, verdict: Verdict, detail: String) -> Failure {
+        let log_tail = inert_lines(&String::from_utf8_lossy(&self.watch.tail));
+        Failure { verdict, detail, log_tail }
+    }
+
+    /// Ends the process and whatever it has left, and says how it came to that.
+    pub fn end(&mut self, cause: &Cause) -> Result<Ended, LaunchError> {
+        self.is_over = true;
+        let (pid, wall) = (self.pid(), self.begin.elapsed());
+        // All before it is collected, while its number is still its own. After a natural end the
+        // mark is looked for first: whatever the group's end would take must be counted.
+        let left_behind = if matches!(cause, Cause::Ended) {
+            let found = sweep::end_marked(&self.token, pid);
+            end_group(pid);
+            found
+        } else {
+            end_group(pid);
+            sweep::end_marked(&self.token, pid)
+        };
+        let status = collect(&mut self.child)?;
+        self.watch.drain();
+        let limits = self.watch.limits;
+        let mut peak_memory = None;
+        let result = match cause {
+            Cause::Interrupted => return Err(LaunchError::Interrupted),
+            Cause::Deadline => {
+                let detail = format!("still running after {} s", limits.time.as_secs_f64());
+                Err((Verdict::Timeout, detail))
+            }
+            Cause::Output => {
+                Err((Verdict::OutputCap, format!("wrote more than {} bytes", limits.output)))
+            }
+            Cause::Ended => {
+                let killed = machine::kernel_kills() > self.kills;
+                let tail = self.failure(Verdict::Error, String::new()).log_tail;
+                match judge(status, &self.result, &tail, limits, killed) {
+                    Ok(_) if left_behind > 0 => {
+                        let detail = format!("{left_behind} processes outlived it and were ended");
+                        Err((Verdict::Leak, detail))
+                    }
+                    Ok((done, peak)) => {
+                        peak_memory = peak;
+                        Ok(done)
+                    }
+                    Err(failed) => Err(failed),
+                }
+            }
+            // It was ready, and nobody wanted more of it.
+            Cause::Ready => Ok(Done::Nothing),
+        };
+        let result = result.map_err(|(verdict, detail)| self.failure(verdict, detail));
+        match &result {
+            Ok(_) => tracing::debug!(pid, ?wall, peak_memory, "child ended well"),
+            Err(failure) => tracing::warn!(
+                pid,
+                ?wall,
+                verdict = failure.verdict.label(),
+                detail = failure.detail,
+                "child failed"
+            ),
+        }
+        Ok(Ended { pid, wall, peak_memory, result })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let _ = self.end(&Cause::Ready);
+        }
+    }
+}
+
 /// Why watching ended.
-enum Cause {
+pub(super) enum Cause {
     Ended,
+    /// It is ready for the next burst.
+    Ready,
     Deadline,
     Output,
     Interrupted,
 }
 
 /// Sleeps until something happens to a child: output, its end, the deadline, an interruption.
-struct Watch {
+pub(super) struct Watch {
     process: OwnedFd,
     stdout: Option<std::process::ChildStdout>,
     stderr: Option<std::process::ChildStderr>,
@@ -245,11 +334,14 @@ struct Watch {
     written: u64,
     /// The unfinished last line of standard output.
     line: Vec<u8>,
+    /// A process that may stay has said that it is ready.
+    is_ready: bool,
+    stays: bool,
     tail: Vec<u8>,
 }
 
 impl Watch {
-    fn new(child: &mut Child, limits: Limits) -> Result<Self, LaunchError> {
+    fn new(child: &mut Child, limits: Limits, stays: bool) -> Result<Self, LaunchError> {
         // SAFETY: a plain system call on our own child; the result is checked before it is owned.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
         if fd < 0 {
@@ -267,10 +359,12 @@ impl Watch {
             unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
         }
         let (line, tail) = (Vec::new(), Vec::new());
-        Ok(Self { process, stdout, stderr, limits, written: 0, line, tail })
+        let (written, is_ready) = (0, false);
+        Ok(Self { process, stdout, stderr, limits, written, line, is_ready, stays, tail })
     }
 
-    fn until_end(
+    /// The limit of time counts from `begin`.
+    pub fn until(
         &mut self,
         interrupt: &Interrupt,
         begin: Instant,
@@ -307,6 +401,9 @@ impl Watch {
             if self.written > self.limits.output {
                 return Cause::Output;
             }
+            if std::mem::take(&mut self.is_ready) {
+                return Cause::Ready;
+            }
             if fds[0].revents != 0 {
                 return Cause::Ended;
             }
@@ -324,6 +421,7 @@ impl Watch {
                         if let Ok(share) = text.parse::<f64>() {
                             progress(share.clamp(0.0, 1.0));
                         }
+                        self.is_ready |= self.stays && text == READY;
                         self.line.clear();
                     } else if self.line.len() < 64 {
                         self.line.push(byte);

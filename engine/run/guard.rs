@@ -80,6 +80,12 @@ impl Guard {
         (out, Some(readings))
     }
 
+    /// Counts what these processes use as ours too. They stay, so that the kernel does not add them
+    /// to the children that were waited for; after their end it does.
+    pub fn counts(&self, residents: Vec<u32>) {
+        self.state().sources.residents = residents;
+    }
+
     /// What cannot be watched here, for the record.
     pub fn unmeasured(&self) -> Vec<Unseen> {
         self.state().sources.unmeasured().to_vec()
@@ -315,8 +321,9 @@ mod tests {
             let conditions =
                 Readings { seconds, cores, busy, foreign: Some(foreign), ..Readings::default() };
             let outcome = Outcome::Skipped { why: String::new() };
-            let (pid, conditions) = (None, Some(conditions));
-            Launch { block: 7, position: 0, pid, started: 0, wall: 0, outcome, conditions }
+            let (pid, conditions, residence) = (None, Some(conditions), None);
+            let (block, position) = (7, 0);
+            Launch { block, position, pid, started: 0, wall: 0, outcome, conditions, residence }
         };
         let progress = Progress::stderr(true);
         let look = |foreign, again| {

@@ -314,6 +314,7 @@ fn conduct(spec: &Spec, plan: &Plan, session: &Session, state: &Progressed) -> V
             baseline: plan.baseline.clone(),
             again,
             not_again,
+            not_kept: session.of(&stage.setting).not_kept.clone(),
         })
     };
     plan.steps.iter().filter_map(of).collect()

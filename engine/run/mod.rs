@@ -19,6 +19,7 @@ mod placing;
 mod profiles;
 mod progress;
 mod rates;
+mod resident;
 mod runtime;
 mod searches;
 mod session;
@@ -27,12 +28,13 @@ mod steps;
 mod sweep;
 
 pub use child::{
-    CLEAN_FAILURE, Ended, JOB_FILE, Launch, LaunchError, Launcher, RESULT_FILE, Reply,
+    CLEAN_FAILURE, Ended, JOB_FILE, Launch, LaunchError, Launcher, READY, RESULT_FILE, Reply,
 };
 pub use execute::{Conditions, RunError, execute};
 pub use interrupt::Interrupt;
 pub use limits::Limits;
 pub use progress::Progress;
+pub use resident::Resident;
 pub use runtime::{Provided, Provider};
 pub use session::{Begun, Session, SessionError, now_text, run_id};
 pub use steps::describe;

@@ -159,6 +159,9 @@ impl Session {
             Entry::Settled { setting, repetition } => {
                 self.log(&setting).repetition.get_or_insert(repetition);
             }
+            Entry::NotKept { setting, why } => {
+                self.log(&setting).not_kept.get_or_insert(why);
+            }
             Entry::Stop { setting, reason } => {
                 self.log(&setting).stop.get_or_insert(reason);
             }
@@ -243,6 +246,10 @@ impl Session {
         self.record(Entry::Settled { setting, repetition })
     }
 
+    pub fn record_not_kept(&mut self, setting: Setting, why: String) -> Result<(), SessionError> {
+        self.record(Entry::NotKept { setting, why })
+    }
+
     pub fn record_stop(
         &mut self,
         setting: Setting,
@@ -322,7 +329,16 @@ mod tests {
             variant: variant.into(),
             artifact: Digest::of_bytes(b"artifact"),
             runtime: None,
-            launch: Launch { block, position, pid, started, wall, outcome, conditions: None },
+            launch: Launch {
+                block,
+                position,
+                pid,
+                started,
+                wall,
+                outcome,
+                conditions: None,
+                residence: None,
+            },
         }
     }
 

@@ -11,6 +11,7 @@
 //! files, statistics.
 
 mod arrivals;
+mod bursts;
 mod clock;
 mod closed;
 mod load;
@@ -21,12 +22,15 @@ mod soak;
 mod warmup;
 
 pub use arrivals::{Arrivals, Positive, schedule};
+pub use bursts::{burst, settle};
 pub use clock::{Clock, Monotonic, Virtual};
 pub use closed::{concurrency, multi_stream, offline};
 pub use load::{Load, under_load};
 pub use open::{Arrival, OpenRules, Patience, Queue, Timetable, live, open_loop};
 pub use servers::{GraphServer, TextServer};
-pub use single_stream::{Given, Request, StreamRules, single_stream, single_stream_of_runs};
+pub use single_stream::{
+    Given, Request, StreamRules, complete, run_once, single_stream, single_stream_of_runs,
+};
 pub use soak::{Scheduled, SoakRules, soak, soak_of_runs, soak_under_load};
 
 use crate::measure::Timeline;

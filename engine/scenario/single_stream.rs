@@ -71,7 +71,7 @@ pub fn single_stream_of_runs<E: From<BackendError>>(
 }
 
 /// One run on the inputs that `next` gives.
-pub(super) fn run_once<E: From<BackendError>>(
+pub fn run_once<E: From<BackendError>>(
     session: &mut dyn Session,
     next: &mut dyn FnMut() -> Result<Given, E>,
     batch: u32,
@@ -97,19 +97,30 @@ fn stream<E>(
 ) -> Result<(Timeline, Vec<Timeline>, WarmupEnd), E> {
     let first_call = run()?;
     let (mut requests, end) = warm_up(rules, clock, run)?;
-    let early = requests.iter().filter(|request| request.warmup).count();
-    let begin = requests.get(early).map_or_else(|| clock.now(), |request| request.sent);
-    let counted = |requests: &[Timeline]| (requests.len() - early) as u32;
-    while counted(&requests) < rules.max
-        && (counted(&requests) < rules.min || clock.now().saturating_sub(begin) < rules.min_time)
-    {
-        requests.push(run()?);
-    }
+    counted(rules, clock, &mut requests, run)?;
     Ok((first_call, requests, end))
 }
 
+/// Adds requests that count to `requests`, of which some may count already, until there are enough.
+pub(super) fn counted<E>(
+    rules: StreamRules,
+    clock: &dyn Clock,
+    requests: &mut Vec<Timeline>,
+    run: &mut dyn FnMut() -> Result<Timeline, E>,
+) -> Result<(), E> {
+    let early = requests.iter().filter(|request| request.warmup).count();
+    let begin = requests.get(early).map_or_else(|| clock.now(), |request| request.sent);
+    let counted = |requests: &[Timeline]| (requests.len() - early) as u32;
+    while counted(requests) < rules.max
+        && (counted(requests) < rules.min || clock.now().saturating_sub(begin) < rules.min_time)
+    {
+        requests.push(run()?);
+    }
+    Ok(())
+}
+
 /// One request: its prompt, then tokens one by one, each chosen greedily.
-pub(super) fn complete(
+pub fn complete(
     generator: &mut dyn Generator,
     prompt: &[u32],
     request: Request,

@@ -1,13 +1,18 @@
 //! Rules for the design of a measurement: no two of its parts may contradict each other.
 
-use super::check::Rules;
-use super::locate::dotted;
-use super::types::Bench;
+use super::check::{Rules, id};
+use super::device::Device;
+use super::locate::{below, dotted};
+use super::scenarios::Scenario;
+use super::types::{Bench, MetricName, Residency};
 
 pub(crate) fn check(rules: &mut Rules<'_>, bench: &Bench) {
     rules.positive("/bench/design/budget", bench.design.budget.is_none_or(|b| b.0 > 0));
     rules.longer_than_a_launch(bench);
     rules.nothing_to_decide(bench);
+    if bench.design.residency == Residency::Keep {
+        rules.residents(bench);
+    }
 }
 
 impl Rules<'_> {
@@ -37,6 +42,62 @@ impl Rules<'_> {
             );
             self.report("spec/contradiction", pointer, what).hint =
                 Some("leave it out, or add a variant to compare".into());
+        }
+    }
+
+    /// What does not go with processes that stay and take turns, one after the other on a CPU.
+    fn residents(&mut self, bench: &Bench) {
+        let here = "/bench/design/residency";
+        let keep = format!("{}: keep", dotted(here).trim_matches('`'));
+        let spec = self.spec;
+        if spec.variants.len() < 2 {
+            let what = format!("`{keep}` lets variants take turns, and this spec has one");
+            self.report("spec/contradiction", here, what).hint =
+                Some("leave it out, or add a variant to compare".into());
+        }
+        for (name, variant) in &spec.variants {
+            if matches!(variant.device, Device::Cuda(_)) {
+                let pointer = below(&below("/variants", name), "device");
+                let what = format!(
+                    "{} is a GPU, whose memory a process that stays keeps while it is stopped, and `{keep}` cannot see whether all fit",
+                    dotted(&pointer)
+                );
+                self.report("spec/contradiction", &pointer, what).hint =
+                    Some("write `residency: fresh`".into());
+            }
+        }
+        for (i, scenario) in bench.scenarios.iter().enumerate() {
+            if *scenario != Scenario::SingleStream {
+                let pointer = below("/bench/scenarios", i);
+                let what = format!(
+                    "`{}` is not made in bursts, and `{keep}` makes nothing else",
+                    scenario.id()
+                );
+                self.report("spec/contradiction", &pointer, what).hint =
+                    Some("leave it out, or write `residency: fresh`".into());
+            }
+        }
+        if bench.matrix.batch.search().is_some() {
+            let pointer = "/bench/matrix/batch/search";
+            let what = format!(
+                "{} probes sizes in fresh processes, and `{keep}` would have nothing to keep",
+                dotted(pointer)
+            );
+            let place = self.locator.place_of_key(pointer);
+            let problem = self.report("spec/contradiction", pointer, what);
+            problem.at = place;
+            problem.hint = Some("list the sizes, or write `residency: fresh`".into());
+        }
+        if let Some(metric @ (MetricName::Load | MetricName::FirstCall)) = bench.design.stop.metric
+        {
+            let pointer = "/bench/design/stop/metric";
+            let what = format!(
+                "{} is `{}`, which a process shows once, and `{keep}` makes as few processes as it can",
+                dotted(pointer),
+                id(metric)
+            );
+            self.report("spec/contradiction", pointer, what).hint =
+                Some("decide by another metric, or write `residency: fresh`".into());
         }
     }
 }

@@ -93,6 +93,8 @@ pub enum Job {
     },
     /// Measures a graph.
     BenchTensors(TensorBench),
+    /// One of the two above in a process that stays, see [`super::reside`].
+    Reside(Box<Job>),
     /// Judges a graph.
     JudgeTensors(TensorJudge),
     /// Judges pictures against texts.
@@ -263,6 +265,7 @@ impl Job {
                 run_bench(artifact, backend, tokens, setting, *rules, seeds, &how)
             }
             Self::BenchTensors(bench) => tensors::bench(bench),
+            Self::Reside(_) => Err(JobError::new("a process that stays must be told when")),
             Self::JudgeTensors(judge) => tensors::judge(judge, progress),
             Self::JudgeMatching(judge) => matching::judge(judge, progress),
             Self::Profile { artifact, backend, tokens, inputs, runtime, setting, seed, out } => {
@@ -376,7 +379,7 @@ impl Memory {
     }
 
     pub fn observed(
-        self,
+        &self,
         load: u64,
         first_call: Timeline,
         requests: Vec<Timeline>,

@@ -53,6 +53,21 @@ pub struct TensorJudge {
     pub metrics: Vec<MetricRequest>,
 }
 
+impl TensorBench {
+    pub(super) fn how(&self) -> OpenOptions {
+        let (threads, runtime) = (Some(self.setting.threads), self.runtime.clone());
+        let part = self.setting.part.clone();
+        OpenOptions { threads, part, runtime, ..OpenOptions::default() }
+    }
+
+    pub(super) fn source(&self) -> PromptSource {
+        match self.inputs.origin.is_synthetic() {
+            false => PromptSource::Recorded,
+            true => PromptSource::Synthetic,
+        }
+    }
+}
+
 pub(super) fn open(
     artifact: &Artifact,
     backend: &Runner,
@@ -70,12 +85,9 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
     // Recorded inputs are read before the clock starts and before memory is marked.
     let mut requests =
         Requests::open(&job.inputs, beside(&job.artifact), batch as usize, job.seed)?;
-    let (threads, runtime) = (Some(job.setting.threads), job.runtime.clone());
-    let part = job.setting.part.clone();
-    let how = OpenOptions { threads, part, runtime, ..OpenOptions::default() };
     let clock = Monotonic::start();
     let begin = clock.now();
-    let mut session = open(&job.artifact, &job.backend, &how)?;
+    let mut session = open(&job.artifact, &job.backend, &job.how())?;
     let load = clock.now() - begin;
     let memory = Memory::after_load();
     let mut meter = Meter::start();
@@ -107,11 +119,7 @@ pub(super) fn bench(job: &TensorBench) -> Result<Done, JobError> {
         Some(_) => meter.none(),
     };
     let observed = memory.observed(load, first_call, rest, (end, energy, sending));
-    let prompts = match job.inputs.origin.is_synthetic() {
-        false => PromptSource::Recorded,
-        true => PromptSource::Synthetic,
-    };
-    Ok(Done::Benched { observed, prompts })
+    Ok(Done::Benched { observed, prompts: job.source() })
 }
 
 pub(super) fn judge(job: &TensorJudge, progress: &dyn Fn(f64)) -> Result<Done, JobError> {

@@ -67,6 +67,11 @@ impl<'a> Requests<'a> {
         Ok(Self { ports: &inputs.inputs, from, batch, generator })
     }
 
+    /// Goes on as if it had begun with another seed.
+    pub fn reseed(&mut self, seed: u64) {
+        self.generator = Pcg64::seed_from_u64(seed);
+    }
+
     /// The inputs of the next request. `now` is a clock in nanoseconds.
     pub fn draw(&mut self, now: &dyn Fn() -> u64) -> Result<Drawn, InputError> {
         let (batch, generator) = (self.batch, &mut self.generator);

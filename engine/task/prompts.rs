@@ -46,6 +46,11 @@ impl Prompts {
         Self { generator: Pcg64::seed_from_u64(seed), texts: None, vocab, length }
     }
 
+    /// Goes on as if it had begun with another seed.
+    pub fn reseed(&mut self, seed: u64) {
+        self.generator = Pcg64::seed_from_u64(seed);
+    }
+
     pub fn source(&self) -> PromptSource {
         if self.texts.is_some() { PromptSource::Text } else { PromptSource::Synthetic }
     }

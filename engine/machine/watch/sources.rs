@@ -11,7 +11,7 @@ use super::processes;
 use super::signal::Signal;
 use super::snapshot::Snapshot;
 use crate::machine::cpu::affinity;
-use crate::machine::usage::{processor_time, ticks_per_second, used};
+use crate::machine::usage::{disk_faults, process_time, processor_time, ticks_per_second, used};
 
 /// A signal that cannot be read on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Sources {
     thermal: Vec<String>,
     gpus: Option<Box<dyn GpuSource>>,
     unmeasured: Vec<Unseen>,
+    /// Children that have not been waited for, and count as ours.
+    pub residents: Vec<u32>,
 }
 
 impl Sources {
@@ -53,6 +55,7 @@ impl Sources {
             thermal: of_each("thermal_throttle/core_throttle_count"),
             gpus: None,
             unmeasured: Vec::new(),
+            residents: Vec::new(),
             allowed,
         };
         out.unmeasured = out.missing();
@@ -141,6 +144,9 @@ impl Sources {
         let pressure = read("/proc/pressure/cpu").and_then(|text| pressure_total(&text));
         let memory = read("/proc/vmstat").unwrap_or_default();
         let (mine, children) = (used(libc::RUSAGE_SELF), used(libc::RUSAGE_CHILDREN));
+        // What has ended meanwhile is among the children that were waited for.
+        let staying: f64 = self.residents.iter().filter_map(|pid| process_time(*pid)).sum();
+        let disk: u64 = self.residents.iter().filter_map(|pid| disk_faults(*pid)).sum();
         let sum = |files: &[String], of: fn(&str) -> Option<u64>| {
             (!files.is_empty()).then(|| files.iter().filter_map(|file| of(file)).sum())
         };
@@ -148,15 +154,18 @@ impl Sources {
             at: self.now(),
             busy: ticks.map(|(busy, _)| seconds(busy)),
             steal: ticks.map(|(_, steal)| seconds(steal)),
-            own: mine
-                .as_ref()
-                .zip(children.as_ref())
-                .map(|(mine, them)| (processor_time(mine) + processor_time(them)) as f64 / 1e9),
+            own: mine.as_ref().zip(children.as_ref()).map(|(mine, them)| {
+                (processor_time(mine) + processor_time(them)) as f64 / 1e9 + staying
+            }),
             pressure: pressure.map(|micros| micros as f64 / 1e6),
             throttled: sum(&self.throttling, throttled),
             swapped_in: counter(&memory, "pswpin"),
-            faults: children.as_ref().map(|usage| usage.ru_majflt as u64),
-            switches: children.as_ref().map(|usage| usage.ru_nivcsw as u64),
+            faults: children.as_ref().map(|usage| usage.ru_majflt as u64 + disk),
+            // The kernel tells them by thread of a process that lives.
+            switches: children
+                .as_ref()
+                .filter(|_| self.residents.is_empty())
+                .map(|usage| usage.ru_nivcsw as u64),
             frequency: None,
             thermal: sum(&self.thermal, read_number),
             processes: None,

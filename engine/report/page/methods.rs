@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::shown::{in_points, metric_name};
 use crate::measure::Method as Interval;
@@ -69,11 +70,17 @@ pub(super) fn methods(study: &Study) -> Vec<Method> {
     } else {
         "No correction for several comparisons was asked for"
     };
+    let resident = match study.spec.pointer("/bench/design/residency").and_then(Value::as_str) {
+        Some("keep") => {
+            "Where variants were kept resident, which stands beside the setting, a launch is a burst of a process that stays, and the log ratios of all its blocks are averaged: the process is the unit. "
+        }
+        _ => "",
+    };
     let margin = format::percent(terms.equivalence);
     let from = format::ratio(terms.improved_from);
     let method = |id, text: String| Method { id, text };
     vec![
-        method("speed-up", format!("Geometric mean of the ratios to {}, paired inside blocks: a block launches every variant once, in a fresh process and in random order, and its value is the median over the requests of the launch. Above 1 is better, whichever way the metric points. Student t interval over the log ratios; under 15 blocks or with much skew the wider of that and the exact signed-rank (Hodges-Lehmann) interval. Computed at {working} so that it covers as often as {level} although the run decides itself when to stop. {correction}; metrics other than {} are exploration and are not corrected.", terms.baseline, metric_name(terms.primary))),
+        method("speed-up", format!("Geometric mean of the ratios to {}, paired inside blocks: a block launches every variant once, in a fresh process and in random order, and its value is the median over the requests of the launch. {resident}Above 1 is better, whichever way the metric points. Student t interval over the log ratios; under 15 blocks or with much skew the wider of that and the exact signed-rank (Hodges-Lehmann) interval. Computed at {working} so that it covers as often as {level} although the run decides itself when to stop. {correction}; metrics other than {} are exploration and are not corrected.", terms.baseline, metric_name(terms.primary))),
         method("own-value", format!("Median over blocks with bounds of {level} from order statistics; of fewer than six blocks the mean with its Student t interval. It moves with the state of the machine, which the paired speed-up mostly does not.")),
         method("quality", quality(study)),
         method("memory", format!("Geometric mean of the paired ratios of peak resident memory, variant ÷ baseline, {working} interval; size on disk likewise, exact. Below 1 is less.")),

@@ -1,7 +1,7 @@
 //! One launch of a variant: what it is given, the job it gets, and the process that does it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Blocks;
@@ -12,11 +12,11 @@ use crate::measure::load;
 use crate::plan::Output;
 use crate::record::{Failure, Launch, Outcome, Verdict};
 use crate::run::Limits;
-use crate::run::child::{Launch as ChildLaunch, LaunchError};
+use crate::run::child::{Ended, Launch as ChildLaunch, LaunchError};
 use crate::run::execute::{Conditions, Progressed, RunError};
 use crate::run::guard::Guard;
 use crate::run::placing::runner;
-use crate::stage::{Artifact, Done, Job, Stage, TensorBench};
+use crate::stage::{Artifact, Done, Job, Setting, Stage, TensorBench};
 
 /// What the launches of a setting are given besides their artifacts.
 pub struct Given<'a> {
@@ -54,6 +54,11 @@ impl<'a> Given<'a> {
     /// True when prompts are to be read and none could be tokenized.
     pub fn has_no_tokens(&self) -> bool {
         self.tokens.is_none()
+    }
+
+    /// Time since the run began, interruptions left out.
+    pub fn since(&self, conditions: &Conditions<'_>) -> Duration {
+        self.before + conditions.begin.elapsed()
     }
 
     /// Digest of the library that `name` runs on, if it needs one.
@@ -112,11 +117,15 @@ pub struct At {
     pub seed: u64,
 }
 
-fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given<'_>, at: At) -> Job {
-    let setting = &blocks.stage.setting;
-    // Every variant of a block sees the same prompts; every block sees others.
+/// Seeds the inputs of a launch: every variant of a block sees the same, every block others.
+pub fn inputs(setting: &Setting, at: At) -> u64 {
     let text = format!("{setting}/{}/{}", at.block, at.seed);
-    let seed = Digest::of_bytes(text.as_bytes()).seed();
+    Digest::of_bytes(text.as_bytes()).seed()
+}
+
+pub fn job(blocks: &Blocks<'_>, name: &str, artifact: &Artifact, given: &Given<'_>, at: At) -> Job {
+    let setting = &blocks.stage.setting;
+    let seed = inputs(setting, at);
     // Neither the setting nor the variant: all of them meet the same bursts.
     let arrivals = at.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(at.block as u64);
     let (artifact, setting, rules) = (artifact.clone(), setting.clone(), blocks.stage.rules);
@@ -156,21 +165,37 @@ pub fn launch(
 ) -> Result<Launch, RunError> {
     let job = job(blocks, name, artifact, given, at);
     let scratch = conditions.store.begin()?;
+    let child = child(blocks, &job, scratch.path(), at);
+    let started = given.since(conditions);
+    let work = || conditions.launcher.launch(&child, &|_| {});
+    let (ended, readings) = Guard::around(guard, &blocks.stage.setting, at.block, work);
+    let launch = recorded(ended, artifact, at, started)?;
+    Ok(Launch { conditions: readings, ..launch })
+}
+
+/// The process of a launch.
+pub fn child<'a>(blocks: &Blocks<'_>, job: &'a Job, scratch: &'a Path, at: At) -> ChildLaunch<'a> {
     let limits = &blocks.bench.limits;
     let time = Duration::from_nanos(limits.time.0);
-    let started = given.before + conditions.begin.elapsed();
-    let child = ChildLaunch {
-        job: &job,
-        scratch: scratch.path(),
+    ChildLaunch {
+        job,
+        scratch,
         limits: Limits::within(time, limits.memory.map(|m| m.0)),
         threads: Some(blocks.stage.setting.threads),
         padding: padding(at.block, at.position, at.seed),
-    };
+    }
+}
+
+/// What is kept of a launch that began `started` after the run did.
+pub fn recorded(
+    ended: Result<Ended, LaunchError>,
+    artifact: &Artifact,
+    at: At,
+    started: Duration,
+) -> Result<Launch, RunError> {
     let failed = |detail: String| {
         Outcome::Failed(Failure { verdict: Verdict::Error, detail, log_tail: String::new() })
     };
-    let work = || conditions.launcher.launch(&child, &|_| {});
-    let (ended, readings) = Guard::around(guard, &blocks.stage.setting, at.block, work);
     let (pid, wall, outcome) = match ended {
         Err(LaunchError::Interrupted) => return Err(RunError::Interrupted),
         // A machine that cannot start a process for a moment does not end hours of measuring.
@@ -187,7 +212,6 @@ pub fn launch(
             (Some(ended.pid), ended.wall, outcome)
         }
     };
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Ok(Launch {
         block: at.block as u32,
         position: at.position as u32,
@@ -195,6 +219,11 @@ pub fn launch(
         started: nanos(started),
         wall: nanos(wall),
         outcome,
-        conditions: readings,
+        conditions: None,
+        residence: None,
     })
+}
+
+pub fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

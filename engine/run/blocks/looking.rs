@@ -1,21 +1,24 @@
 //! The look after a block: the comparisons that decide when to stop, and why it stopped.
 
+use std::collections::BTreeMap;
+
 use super::Blocks;
 use super::tally::{counted, given_up};
 use crate::measure::compare::{Comparison, speedup};
+use crate::measure::replicates::{Place, by_replicate, pairs};
 use crate::measure::sequence::{self, PLANNED};
 use crate::measure::stop::{Reason, look_level};
 use crate::measure::verdict::Thresholds;
 use crate::measure::{Better, metric, summary};
-use crate::record::{Outcome, StopReason};
+use crate::record::{StopReason, values_by};
 use crate::run::session::Session;
 use crate::spec::{Correction, MetricName};
 use crate::stage::Artifact;
 
 /// What there is to compare after a block.
 pub struct Family {
-    /// Block values of baseline and variant from the blocks that have both, for each variant that
-    /// still runs; for a lone variant its own values over 1.
+    /// Block values of baseline and variant from the blocks that have both, those of one process as
+    /// one, for each variant that still runs; for a lone variant its own values over 1.
     pairs: Vec<Vec<(f64, f64)>>,
     better: Better,
     /// Comparisons that share the error allowed.
@@ -63,16 +66,10 @@ pub fn family(
     let id = metric_id(blocks.bench.deciding(blocks.spec.model.task));
     let better = metric(&id)?.better;
     let setting = &blocks.stage.setting;
-    let values = |variant: &str| -> Vec<(u32, f64)> {
-        counted(session, setting)
-            .filter(|(name, _)| *name == variant)
-            .filter_map(|(_, launch)| match &launch.outcome {
-                Outcome::Measured(observed) => {
-                    Some((launch.block, summary::block_value(observed, &id)?))
-                }
-                _ => None,
-            })
-            .collect()
+    let values = |variant: &str| -> BTreeMap<Place, f64> {
+        let own = counted(session, setting).filter(|(name, _)| *name == variant);
+        let seen = own.filter_map(|(_, launch)| Some((launch, launch.seen()?)));
+        values_by(seen, &|seen| summary::block_value(seen, &id))
     };
     let alive = |name: &str| !given_up(session, setting, name);
     let baseline = &blocks.plan.baseline;
@@ -82,7 +79,7 @@ pub fn family(
         && blocks.stage.variants.len() == 1
         && alive(name)
     {
-        let own = values(name).into_iter().map(|(_, v)| (1.0, v)).collect();
+        let own = by_replicate(&values(name)).into_values().map(|value| (1.0, value)).collect();
         return Some(Family { pairs: vec![own], better, size: 1 });
     }
     if !alive(baseline) || !variants.iter().any(|(name, _)| name == baseline) {
@@ -94,11 +91,7 @@ pub fn family(
         Correction::None => 1,
     };
     let base = values(baseline);
-    let paired = |name: &String| {
-        let own = values(name);
-        let own = |block: &u32| own.iter().find(|(b, _)| b == block).map(|(_, value)| *value);
-        base.iter().filter_map(|(block, base)| Some((*base, own(block)?))).collect()
-    };
+    let paired = |name: &String| pairs(&base, &values(name));
     let pairs = others.into_iter().filter(|name| alive(name)).map(paired).collect();
     Some(Family { pairs, better, size })
 }

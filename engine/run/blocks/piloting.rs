@@ -8,7 +8,7 @@ use crate::record::{Launch, Outcome};
 use crate::run::session::Session;
 use crate::scenario::Load;
 use crate::scenario::StreamRules;
-use crate::spec::RequestCount;
+use crate::spec::{RequestCount, Residency};
 use crate::stage::{Artifact, Bench};
 
 /// The choice, once enough blocks are whole and there is something to choose between.
@@ -25,6 +25,8 @@ pub fn settle(
     let setting = &blocks.stage.setting;
     // Under load the scenario says how many requests there are, and they are not independent.
     let alone = matches!(setting.load, Load::SingleStream);
+    // What bursts of a process vary by is not what launches vary by, and the rule knows two levels.
+    let alone = alone && design.residency == Residency::Fresh;
     let open = alone && design.requests.count == RequestCount::Auto && rules.min < rules.max;
     if !open || session.of(setting).repetition.is_some() {
         return None;
@@ -40,8 +42,8 @@ pub fn settle(
     let arm = |name: &str| -> Vec<Trial> {
         let launches: Vec<&Launch> =
             of(session, setting).filter(|(known, _)| *known == name).map(|(_, l)| l).collect();
-        let at = |block: &u32| launches.iter().find(|launch| launch.block == *block);
-        taken.iter().map_while(|block| trial(at(block)?)).collect()
+        let at = |block: u32| launches.iter().find(|launch| launch.block == block);
+        taken.iter().map_while(|place| trial(at(place.block)?)).collect()
     };
     let baseline = &blocks.plan.baseline;
     let mut alive: Vec<&str> = variants

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::measure::replicates::Place;
 use crate::record::{Launch, Outcome};
 use crate::run::session::{Measured, Session};
 use crate::stage::{Artifact, Setting};
@@ -12,16 +13,17 @@ const PATIENCE: usize = 2;
 /// Also where something outside disturbed them: it may never end.
 const UTMOST_PATIENCE: usize = 6;
 
-/// How many blocks are [`whole`].
+/// How many blocks are [`whole`]; those of one process are one.
 pub fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> u32 {
-    whole(session, setting, variants).len() as u32
+    let whole = whole(session, setting, variants);
+    whole.iter().map(|place| place.replicate).collect::<BTreeSet<u32>>().len() as u32
 }
 
 /// Blocks that count and in which every variant that has not been given up was launched, in order.
-pub fn whole(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> Vec<u32> {
-    let mut seen: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
+pub fn whole(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> Vec<Place> {
+    let mut seen: BTreeMap<Place, BTreeSet<&str>> = BTreeMap::new();
     for (name, launch) in counted(session, setting) {
-        seen.entry(launch.block).or_default().insert(name);
+        seen.entry(launch.place()).or_default().insert(name);
     }
     let alive: Vec<&str> = variants
         .iter()
@@ -29,7 +31,7 @@ pub fn whole(session: &Session, setting: &Setting, variants: &[(String, Artifact
         .filter(|name| !given_up(session, setting, name))
         .collect();
     let all = |names: &BTreeSet<&str>| alive.iter().all(|name| names.contains(name));
-    seen.into_iter().filter(|(_, names)| all(names)).map(|(block, _)| block).collect()
+    seen.into_iter().filter(|(_, names)| all(names)).map(|(place, _)| place).collect()
 }
 
 /// Launches of one setting with their variants, as they ended.

@@ -34,6 +34,11 @@ pub(super) enum Entry {
         setting: Setting,
         repetition: Repetition,
     },
+    /// Why the processes of a setting do not stay although the spec asks for it.
+    NotKept {
+        setting: Setting,
+        why: String,
+    },
     /// The end of a setting.
     Stop {
         setting: Setting,

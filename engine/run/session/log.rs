@@ -17,6 +17,8 @@ pub struct SettingLog {
     pub disturbed: BTreeMap<u32, Disturbed>,
     /// How many requests its launches make, once that is settled.
     pub repetition: Option<Repetition>,
+    /// Why its processes do not stay, where they were to and did not fit beside each other.
+    pub not_kept: Option<String>,
     /// Why it ended, if it has.
     pub stop: Option<StopReason>,
     pub batches: Searched<Probe>,

@@ -11,7 +11,7 @@ use crate::base::{Nanos, Percent};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Design {
-    /// Every block launches each variant once, in a fresh process and in balanced random order.
+    /// Every block launches each variant once, in balanced random order.
     pub order: Order,
     /// How many blocks at least and at most.
     pub blocks: Blocks,
@@ -24,6 +24,8 @@ pub struct Design {
     pub budget: Option<Nanos>,
     /// Launches the baseline once more in each block, to see what noise alone looks like: an effect within that is never called better or worse. `auto`: under the first setting of each scenario and each part of the model. `every_block`: under every setting. `off`: never.
     pub noise_floor: NoiseFloor,
+    /// `fresh`: every launch is a process of its own. `keep`, for models that are dear to load: the processes of all variants stay side by side, idle ones stopped, and take turns; each makes five bursts, one a block, before another takes its place. All blocks of a process count as one: `blocks` then counts processes.
+    pub residency: Residency,
     /// Requests of one launch after the first call.
     pub requests: Requests,
     /// Seeds the order of variants, the choice of prompts and synthetic tokens.
@@ -39,6 +41,7 @@ impl Default for Design {
             max_time: Nanos::seconds(600),
             budget: None,
             noise_floor: NoiseFloor::Auto,
+            residency: Residency::Fresh,
             requests: Requests::default(),
             seed: 42,
         }
@@ -59,6 +62,14 @@ pub enum NoiseFloor {
     Auto,
     EveryBlock,
     Off,
+}
+
+/// Whether the processes of variants stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Residency {
+    Fresh,
+    Keep,
 }
 
 /// How many blocks at least and at most.
