@@ -10,7 +10,7 @@ use super::MAX_CELLS;
 use super::check::{Rules, id};
 use super::locate::{below, dotted};
 use super::scenarios::{self, Scenario};
-use super::types::{Bench, Matrix};
+use super::types::{Bench, Guard, Matrix};
 use crate::base::Nanos;
 
 const SHORTEST_SOAK: Nanos = Nanos::seconds(5);
@@ -106,19 +106,14 @@ impl Rules<'_> {
     /// Nothing can be asked of a guard that is off, and half of the blocks must be left.
     fn guard(&mut self, bench: &Bench) {
         let guard = &bench.guard;
-        for key in ["canary", "max_invalid"] {
-            let pointer = below("/bench/guard", key);
-            // What is off anyway contradicts nothing.
-            let asks = key != "canary" || guard.canary;
-            if !guard.enabled && asks && self.locator.is_written(&pointer) {
-                let what =
-                    format!("{} says something of a guard that is not enabled", dotted(&pointer));
-                self.report("spec/unused", &pointer, what).hint =
-                    Some("leave it out, or enable the guard".into());
-            }
+        let pointer = "/bench/guard/max_invalid";
+        // The default may stand there: a resolved spec writes it out.
+        if !guard.enabled && guard.max_invalid != Guard::default().max_invalid {
+            let what = format!("{} says something of a guard that is not enabled", dotted(pointer));
+            self.report("spec/unused", pointer, what).hint =
+                Some("leave it out, or enable the guard".into());
         }
         if guard.max_invalid.0 > 0.5 {
-            let pointer = "/bench/guard/max_invalid";
             let what = format!("{} is {}, more than 50%", dotted(pointer), guard.max_invalid);
             self.report("spec/out-of-range", pointer, what).hint = Some(
                 "where most blocks are disturbed the machine must change, not the rule".into(),

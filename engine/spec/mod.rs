@@ -225,6 +225,27 @@ pub(crate) mod tests {
         assert_eq!(again.resolved, loaded.resolved);
     }
 
+    /// A run is resumed from its resolved spec, in which every default is written.
+    #[test]
+    fn whatever_was_left_out_may_be_written_as_resolved() {
+        for bench in [
+            "{guard: {enabled: false}}",
+            "{guard: {canary: false}}",
+            "{design: {residency: keep, noise_floor: off, stop: {early_decision: true}}}",
+            "{design: {requests: {count: fixed, max: 20}}}",
+            "{scenarios: [single_stream, {server: {rate: [5]}}], soak: {duration: 10s}}",
+            "{scenarios: [{server: {search: {p99_latency: 1s}}}], soak: {duration: 300s, load: 0.8}}",
+        ] {
+            let text = format!("{SMALL}bench: {bench}\n");
+            let loaded = load(&text, &[]).unwrap_or_else(|found| panic!("{bench}: {found:?}"));
+            let again = load(&loaded.resolved.to_string(), &[]);
+            assert_eq!(
+                again.unwrap_or_else(|found| panic!("{bench}: {found:?}")).spec,
+                loaded.spec
+            );
+        }
+    }
+
     #[test]
     fn shuffled_keys_give_the_same_spec() {
         let other = "variants: {a: {}, b: {from: a}}\nmodel: {source: file://m}\nwhy: w\nname: t\nversion: 1\n";
