@@ -6,11 +6,13 @@ use super::evidence::Evidence;
 use super::judged::middle;
 use super::view::{CostRow, CostSheet, Reading};
 use crate::measure::fieller::{Ratio, ratio_of_means};
+use crate::measure::stop::working_level;
 use crate::measure::summary::{block_value, counted};
 use crate::measure::{Estimate, Observed, Timeline};
 use crate::record::{Cell, Record};
 
-/// Prices of every cell; `None` where the spec names no price.
+/// Prices of every cell at `level`, paired ratios at its working level; `None` where the spec names
+/// no price.
 pub fn sheet(
     record: &Record,
     evidence: &Evidence<'_>,
@@ -29,8 +31,9 @@ pub fn sheet(
             Reading::Known(rate) => price(rate, per_hour, units),
             Reading::Unmeasured(why) => Reading::Unmeasured(why.clone()),
         };
+        let paired = working_level(level);
         let ratio =
-            (variant != baseline).then(|| ratio(evidence, variant, baseline, setting, level));
+            (variant != baseline).then(|| ratio(evidence, variant, baseline, setting, paired));
         rows.push(CostRow { variant: variant.clone(), setting, rate, price, ratio });
     }
     Some(CostSheet {
@@ -125,7 +128,7 @@ mod tests {
         assert!(q8.unwrap().point < fp32.unwrap().point, "the faster one is cheaper");
         assert!(sheet.rows[0].ratio.is_none(), "the baseline");
         let ratio = sheet.rows[1].ratio.as_ref().unwrap().known().unwrap();
-        assert_eq!(ratio.method, Method::Fieller);
+        assert_eq!((ratio.method, ratio.level), (Method::Fieller, working_level(0.95)));
         let means = q8.unwrap().point / fp32.unwrap().point;
         assert!((ratio.point / means - 1.0).abs() < 0.02, "{ratio:?} {means}");
         assert!(ratio.low < ratio.point && ratio.point < ratio.high && ratio.high < 1.0);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::shown::{Shown, gap, shown, sort_key, times};
+use crate::measure::stop::working_level;
 use crate::measure::{Estimate, Unit};
 use crate::report::format;
 use crate::report::view::{CacheRow, CostSheet, EnergyRow, MemoryRow, Reading, Study};
@@ -70,10 +71,11 @@ fn costs(study: &Study, sheet: &CostSheet) -> TableText {
         id: "cost",
         title: "Cost",
         legend: format!(
-            "At {} {} an hour for the machine, as of {}: what serving takes in the scenario that was measured; where requests come one after the other that is {of} by the time from handing a request over to its end. A machine that serves more at once, or waits, has another price. Intervals are those of the throughput, turned over; of mean prices by the baseline's, paired by block, Fieller's.",
+            "At {} {} an hour for the machine, as of {}: what serving takes in the scenario that was measured; where requests come one after the other that is {of} by the time from handing a request over to its end. A machine that serves more at once, or waits, has another price. Intervals are those of the throughput, turned over; of mean prices by the baseline's, paired by block, Fieller's at {}.",
             format::trimmed(sheet.per_hour, 6),
             sheet.currency,
-            sheet.as_of
+            sheet.as_of,
+            format::percent(working_level(study.terms.confidence))
         ),
         heads: heads(&["Variant", "Setting"], &["Throughput", &price, "By the baseline's"]),
         rows: sheet.rows.iter().map(row).collect(),
