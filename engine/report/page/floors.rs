@@ -35,7 +35,11 @@ fn sentence(study: &Study, row: &FloorRow) -> Option<(f64, String)> {
         _ => String::new(),
     };
     let alone = study.floors.iter().filter(|row| row.found.known().is_some()).count() == 1;
-    let reach = if all > 1 && alone { ", taken for all settings of its scenario" } else { "" };
+    let reach = if all > 1 && alone {
+        ", taken for all settings of the same scenario and the same part of the model"
+    } else {
+        ""
+    };
     let sentence = format!(
         "Noise floor{place}: {} against itself {} {} over {} blocks{reach}; an effect within that is not called better or worse. These blocks would find a difference of {} in four runs of five.",
         study.terms.baseline,
