@@ -2,16 +2,14 @@
 
 use serde_json::json;
 
-use super::fixture::record;
+use super::fixture::{keep, record};
 use super::fixture_conduct::again;
 use super::history::compare;
 use super::view::{Finding, Outcome, Reading};
 use super::{Options, build, export, terminal};
 use crate::measure::Method;
 use crate::measure::verdict::Verdict;
-use crate::record::{
-    Disturbed, Failure, Outcome as Ended, Record, Residence, StopReason, Verdict as Death,
-};
+use crate::record::{Disturbed, Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
 
 fn outcomes(record: Record) -> Vec<(Outcome, String)> {
     let records = [record];
@@ -565,11 +563,7 @@ fn slow_requests_that_make_a_speedup_and_launches_of_two_kinds_are_told() {
 #[test]
 fn bursts_of_one_process_are_one_block_to_every_interval_and_the_setting_says_so() {
     let mut stays = record();
-    let again = stays.conduct.iter_mut().flat_map(|conduct| &mut conduct.again);
-    for launch in stays.cells.iter_mut().flat_map(|cell| &mut cell.launches).chain(again) {
-        let part = launch.block % 5;
-        launch.residence = Some(Residence { round: launch.block - part, part });
-    }
+    keep(&mut stays);
     stays.conduct[1].not_kept = Some("side by side they hold 9.5 GiB".into());
     let seen = |record: Record| {
         let records = [record];
