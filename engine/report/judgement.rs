@@ -587,3 +587,23 @@ fn bursts_of_one_process_are_one_block_to_every_interval_and_the_setting_says_so
     assert!(notes.iter().all(|notes| notes[0].starts_with(kept)), "{notes:?}");
     assert!(notes[1][1].starts_with("residency: keep → fresh: side by side"), "{notes:?}");
 }
+
+#[test]
+fn a_process_that_stays_fails_once_with_any_of_its_bursts() {
+    let mut stays = record();
+    keep(&mut stays);
+    let records = [stays];
+    let report = build(&records);
+    let study = &report.studies[0];
+    // Bursts 3, 7 and 8 of twelve failed: in two of three processes.
+    let sheet = study.cells.iter().rfind(|cell| cell.variant == "q4").expect("a sheet");
+    let failures = sheet.effects.failures.expect("a share");
+    assert_eq!((failures.n, (failures.point * 3.0).round()), (3, 2.0));
+    assert!(failures.low < 0.1 && failures.high > 0.99, "{failures:?}");
+    let row = study.headline.iter().rfind(|row| row.variant == "q4").expect("a row");
+    let told = row.remarks.join("; ");
+    assert!(told.contains("in 3 of 12 bursts (67\u{a0}% of processes fail, "), "{told}");
+    let found = compare(&records[0], &records[0]);
+    let row = found.cells.iter().rfind(|cell| cell.variant == "q4").expect("a row");
+    assert_eq!(row.remarks, ["failed processes: 2 of 3 before, 2 of 3 now"]);
+}

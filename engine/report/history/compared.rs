@@ -274,7 +274,8 @@ impl<'a> Two<'a> {
         let mut remarks = Vec::new();
         if lost(m.old) + lost(m.new) > 0 {
             remarks.push(format!(
-                "failed launches: {} of {} before, {} of {} now",
+                "failed {}: {} of {} before, {} of {} now",
+                failures::tried_word(m.new),
                 lost(m.old),
                 failures::tried_launches(m.old),
                 lost(m.new),
