@@ -583,7 +583,7 @@ fn bursts_of_one_process_are_one_block_to_every_interval_and_the_setting_says_so
     let (together, processes, has_floor, notes) = seen(stays);
     assert_eq!((together.blocks, processes, has_floor), (3, Some(3), false));
     assert!(together.half_width() > alone.half_width());
-    let kept = "kept resident, 3 processes of 5 bursts for each variant";
+    let kept = "kept resident, 3 processes of up to 5 bursts for each variant";
     assert!(notes.iter().all(|notes| notes[0].starts_with(kept)), "{notes:?}");
     assert!(notes[1][1].starts_with("residency: keep → fresh: side by side"), "{notes:?}");
 }
