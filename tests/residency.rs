@@ -84,7 +84,11 @@ fn a_process_stays_for_five_bursts_and_only_one_is_at_work() {
     assert_eq!(pids.len(), 4, "other processes in every round");
     let report = fs::read_to_string(house.result().join("report.md")).unwrap();
     assert!(report.contains("kept resident, 2 processes of 5 bursts for each variant"), "{report}");
-    assert!(report.contains("only 2 ") || report.contains("2 blocks"), "a process is a block");
+    let text = fs::read_to_string(house.result().join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).expect("a report");
+    let headline = report["studies"][0]["headline"].as_array().expect("rows").iter();
+    let blocks = headline.filter_map(|row| row["speedup"]["known"]["blocks"].as_u64());
+    assert_eq!(blocks.collect::<Vec<_>>(), [2], "a process is a block");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{Cell, Outcome, Quality, Record};
 use crate::base::Digest;
 use crate::measure::metric;
+use crate::measure::replicates::Place;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,8 +44,12 @@ pub struct ReferenceCell {
     pub scenario: String,
     pub axes: IndexMap<String, Value>,
     pub metric: String,
-    /// The value of each block that was measured; blocks of one process are one.
+    /// The value of each block that was measured.
     pub blocks: BTreeMap<u32, f64>,
+    /// The replicate of each block that is a burst of a process that stays; the others are their
+    /// own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replicates: BTreeMap<u32, u32>,
     /// Launches that failed.
     pub failed: u32,
 }
@@ -102,15 +107,50 @@ impl Reference {
 }
 
 impl ReferenceCell {
+    /// Its values by where they stand.
+    pub fn values(&self) -> BTreeMap<Place, f64> {
+        let place = |block| Place {
+            replicate: self.replicates.get(&block).copied().unwrap_or(block),
+            block,
+        };
+        self.blocks.iter().map(|(block, value)| (place(*block), *value)).collect()
+    }
+
     fn of(cell: &Cell, metric: &str) -> Self {
+        let values = cell.values(metric);
+        let stays = |(block, _): &(u32, u32)| {
+            cell.launches.iter().any(|l| l.block == *block && l.residence.is_some())
+        };
+        let replicates = values.keys().map(|place| (place.block, place.replicate));
         let failed = |launch: &&super::Launch| matches!(launch.outcome, Outcome::Failed(_));
         Self {
             variant: cell.variant.clone(),
             scenario: cell.scenario.clone(),
             axes: cell.axes.clone(),
             metric: metric.to_owned(),
-            blocks: cell.block_values(metric),
+            replicates: replicates.filter(stays).collect(),
+            blocks: values.into_iter().map(|(place, value)| (place.block, value)).collect(),
             failed: u32::try_from(cell.counted().filter(failed).count()).unwrap_or(u32::MAX),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn blocks_of_references_without_replicates_are_their_own() {
+        let old = json!({"variant": "q8", "scenario": "single_stream", "axes": {},
+            "metric": "ttft", "blocks": {"0": 2.0, "6": 3.0}, "failed": 0});
+        let mut cell: ReferenceCell = from_value(old.clone()).unwrap();
+        let place = |replicate, block| Place { replicate, block };
+        assert_eq!(cell.values(), [(place(0, 0), 2.0), (place(6, 6), 3.0)].into());
+        assert_eq!(to_value(&cell).unwrap(), old);
+        cell.replicates = [(6, 5)].into();
+        assert_eq!(cell.values(), [(place(0, 0), 2.0), (place(5, 6), 3.0)].into());
+        assert_eq!(from_value::<ReferenceCell>(to_value(&cell).unwrap()).unwrap(), cell);
     }
 }

@@ -4,7 +4,7 @@
 //! other file. Timings of different machines decide nothing; sizes and quality do not depend on
 //! the machine.
 
-use super::evidence::{Evidence, block_values};
+use super::evidence::Evidence;
 use super::failures;
 use super::gates::{gap, held_to, matches, sight, trouble};
 use super::history::{counterpart, historical, machine_differences, paired, paired_loss};
@@ -12,6 +12,7 @@ use super::terms::{Condition, Gate};
 use super::view::{GateSight, Outcome, Reading, Terms};
 use crate::measure::estimate::exact;
 use crate::measure::metric::Source;
+use crate::measure::replicates::by_replicate;
 use crate::measure::stop::working_level;
 use crate::measure::verdict::Bound;
 use crate::measure::{Better, Estimate, Metric};
@@ -159,24 +160,25 @@ fn ratio(
     (setting, cell, then): (usize, &Cell, &ReferenceCell),
 ) -> Reading<Estimate> {
     let level = working_level(terms.confidence);
-    let now = block_values(cell, metric.id);
+    let (now, then_own) = (cell.values(metric.id), then.values());
     let found = if gate.paired {
         if stored.baseline != terms.baseline {
             let why = format!("the baseline of run {} was {}", stored.run, stored.baseline);
             return Reading::Unmeasured(why);
         }
-        let base = evidence.cell(&terms.baseline, setting).map(|c| block_values(c, metric.id));
+        let base = evidence.cell(&terms.baseline, setting).map(|c| c.values(metric.id));
         let then_base = stored.cell(&stored.baseline, cell, metric.id);
         let (Some(base), Some(then_base)) = (base, then_base) else {
             return Reading::Unmeasured("the baseline was not timed in both runs".into());
         };
-        paired((&then_base.blocks, &then.blocks), (&base, &now), metric.better, level)
+        paired((&then_base.values(), &then_own), (&base, &now), metric.better, level)
     } else {
-        historical(&then.blocks, &now, metric.better, level)
+        historical(&then_own, &now, metric.better, level)
     };
     match found {
         None => {
-            Reading::Unmeasured(format!("{} blocks then, {} now", then.blocks.len(), now.len()))
+            let blocks = |values| by_replicate(values).len();
+            Reading::Unmeasured(format!("{} blocks then, {} now", blocks(&then_own), blocks(&now)))
         }
         Some(found) if metric.better == Better::Lower => {
             Reading::Known(found.estimate.mapped(f64::recip))
@@ -193,7 +195,7 @@ mod tests {
     use crate::base::Digest;
     use crate::record::DocumentScore;
     use crate::report::build;
-    use crate::report::fixture::{digest, record};
+    use crate::report::fixture::{digest, keep, record, tear};
 
     fn with(
         gate: &Value,
@@ -235,6 +237,18 @@ mod tests {
         assert_eq!((paired(0.97), paired(1.1)), (Outcome::Passed, Outcome::Failed));
         let time = gate("ttft", "q8", ("loss", json!({"max": "10%"})), false);
         assert_eq!(with(&time, &|_| {}, &|_| {}).0, Outcome::Passed);
+    }
+
+    #[test]
+    fn a_burst_of_the_stored_run_that_only_one_side_survived_moves_no_paired_gate() {
+        let gate = gate("decode_tps", "q8", ("ratio", json!({"min": 0.9})), true);
+        let torn = |slow: f64| {
+            with(&gate, &keep, &|then| {
+                keep(then);
+                tear(then, slow);
+            })
+        };
+        assert_eq!(torn(2.0), torn(1.0));
     }
 
     #[test]

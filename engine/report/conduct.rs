@@ -1,7 +1,7 @@
 //! How a setting was measured, in words: repetition, own intervals, and what launches did to each
 //! other.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::evidence::Evidence;
 use super::format;
@@ -30,17 +30,18 @@ pub fn notes(
 /// Which launches were bursts of processes that stayed, and why none were where some should have.
 fn residency(evidence: &Evidence<'_>, conduct: Option<&Conduct>, setting: usize) -> Vec<String> {
     let launches = evidence.cells_of(setting).flat_map(|cell| &cell.launches);
-    let (mut rounds, mut bursts) = (BTreeSet::new(), 0);
+    let mut rounds: BTreeMap<u32, u32> = BTreeMap::new();
     for residence in launches.filter_map(|launch| launch.residence) {
-        rounds.insert(residence.round);
-        bursts = bursts.max(residence.part + 1);
+        let bursts = rounds.entry(residence.round).or_default();
+        *bursts = (*bursts).max(residence.part + 1);
     }
     let mut out = Vec::new();
-    if !rounds.is_empty() {
+    if let (Some(fewest), Some(&bursts)) = (rounds.values().min(), rounds.values().max()) {
+        let up_to = if *fewest < bursts { "up to " } else { "" };
         let es = if rounds.len() == 1 { "" } else { "es" };
         let s = if bursts == 1 { "" } else { "s" };
         out.push(format!(
-            "kept resident, {} process{es} of {bursts} burst{s} for each variant; all bursts of a process count as one block",
+            "kept resident, {} process{es} of {up_to}{bursts} burst{s} for each variant; all bursts of a process count as one block",
             rounds.len()
         ));
     }

@@ -43,7 +43,8 @@ pub fn of(
     }
 }
 
-/// Share of the launches of `cell` that failed, of those that were tried.
+/// Share of the launches of `cell` that failed, of those that were tried; of its processes where
+/// they stay.
 pub fn failed(cell: &Cell, level: f64) -> Option<Estimate> {
     let (failed, tried) = (failures::failed_launches(cell), failures::tried_launches(cell));
     clopper_pearson(failed as u64, tried as u64, level)

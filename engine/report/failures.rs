@@ -1,19 +1,38 @@
 //! Launches and variants that gave no number, grouped by how they ended.
 
+use std::collections::BTreeSet;
+
 use super::evidence::Evidence;
 use super::format;
 use super::view::FailureRow;
 use crate::record::{Cell, Outcome, Record, StopReason};
 
-/// Launches of `cell` that failed in blocks that count; skipped ones were never tried.
+/// Launches of `cell` that failed in blocks that count; skipped ones were never tried. Where
+/// processes stay, those of which a burst failed.
 pub fn failed_launches(cell: &Cell) -> usize {
-    cell.counted().filter(|launch| matches!(launch.outcome, Outcome::Failed(_))).count()
+    processes(cell, |outcome| matches!(outcome, Outcome::Failed(_)))
 }
 
 /// Launches of `cell` that were tried in blocks that count: what estimates, and shares of failures,
-/// are made from.
+/// are made from. Where processes stay, the processes.
 pub fn tried_launches(cell: &Cell) -> usize {
-    cell.counted().filter(|launch| !matches!(launch.outcome, Outcome::Skipped { .. })).count()
+    processes(cell, |outcome| !matches!(outcome, Outcome::Skipped { .. }))
+}
+
+/// Processes with a launch that ended so in blocks that count.
+fn processes(cell: &Cell, ended: impl Fn(&Outcome) -> bool) -> usize {
+    let mut rounds = BTreeSet::new();
+    let launches = cell.counted().filter(|launch| ended(&launch.outcome));
+    launches.filter(|launch| launch.residence.is_none_or(|r| rounds.insert(r.round))).count()
+}
+
+/// What [`tried_launches`] counts, in a word.
+pub fn tried_word(cell: &Cell) -> &'static str {
+    if stays(cell) { "processes" } else { "launches" }
+}
+
+fn stays(cell: &Cell) -> bool {
+    cell.launches.iter().any(|launch| launch.residence.is_some())
 }
 
 /// Why `cell` was never launched; `None` where it was.
@@ -62,19 +81,21 @@ pub fn remark(cell: &Cell, level: f64) -> Option<String> {
         kind => format!("failed: {kind} in {n}"),
     });
     Some(format!(
-        "{} of {} blocks{}",
+        "{} of {} {}{}",
         told.collect::<Vec<_>>().join(", "),
         format::count(cell.counted().count() as u64),
+        if stays(cell) { "bursts" } else { "blocks" },
         rate(cell, level).unwrap_or_default()
     ))
 }
 
-/// How often launches of `cell` fail, with exact bounds, where one did.
+/// How often launches of `cell`, or the processes that stay, fail, with exact bounds, where one did.
 fn rate(cell: &Cell, level: f64) -> Option<String> {
     let rate = super::effects::failed(cell, level).filter(|rate| rate.point > 0.0)?;
     Some(format!(
-        " ({} of launches fail, {})",
+        " ({} of {} fail, {})",
         format::percent_rough(rate.point),
+        tried_word(cell),
         format::change_bounds(&rate)
     ))
 }

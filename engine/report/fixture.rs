@@ -11,7 +11,8 @@ use crate::machine::{PeakRates, Unmeasured};
 use crate::measure::{Observed, Timeline};
 use crate::record::{
     ArtifactFacts, Cell, Check, DocumentScore, Failure, Launch, Model, OpGroup, Outcome, Phase,
-    Profile, Quality, Record, Run, Step, StepState, StopReason, VERSION, Variant, Verdict,
+    Profile, Quality, Record, Residence, Run, Step, StepState, StopReason, VERSION, Variant,
+    Verdict,
 };
 
 /// Noise of one variant under one setting: factor on every time, relative spread between launches.
@@ -369,6 +370,33 @@ pub fn record() -> Record {
         soaks: Vec::new(),
         rates: Vec::new(),
         notes: vec!["The frequency governor cannot be read here.".into()],
+    }
+}
+
+/// Makes launches bursts of processes that stay for five blocks.
+pub fn keep(record: &mut Record) {
+    let again = record.conduct.iter_mut().flat_map(|conduct| &mut conduct.again);
+    for launch in record.cells.iter_mut().flat_map(|cell| &mut cell.launches).chain(again) {
+        let part = launch.block % 5;
+        launch.residence = Some(Residence { round: launch.block - part, part });
+    }
+}
+
+/// In the last burst of the first processes the machine is so many times as slow, and the baseline
+/// did not live to see it.
+pub fn tear(record: &mut Record, slow: f64) {
+    for cell in &mut record.cells {
+        let launch = cell.launches.iter_mut().find(|launch| launch.block == 4).expect("a block");
+        if cell.variant == "fp32" {
+            launch.outcome = Outcome::Skipped { why: "it died".into() };
+        } else if let Outcome::Measured(seen) = &mut launch.outcome {
+            for request in &mut seen.requests {
+                let sent = request.sent;
+                for at in &mut request.tokens {
+                    *at = sent + ((*at - sent) as f64 * slow) as u64;
+                }
+            }
+        }
     }
 }
 

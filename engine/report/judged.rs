@@ -156,7 +156,8 @@ fn no_pairs(record: &Record, cell: &Cell, pairs: usize) -> String {
         (0, n) => format!("only {n} paired {blocks}"),
         (failed, n) => {
             let tried = failures::tried_launches(cell);
-            format!("{failed} of {tried} launches failed, {n} paired {blocks} left")
+            let launches = failures::tried_word(cell);
+            format!("{failed} of {tried} {launches} failed, {n} paired {blocks} left")
         }
     }
 }
@@ -252,7 +253,9 @@ fn why_missing(record: &Record, cell: &Cell, values: usize, energy: bool) -> Str
     }
     let (failed, all) = (failures::failed_launches(cell), failures::tried_launches(cell));
     match (values, failed) {
-        (_, failed) if failed > 0 => format!("{failed} of {all} launches failed"),
+        (_, failed) if failed > 0 => {
+            format!("{failed} of {all} {} failed", failures::tried_word(cell))
+        }
         (0, _) => "this machine gave no reading".into(),
         (n, _) => format!("only {n} block: no interval"),
     }

@@ -2,16 +2,14 @@
 
 use serde_json::json;
 
-use super::fixture::record;
+use super::fixture::{keep, record};
 use super::fixture_conduct::again;
 use super::history::compare;
 use super::view::{Finding, Outcome, Reading};
 use super::{Options, build, export, terminal};
 use crate::measure::Method;
 use crate::measure::verdict::Verdict;
-use crate::record::{
-    Disturbed, Failure, Outcome as Ended, Record, Residence, StopReason, Verdict as Death,
-};
+use crate::record::{Disturbed, Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
 
 fn outcomes(record: Record) -> Vec<(Outcome, String)> {
     let records = [record];
@@ -565,11 +563,7 @@ fn slow_requests_that_make_a_speedup_and_launches_of_two_kinds_are_told() {
 #[test]
 fn bursts_of_one_process_are_one_block_to_every_interval_and_the_setting_says_so() {
     let mut stays = record();
-    let again = stays.conduct.iter_mut().flat_map(|conduct| &mut conduct.again);
-    for launch in stays.cells.iter_mut().flat_map(|cell| &mut cell.launches).chain(again) {
-        let part = launch.block % 5;
-        launch.residence = Some(Residence { round: launch.block - part, part });
-    }
+    keep(&mut stays);
     stays.conduct[1].not_kept = Some("side by side they hold 9.5 GiB".into());
     let seen = |record: Record| {
         let records = [record];
@@ -589,7 +583,27 @@ fn bursts_of_one_process_are_one_block_to_every_interval_and_the_setting_says_so
     let (together, processes, has_floor, notes) = seen(stays);
     assert_eq!((together.blocks, processes, has_floor), (3, Some(3), false));
     assert!(together.half_width() > alone.half_width());
-    let kept = "kept resident, 3 processes of 5 bursts for each variant";
+    let kept = "kept resident, 3 processes of up to 5 bursts for each variant";
     assert!(notes.iter().all(|notes| notes[0].starts_with(kept)), "{notes:?}");
     assert!(notes[1][1].starts_with("residency: keep → fresh: side by side"), "{notes:?}");
+}
+
+#[test]
+fn a_process_that_stays_fails_once_with_any_of_its_bursts() {
+    let mut stays = record();
+    keep(&mut stays);
+    let records = [stays];
+    let report = build(&records);
+    let study = &report.studies[0];
+    // Bursts 3, 7 and 8 of twelve failed: in two of three processes.
+    let sheet = study.cells.iter().rfind(|cell| cell.variant == "q4").expect("a sheet");
+    let failures = sheet.effects.failures.expect("a share");
+    assert_eq!((failures.n, (failures.point * 3.0).round()), (3, 2.0));
+    assert!(failures.low < 0.1 && failures.high > 0.99, "{failures:?}");
+    let row = study.headline.iter().rfind(|row| row.variant == "q4").expect("a row");
+    let told = row.remarks.join("; ");
+    assert!(told.contains("in 3 of 12 bursts (67\u{a0}% of processes fail, "), "{told}");
+    let found = compare(&records[0], &records[0]);
+    let row = found.cells.iter().rfind(|cell| cell.variant == "q4").expect("a row");
+    assert_eq!(row.remarks, ["failed processes: 2 of 3 before, 2 of 3 now"]);
 }

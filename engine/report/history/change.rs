@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::measure::Better;
+use crate::measure::replicates::{Place, by_replicate, pairs};
 use crate::measure::welch::{self, Historical};
 
-/// Values of the blocks of one cell, by block.
-pub type Blocks = BTreeMap<u32, f64>;
+/// Values of the blocks of one cell, by where they stand; blocks of one process are one.
+pub type Blocks = BTreeMap<Place, f64>;
 
 /// The variant's own value after divided by before, above 1 where it is better now. Welch over the
 /// logarithms of block values. `None` where a side has fewer than two blocks.
@@ -16,7 +17,7 @@ pub fn historical(
     better: Better,
     level: f64,
 ) -> Option<Historical> {
-    let values = |blocks: &Blocks| blocks.values().copied().collect::<Vec<_>>();
+    let values = |blocks: &Blocks| by_replicate(blocks).into_values().collect::<Vec<_>>();
     welch::historical(&values(before), &values(after), better, level)
 }
 
@@ -31,18 +32,22 @@ pub fn paired(
     welch::historical(&ratios(before), &ratios(after), better, level)
 }
 
-/// Variant divided by baseline in every block that measured both.
-pub fn ratios((baseline, variant): (&Blocks, &Blocks)) -> Vec<f64> {
-    let pairs = variant.iter().filter_map(|(block, own)| Some((*baseline.get(block)?, *own)));
-    pairs.map(|(baseline, own)| own / baseline).collect()
+/// Variant divided by baseline of each replicate, over the blocks that measured both.
+fn ratios((baseline, variant): (&Blocks, &Blocks)) -> Vec<f64> {
+    pairs(baseline, variant).into_iter().map(|(baseline, own)| own / baseline).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Of fresh processes.
+    fn fresh(block: u32) -> Place {
+        Place { replicate: block, block }
+    }
+
     fn blocks(values: &[f64]) -> Blocks {
-        values.iter().enumerate().map(|(i, v)| (i as u32, *v)).collect()
+        (0..).map(fresh).zip(values.iter().copied()).collect()
     }
 
     #[test]
@@ -65,10 +70,10 @@ mod tests {
 
     #[test]
     fn blocks_that_only_one_side_measured_count_for_nobody() {
-        let base = Blocks::from([(0, 2.0), (1, 2.1), (5, 2.2)]);
-        let own = Blocks::from([(0, 1.0), (2, 7.0), (5, 1.1)]);
+        let base = Blocks::from([(0, 2.0), (1, 2.1), (5, 2.2)].map(|(b, v)| (fresh(b), v)));
+        let own = Blocks::from([(0, 1.0), (2, 7.0), (5, 1.1)].map(|(b, v)| (fresh(b), v)));
         let found = paired((&base, &own), (&base, &own), Better::Lower, 0.95).unwrap();
         assert_eq!(found.estimate.n, 2, "two pairs on each side");
-        assert_eq!(historical(&Blocks::from([(0, 1.0)]), &own, Better::Lower, 0.95), None);
+        assert_eq!(historical(&blocks(&[1.0]), &own, Better::Lower, 0.95), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::change::{self, Blocks};
+use super::change;
 use super::differences::{self, Difference};
 use super::machines;
 use super::quality::{self, Moved, QualityShift};
@@ -242,17 +242,17 @@ impl<'a> Two<'a> {
         if !self.one_machine {
             return Err("other machine".into());
         }
-        let (old, new) = (block_values(m.old, metric.id), block_values(m.new, metric.id));
-        change::historical(&old, &new, metric.better, level).ok_or_else(|| few(&old, &new))
+        let (old, new) = (m.old.values(metric.id), m.new.values(metric.id));
+        change::historical(&old, &new, metric.better, level).ok_or_else(|| few(m, metric))
     }
 
     fn paired(m: &Matched<'_>, metric: &Metric, level: f64) -> Result<Historical, String> {
         let (old_base, new_base) = m.baselines.clone()?;
-        let values = |cell: &Cell| block_values(cell, metric.id);
+        let values = |cell: &Cell| cell.values(metric.id);
         let (old, new) = (values(m.old), values(m.new));
         let (old_base, new_base) = (values(old_base), values(new_base));
         change::paired((&old_base, &old), (&new_base, &new), metric.better, level)
-            .ok_or_else(|| few(&old, &new))
+            .ok_or_else(|| few(m, metric))
     }
 
     fn row(&self, m: &Matched<'_>, metric: &'static Metric, level: f64, margin: f64) -> CellChange {
@@ -274,7 +274,8 @@ impl<'a> Two<'a> {
         let mut remarks = Vec::new();
         if lost(m.old) + lost(m.new) > 0 {
             remarks.push(format!(
-                "failed launches: {} of {} before, {} of {} now",
+                "failed {}: {} of {} before, {} of {} now",
+                failures::tried_word(m.new),
                 lost(m.old),
                 failures::tried_launches(m.old),
                 lost(m.new),
@@ -327,8 +328,9 @@ fn reading(found: Result<Historical, String>) -> Reading<Estimate> {
     }
 }
 
-fn few(old: &Blocks, new: &Blocks) -> String {
-    format!("{} blocks before, {} now", old.len(), new.len())
+fn few(m: &Matched<'_>, metric: &Metric) -> String {
+    let blocks = |cell: &Cell| block_values(cell, metric.id).len();
+    format!("{} blocks before, {} now", blocks(m.old), blocks(m.new))
 }
 
 #[cfg(test)]
@@ -337,7 +339,7 @@ mod tests {
 
     use super::*;
     use crate::record::Outcome;
-    use crate::report::fixture::{digest, record};
+    use crate::report::fixture::{digest, keep, record, tear};
 
     /// The fixture with every time of `variants` multiplied.
     fn slowed(variants: &[&str], factor: f64) -> Record {
@@ -424,6 +426,20 @@ mod tests {
             assert_eq!(cell.finding == Finding::Unmeasured, baseline);
         }
         assert!(!found.regressed());
+    }
+
+    #[test]
+    fn a_burst_that_only_one_side_survived_moves_no_paired_change() {
+        let found = |slow: f64| {
+            let (mut before, mut after) = (record(), record());
+            keep(&mut before);
+            keep(&mut after);
+            tear(&mut after, slow);
+            let found = compare(&before, &after);
+            let q8 = found.cells.into_iter().find(|cell| cell.variant == "q8").unwrap();
+            *q8.paired.known().unwrap()
+        };
+        assert_eq!(found(2.0), found(1.0));
     }
 
     #[test]

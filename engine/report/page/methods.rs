@@ -72,7 +72,7 @@ pub(super) fn methods(study: &Study) -> Vec<Method> {
     };
     let resident = match study.spec.pointer("/bench/design/residency").and_then(Value::as_str) {
         Some("keep") => {
-            "Where variants were kept resident, which stands beside the setting, a launch is a burst of a process that stays, and the log ratios of all its blocks are averaged: the process is the unit. "
+            "Where variants were kept resident, which stands beside the setting, a launch is a burst of a process that stays, and the log ratios of all its blocks are averaged: the process is the unit, and fails with any of its bursts. "
         }
         _ => "",
     };

@@ -20,7 +20,7 @@ pub struct EffectSheet {
     pub modes: Option<[Mode; 2]>,
     /// The speed-up of the quick quarter of requests, where it tells another story.
     pub contaminated: Option<Estimate>,
-    /// Share of launches that failed, of those that were tried.
+    /// Share of launches that failed, of those that were tried; of processes where they stay.
     pub failures: Option<Estimate>,
     /// Exploratory metrics that differ from the baseline's, at a false discovery rate of 10 %.
     pub differs: Vec<&'static str>,
