@@ -213,17 +213,12 @@ fn resampled(launches: &[&Vec<f64>], q: f64, upper: f64) -> (f64, f64) {
     // In an order of their own, so that the same launches give the same bounds in any order.
     let mut ordered: Vec<Vec<f64>> = launches.iter().filter_map(|l| sorted(l)).collect();
     ordered.sort_by(|x, y| x.partial_cmp(y).unwrap_or(std::cmp::Ordering::Equal));
-    let mut samples: Vec<(f64, usize)> = Vec::new();
-    for (launch, values) in ordered.iter().enumerate() {
-        samples.extend(values.iter().map(|x| (*x, launch)));
-    }
-    samples.sort_by(|x, y| x.0.total_cmp(&y.0));
-    let sizes: Vec<usize> = ordered.iter().map(Vec::len).collect();
+    let ranked = Ranked::of(&ordered);
     let mut drawn: Vec<f64> = DRAWS.with_borrow_mut(|draws| {
         if draws.0 != b {
             *draws = (b, draw(b));
         }
-        draws.1.chunks(b).map(|times| weighted(&samples, &sizes, times, q)).collect()
+        draws.1.chunks(b).map(|times| ranked.quantile(times, q)).collect()
     });
     let n = b as f64;
     let share = normal_cdf(-(n / (n - 1.0)).sqrt() * t_quantile(upper, n - 1.0));
@@ -258,42 +253,63 @@ fn nth(values: &mut [f64], q: f64) -> f64 {
     low * (1.0 - share) + high * share
 }
 
-/// Type 7 of the sample that holds each launch, of so many samples, as many `times`; walked from
-/// the nearer end.
-fn weighted(samples: &[(f64, usize)], sizes: &[usize], times: &[usize], q: f64) -> f64 {
-    let all: usize = sizes.iter().zip(times).map(|(size, times)| size * times).sum();
-    let place = q * (all - 1) as f64;
-    let rank = (place.floor() as usize).min(all - 1);
-    let share = place - rank as f64;
-    let next = (rank + 1).min(all - 1);
-    let [low, high] = if q <= 0.5 {
-        walk([rank, next], times, samples.iter())
-    } else {
-        let [high, low] = walk([all - 1 - next, all - 1 - rank], times, samples.iter().rev());
-        [low, high]
-    };
-    low * (1.0 - share) + high * share
+/// Samples of several launches in ascending order.
+struct Ranked {
+    /// With the launch of each.
+    samples: Vec<(f64, usize)>,
+    /// How many of each launch come before every [`STRIDE`]th sample, and how many there are.
+    before: Vec<Vec<usize>>,
 }
 
-/// The values at two ranks, the nearer one first, where each value stands as many `times` as its
-/// launch.
-fn walk<'a>(
-    ranks: [usize; 2],
-    times: &[usize],
-    samples: impl Iterator<Item = &'a (f64, usize)>,
-) -> [f64; 2] {
-    let mut passed = 0;
-    let mut near = None;
-    for (x, launch) in samples {
-        passed += times[*launch];
-        if passed > ranks[0] {
-            let near = *near.get_or_insert(*x);
-            if passed > ranks[1] {
-                return [near, *x];
+/// Samples between two entries of [`Ranked::before`]: few to walk, and few to keep.
+const STRIDE: usize = 64;
+
+impl Ranked {
+    fn of(launches: &[Vec<f64>]) -> Self {
+        let mut samples: Vec<(f64, usize)> = Vec::new();
+        for (launch, values) in launches.iter().enumerate() {
+            samples.extend(values.iter().map(|x| (*x, launch)));
+        }
+        samples.sort_by(|x, y| x.0.total_cmp(&y.0));
+        let mut passed = vec![0; launches.len()];
+        let mut before = Vec::new();
+        for stride in samples.chunks(STRIDE) {
+            before.push(passed.clone());
+            for (_, launch) in stride {
+                passed[*launch] += 1;
             }
         }
+        before.push(passed);
+        Self { samples, before }
     }
-    [near.unwrap_or(f64::NAN), f64::NAN]
+
+    /// Type 7 of the sample that holds each launch so many `times`.
+    fn quantile(&self, times: &[usize], q: f64) -> f64 {
+        let all = self.before.last().map_or(0, |sizes| count(sizes, times));
+        let place = q * (all - 1) as f64;
+        let rank = (place.floor() as usize).min(all - 1);
+        let share = place - rank as f64;
+        let low = self.nth(times, rank);
+        let high = self.nth(times, (rank + 1).min(all - 1));
+        low * (1.0 - share) + high * share
+    }
+
+    /// The value at a rank from 0, where each stands as many `times` as its launch.
+    fn nth(&self, times: &[usize], rank: usize) -> f64 {
+        let stride = self.before.partition_point(|before| count(before, times) <= rank) - 1;
+        let mut passed = count(&self.before[stride], times);
+        for (value, launch) in &self.samples[stride * STRIDE..] {
+            passed += times[*launch];
+            if passed > rank {
+                return *value;
+            }
+        }
+        f64::NAN
+    }
+}
+
+fn count(of_launches: &[usize], times: &[usize]) -> usize {
+    of_launches.iter().zip(times).map(|(samples, times)| samples * times).sum()
 }
 
 #[cfg(test)]
@@ -371,13 +387,16 @@ mod tests {
 
     #[test]
     fn a_resample_is_the_quantile_of_its_launches_together() {
-        let all = [vec![1.0, 4.0, 6.0], vec![2.0, 3.0], vec![5.0, 7.0, 8.0, 9.0]];
-        let mut samples: Vec<(f64, usize)> = Vec::new();
-        for (i, launch) in all.iter().enumerate() {
-            samples.extend(launch.iter().map(|x| (*x, i)));
+        let few = [vec![1.0, 4.0, 6.0], vec![2.0, 3.0], vec![5.0, 7.0, 8.0, 9.0]];
+        // Over several strides, with ties.
+        let many = [500, 130, 64].map(|n| (0..n).map(|i| f64::from(i * i % 97)).collect());
+        for all in [few, many] {
+            resamples_are_their_launches(&all);
         }
-        samples.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let sizes = all.each_ref().map(Vec::len);
+    }
+
+    fn resamples_are_their_launches(all: &[Vec<f64>; 3]) {
+        let ranked = Ranked::of(all);
         for times in [[1, 1, 1], [2, 0, 1], [0, 3, 0], [0, 1, 2]] {
             let mut whole: Vec<f64> = Vec::new();
             for (launch, times) in all.iter().zip(times) {
@@ -385,7 +404,7 @@ mod tests {
             }
             whole.sort_by(f64::total_cmp);
             for q in [0.1, 0.5, 0.77, 0.99] {
-                let found = weighted(&samples, &sizes, &times, q);
+                let found = ranked.quantile(&times, q);
                 assert!((found - type_7(&whole, q)).abs() < 1e-12, "{times:?} {q}");
             }
         }
