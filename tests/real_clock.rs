@@ -196,14 +196,17 @@ fn watching_and_the_clock_cost_less_than_half_a_per_cent() {
     assert!(0.995 <= low && high <= 1.005);
 }
 
-/// Looks twice a second as the guard does, until `stopped` hangs up; how often it looked.
+/// Looks at the clocks and at every other process twice a second until `stopped` hangs up, four
+/// times as often as the guard does at most; how often it saw processes.
 fn watch(stopped: &mpsc::Receiver<()>) -> u32 {
+    // SAFETY: on Linux this is the priority of the calling thread alone, and lowering one's own
+    // is always allowed.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
     let mut sources = Sources::open(None);
     let mut looks = 0;
     let period = Duration::from_millis(500);
     while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
-        sources.between(looks % 4 == 3);
-        looks += 1;
+        looks += u32::from(sources.between(true).processes.is_some());
     }
     looks
 }
