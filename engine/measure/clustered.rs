@@ -151,7 +151,10 @@ impl Spread {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let whole = launches.iter().flatten().sum::<f64>() / samples as f64;
         let apart = |own: &Vec<f64>| own.len() as f64 * (mean(own) - whole).powi(2);
-        let squares = |own: &Vec<f64>| own.iter().map(|x| (x - mean(own)).powi(2)).sum::<f64>();
+        let squares = |own: &Vec<f64>| {
+            let middle = mean(own);
+            own.iter().map(|x| (x - middle).powi(2)).sum::<f64>()
+        };
         out.between = launches.iter().map(apart).sum::<f64>() / df(out.launches);
         out.within = launches.iter().map(squares).sum::<f64>() / (samples - out.launches) as f64;
         out
