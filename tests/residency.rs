@@ -5,7 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::Value;
+use engine::store::Journal;
+use serde_json::{Value, json};
 use support::{Background, House, tiny_bench, wait_for};
 
 /// Two rounds of two variants.
@@ -129,4 +130,40 @@ fn a_process_that_dies_is_one_failed_launch_and_ends_its_round() {
     let after = all.iter().filter(|launch| launch["block"].as_u64() == Some(block + 1));
     let rounds: Vec<u64> = after.map(|l| l["residence"]["round"].as_u64().unwrap()).collect();
     assert_eq!(rounds, [block + 1; 2], "the next block has processes of its own");
+}
+
+#[test]
+fn where_processes_do_not_fit_every_block_has_fresh_ones_and_counts_as_one() {
+    let house = House::new();
+    let spec = house.folder.write("t.yaml", spec("crowd", "60ms"));
+    let engine = Background::start(&mut house.run_command(&spec));
+    wait_for("the first launch", || (launches_so_far(&house) > 0).then_some(()));
+    engine.signal(libc::SIGINT);
+    engine.end().expect(130);
+    // As if they had been found too large before the first launch.
+    let run = house.runs().pop().expect("a run");
+    let path = house.store().join("runs").join(&run).join("journal.jsonl");
+    let entries = house.journal(&run);
+    let measured = entries.iter().find_map(|entry| entry.get("launch")).expect("a launch");
+    let why = "side by side they hold 9.5 GiB";
+    fs::remove_file(&path).expect("our own");
+    let journal = Journal::open(&path);
+    for entry in entries.iter().filter(|entry| entry["launch"].is_null()) {
+        journal.append(entry).expect("writable");
+    }
+    let entry = json!({"not_kept": {"setting": measured["setting"], "why": why}});
+    journal.append(&entry).expect("writable");
+    support::run(&mut house.engine(&["resume", &run])).expect(0);
+    let record = house.record();
+    let mut pids = BTreeSet::new();
+    for cell in record["cells"].as_array().expect("cells") {
+        let own = cell["launches"].as_array().expect("launches");
+        let blocks: Vec<_> = own.iter().map(|launch| launch["block"].as_u64()).collect();
+        assert_eq!(blocks, [Some(0), Some(1)], "a block is enough for one to the rule");
+        assert!(own.iter().all(|launch| launch["residence"].is_null()));
+        pids.extend(own.iter().map(|launch| launch["pid"].as_u64()));
+    }
+    assert_eq!(pids.len(), 4, "every launch has a process of its own");
+    let report = fs::read_to_string(house.result().join("report.md")).unwrap();
+    assert!(report.contains(&format!("residency: keep → fresh: {why}")), "{report}");
 }

@@ -215,5 +215,7 @@ pub enum StopReason {
     Decision,
     /// Nothing was left to measure: every variant but one at most had failed.
     NothingLeft,
+    /// Processes that stay no longer fit into memory beside each other.
+    Crowded,
     Interrupted,
 }
