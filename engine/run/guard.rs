@@ -234,16 +234,31 @@ fn read(launch: &Launch) -> Option<&Readings> {
     launch.conditions.as_ref()
 }
 
+fn read_settling(launch: &Launch) -> Option<&Readings> {
+    launch.settling.as_ref()
+}
+
 /// What disturbed a block from outside.
 fn causes_of_block(log: &SettingLog, block: u32) -> Vec<Cause> {
     let earlier = log.counted().map(Measured::named).filter(|(_, known)| known.block < block);
-    let all = earlier.clone().filter_map(|(_, known)| read(known));
+    let all =
+        earlier.clone().flat_map(|(_, known)| read_settling(known).into_iter().chain(read(known)));
     let own = log.launches().map(Measured::named).filter(|(_, known)| known.block == block);
     let (names, windows): (Vec<&str>, Vec<(&Readings, Usual)>) = own
-        .filter_map(|(name, launch)| {
-            let same = earlier.clone().filter(|(other, _)| *other == name);
-            let usual = Usual::of(same.filter_map(|(_, known)| read(known)), all.clone());
-            Some((name, (read(launch)?, usual)))
+        .flat_map(|(name, launch)| {
+            let (earlier, all) = (earlier.clone(), all.clone());
+            // A load is other work than a burst.
+            let windows: [fn(&Launch) -> Option<&Readings>; 2] = [read_settling, read];
+            windows.into_iter().filter_map(move |window| {
+                let same = earlier.clone().filter(|(other, _)| *other == name);
+                let same = same.filter_map(|(_, known)| window(known));
+                let mut usual = Usual::of(same, all.clone());
+                if launch.residence.is_some() {
+                    // The processes that stay beside it are what pushes pages out.
+                    usual.faults = Some(f64::INFINITY);
+                }
+                Some((name, (window(launch)?, usual)))
+            })
         })
         .unzip();
     causes(&names, &windows)
@@ -321,9 +336,20 @@ mod tests {
             let conditions =
                 Readings { seconds, cores, busy, foreign: Some(foreign), ..Readings::default() };
             let outcome = Outcome::Skipped { why: String::new() };
-            let (pid, conditions, residence) = (None, Some(conditions), None);
+            let (pid, conditions) = (None, Some(conditions));
+            let (residence, settling) = (None, None);
             let (block, position) = (7, 0);
-            Launch { block, position, pid, started: 0, wall: 0, outcome, conditions, residence }
+            Launch {
+                block,
+                position,
+                pid,
+                started: 0,
+                wall: 0,
+                outcome,
+                conditions,
+                residence,
+                settling,
+            }
         };
         let progress = Progress::stderr(true);
         let look = |foreign, again| {
