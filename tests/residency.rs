@@ -49,6 +49,23 @@ fn launches(record: &Value) -> Vec<Vec<[u64; 4]>> {
         .collect()
 }
 
+/// Processor seconds that were counted as ours while launches were watched, and those that they
+/// say themselves to have used.
+fn work(record: &Value) -> (f64, f64) {
+    let cells = record["cells"].as_array().expect("cells").iter();
+    let launches: Vec<_> = cells.flat_map(|cell| cell["launches"].as_array().unwrap()).collect();
+    let settling = launches.iter().filter(|launch| launch["residence"]["part"] == 0);
+    assert!(settling.clone().all(|launch| launch["settling"].is_object()), "loads are watched");
+    let windows = launches.iter().map(|launch| &launch["conditions"]);
+    let number = |value: &Value| value.as_f64().expect("it was read");
+    let own = |window: &Value| {
+        (number(&window["busy"]) - number(&window["foreign"])) * number(&window["seconds"])
+    };
+    let used = |launch: &&Value| number(&launch["outcome"]["measured"]["cpu_time"]) / 1e9;
+    let windows = windows.chain(settling.map(|launch| &launch["settling"]));
+    (windows.map(own).sum(), launches.iter().map(used).sum())
+}
+
 #[test]
 fn a_process_stays_for_five_bursts_and_only_one_is_at_work() {
     let house = House::new();
@@ -83,6 +100,8 @@ fn a_process_stays_for_five_bursts_and_only_one_is_at_work() {
         }
     }
     assert_eq!(pids.len(), 4, "other processes in every round");
+    let (own, used) = work(&house.record());
+    assert!(own > 0.5 * used, "{used} s of theirs, of which {own} s were not others'");
     let report = fs::read_to_string(house.result().join("report.md")).unwrap();
     assert!(report.contains("kept resident, 2 processes of 5 bursts for each variant"), "{report}");
     assert!(report.contains("only 2 ") || report.contains("2 blocks"), "a process is a block");

@@ -292,7 +292,7 @@ fn worst(causes: &[Cause]) -> String {
 mod tests {
     use super::*;
     use crate::machine::watch::{Finding, Signal};
-    use crate::record::Outcome;
+    use crate::record::{Outcome, Residence};
 
     #[test]
     fn a_window_is_read_and_its_cost_is_known() {
@@ -360,6 +360,38 @@ mod tests {
         let first = look(1.5, 0).expect("others used most of the machine");
         assert!(first.left_out && first.block == 7 && first.causes[0].variant == "q8");
         assert!(!look(1.5, MOST_AGAIN).expect("still a cause").left_out);
+    }
+
+    #[test]
+    fn faults_of_processes_that_stay_leave_no_block_out_and_what_disturbs_their_load_does() {
+        let quiet = || Readings { seconds: 10.0, cores: 2, ..Readings::default() };
+        let causes = |conditions: Readings, residence, settling| {
+            let launch = Launch {
+                block: 5,
+                position: 0,
+                pid: None,
+                started: 0,
+                wall: 0,
+                outcome: Outcome::Skipped { why: String::new() },
+                conditions: Some(conditions),
+                residence,
+                settling,
+            };
+            let (variant, artifact) = ("q8".into(), crate::base::Digest::of_bytes(b"artifact"));
+            let (setting, runtime) = (Setting::tokens(1, 8, 8, 1), None);
+            let mut log = SettingLog::default();
+            log.keep(Measured { setting, variant, artifact, runtime, launch });
+            let signals = causes_of_block(&log, 5).into_iter().map(|cause| cause.finding.signal);
+            signals.collect::<Vec<_>>()
+        };
+        let kept = Some(Residence { round: 5, part: 0 });
+        let faults = || Readings { faults: Some(1 << 20), ..quiet() };
+        assert_eq!(causes(faults(), None, None), [Signal::Faults]);
+        assert_eq!(causes(faults(), kept, Some(faults())), []);
+        let swapped = Readings { swapped_in: Some(1 << 20), ..quiet() };
+        assert_eq!(causes(swapped, kept, None), [Signal::Faults]);
+        let disturbed = Readings { busy: Some(2.0), foreign: Some(1.5), ..quiet() };
+        assert_eq!(causes(quiet(), kept, Some(disturbed)), [Signal::Foreign]);
     }
 
     #[test]
