@@ -66,6 +66,7 @@ fn launch(cell: u64, variant: usize, block: u32) -> Launch {
         wall: 800_000_000,
         conditions: Some(readings(seed, variant, block)),
         residence: None,
+        settling: None,
         outcome: Outcome::Measured(observed),
     }
 }

@@ -5,7 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::Value;
+use engine::store::Journal;
+use serde_json::{Value, json};
 use support::{Background, House, tiny_bench, wait_for};
 
 /// Two rounds of two variants.
@@ -48,6 +49,23 @@ fn launches(record: &Value) -> Vec<Vec<[u64; 4]>> {
         .collect()
 }
 
+/// Processor seconds that were counted as ours while launches were watched, and those that they
+/// say themselves to have used.
+fn work(record: &Value) -> (f64, f64) {
+    let cells = record["cells"].as_array().expect("cells").iter();
+    let launches: Vec<_> = cells.flat_map(|cell| cell["launches"].as_array().unwrap()).collect();
+    let settling = launches.iter().filter(|launch| launch["residence"]["part"] == 0);
+    assert!(settling.clone().all(|launch| launch["settling"].is_object()), "loads are watched");
+    let windows = launches.iter().map(|launch| &launch["conditions"]);
+    let number = |value: &Value| value.as_f64().expect("it was read");
+    let own = |window: &Value| {
+        (number(&window["busy"]) - number(&window["foreign"])) * number(&window["seconds"])
+    };
+    let used = |launch: &&Value| number(&launch["outcome"]["measured"]["cpu_time"]) / 1e9;
+    let windows = windows.chain(settling.map(|launch| &launch["settling"]));
+    (windows.map(own).sum(), launches.iter().map(used).sum())
+}
+
 #[test]
 fn a_process_stays_for_five_bursts_and_only_one_is_at_work() {
     let house = House::new();
@@ -82,6 +100,8 @@ fn a_process_stays_for_five_bursts_and_only_one_is_at_work() {
         }
     }
     assert_eq!(pids.len(), 4, "other processes in every round");
+    let (own, used) = work(&house.record());
+    assert!(own > 0.5 * used, "{used} s of theirs, of which {own} s were not others'");
     let report = fs::read_to_string(house.result().join("report.md")).unwrap();
     assert!(report.contains("kept resident, 2 processes of 5 bursts for each variant"), "{report}");
     let text = fs::read_to_string(house.result().join("report.json")).unwrap();
@@ -133,4 +153,40 @@ fn a_process_that_dies_is_one_failed_launch_and_ends_its_round() {
     let after = all.iter().filter(|launch| launch["block"].as_u64() == Some(block + 1));
     let rounds: Vec<u64> = after.map(|l| l["residence"]["round"].as_u64().unwrap()).collect();
     assert_eq!(rounds, [block + 1; 2], "the next block has processes of its own");
+}
+
+#[test]
+fn where_processes_do_not_fit_every_block_has_fresh_ones_and_counts_as_one() {
+    let house = House::new();
+    let spec = house.folder.write("t.yaml", spec("crowd", "60ms"));
+    let engine = Background::start(&mut house.run_command(&spec));
+    wait_for("the first launch", || (launches_so_far(&house) > 0).then_some(()));
+    engine.signal(libc::SIGINT);
+    engine.end().expect(130);
+    // As if they had been found too large before the first launch.
+    let run = house.runs().pop().expect("a run");
+    let path = house.store().join("runs").join(&run).join("journal.jsonl");
+    let entries = house.journal(&run);
+    let measured = entries.iter().find_map(|entry| entry.get("launch")).expect("a launch");
+    let why = "side by side they hold 9.5 GiB";
+    fs::remove_file(&path).expect("our own");
+    let journal = Journal::open(&path);
+    for entry in entries.iter().filter(|entry| entry["launch"].is_null()) {
+        journal.append(entry).expect("writable");
+    }
+    let entry = json!({"not_kept": {"setting": measured["setting"], "why": why}});
+    journal.append(&entry).expect("writable");
+    support::run(&mut house.engine(&["resume", &run])).expect(0);
+    let record = house.record();
+    let mut pids = BTreeSet::new();
+    for cell in record["cells"].as_array().expect("cells") {
+        let own = cell["launches"].as_array().expect("launches");
+        let blocks: Vec<_> = own.iter().map(|launch| launch["block"].as_u64()).collect();
+        assert_eq!(blocks, [Some(0), Some(1)], "a block is enough for one to the rule");
+        assert!(own.iter().all(|launch| launch["residence"].is_null()));
+        pids.extend(own.iter().map(|launch| launch["pid"].as_u64()));
+    }
+    assert_eq!(pids.len(), 4, "every launch has a process of its own");
+    let report = fs::read_to_string(house.result().join("report.md")).unwrap();
+    assert!(report.contains(&format!("residency: keep → fresh: {why}")), "{report}");
 }

@@ -51,7 +51,8 @@ impl Cell {
             {
                 return None;
             }
-            let _ = writeln!(io::stdout(), "{READY}");
+            // A library may have left a line unfinished.
+            let _ = writeln!(io::stdout(), "\n{READY}");
             lines.next()?.ok()?.trim().parse().ok()
         })?;
         Ok(Done::Nothing)

@@ -70,12 +70,28 @@ pub fn course(observed: &Observed) -> Course {
         if observed.sending.is_some() {
             return classify(&[]);
         }
-        let timed = observed.requests.iter().enumerate();
-        let timed = timed.filter_map(|(i, request)| Some((i, summary::whole_time(request)?)));
-        let (places, times): (Vec<usize>, Vec<f64>) = timed.unzip();
-        let course = classify(&times);
-        Course { start: places.get(course.start).copied().unwrap_or(0), ..course }
+        joined(&[observed])
     })
+}
+
+/// How a process went that made `bursts` one after the other: as [`course`], over [`times`].
+pub fn course_of(bursts: &[&Observed]) -> Course {
+    if let [observed] = bursts { course(observed) } else { joined(bursts) }
+}
+
+fn joined(bursts: &[&Observed]) -> Course {
+    let (places, times): (Vec<usize>, Vec<f64>) = times(bursts).into_iter().unzip();
+    let course = classify(&times);
+    Course { start: places.get(course.start).copied().unwrap_or(0), ..course }
+}
+
+/// End-to-end seconds of the requests of a process with their places. Those with which bursts
+/// after the first begin and which do not count are left out: others have had the caches before.
+pub fn times(bursts: &[&Observed]) -> Vec<(usize, f64)> {
+    let own = bursts.iter().enumerate().flat_map(|(part, seen)| {
+        seen.requests.iter().filter(move |request| part == 0 || !request.warmup)
+    });
+    own.enumerate().filter_map(|(i, request)| Some((i, summary::whole_time(request)?))).collect()
 }
 
 /// The first request that counts: after what was flagged as warm-up when it was made, and after

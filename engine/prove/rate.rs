@@ -71,6 +71,7 @@ fn probe(plan: &Plan, rate: f64, seed: u64) -> RateProbe {
             outcome: Outcome::Measured(launch(plan, rate, seed ^ u64::from(number))),
             conditions: None,
             residence: None,
+            settling: None,
         });
     }
     probe

@@ -107,6 +107,10 @@ pub struct Launch {
     /// Which burst of which process it was, where its process stayed; none of a process of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub residence: Option<Residence>,
+    /// What else the machine did while a process that stays loaded and warmed up; with its first
+    /// burst.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settling: Option<Readings>,
 }
 
 /// A launch that is one burst of a process that stays.
@@ -215,5 +219,7 @@ pub enum StopReason {
     Decision,
     /// Nothing was left to measure: every variant but one at most had failed.
     NothingLeft,
+    /// Processes that stay no longer fit into memory beside each other.
+    Crowded,
     Interrupted,
 }

@@ -130,6 +130,7 @@ mod tests {
             outcome: Outcome::Measured(observed),
             conditions: None,
             residence: None,
+            settling: None,
         };
         let (launches, disturbed) = (vec![launch], Vec::new());
         let probe = Probe { batch: 4, launches, disturbed, cut_short: None };

@@ -4,7 +4,7 @@
 //! warnings of old records follow the rules of this engine. Which blocks were left out was decided
 //! while they were measured, and is read from the record.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::evidence::Evidence;
 use super::view::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
@@ -15,6 +15,9 @@ use crate::record::{AGAIN, Launch, Record};
 
 /// Named at most, over all launches.
 const MOST_HOGS: usize = 5;
+
+/// One of the windows in which a launch was watched.
+type Look = fn(&Launch) -> Option<&Readings>;
 
 /// A watched launch and where it stands.
 struct Window<'a> {
@@ -37,6 +40,7 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
         row(gauge.signal, &windows, worst.remove(&gauge.signal), why)
     });
     let signals = signals.collect();
+    let warned = windows.iter().zip(&findings).filter(|(_, found)| !found.is_empty());
     let rate = |r: &Readings| Some(r.switches? as f64 / r.seconds);
     let all = || windows.iter().map(|window| window.readings);
     let watched: f64 = all().map(|r| r.seconds).sum();
@@ -46,10 +50,10 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
     let launches = record.cells.iter().map(|cell| cell.launches.len());
     let again = record.conduct.iter().map(|conduct| conduct.again.len());
     Some(ConditionsSheet {
-        watched: windows.len(),
+        watched: launches_of(windows.iter()),
         launches: launches.chain(again).sum(),
         signals,
-        warned: findings.iter().filter(|found| !found.is_empty()).count(),
+        warned: launches_of(warned.map(|(window, _)| window)),
         hogs: hogs(&windows),
         left_out: disturbed.iter().filter(|row| row.left_out).count(),
         blocks,
@@ -61,6 +65,11 @@ pub fn sheet(record: &Record, evidence: &Evidence<'_>) -> Option<ConditionsSheet
     })
 }
 
+/// How many launches `windows` belong to; one that loaded in a window of its own has two.
+fn launches_of<'a>(windows: impl Iterator<Item = &'a Window<'a>>) -> usize {
+    windows.map(|window| std::ptr::from_ref(window.launch)).collect::<HashSet<_>>().len()
+}
+
 /// Setting by setting, the second arm of the baseline after the variants.
 fn windows<'a>(evidence: &Evidence<'a>) -> Vec<Window<'a>> {
     let mut out = Vec::new();
@@ -69,16 +78,20 @@ fn windows<'a>(evidence: &Evidence<'a>) -> Vec<Window<'a>> {
         let mut arms: Vec<(&'a str, &'a [Launch])> =
             cells.map(|cell| (cell.variant.as_str(), cell.launches.as_slice())).collect();
         arms.extend(evidence.conduct[setting].map(|conduct| (AGAIN, conduct.again.as_slice())));
-        let counted = |(_, launches): &(&'a str, &'a [Launch])| {
+        // A load is other work than a burst.
+        let windows: [Look; 2] =
+            [|launch| launch.settling.as_ref(), |launch| launch.conditions.as_ref()];
+        let counted = |(_, launches): &(&'a str, &'a [Launch]), window: Look| {
             let counts = launches.iter().filter(|launch| !first.leaves_out(launch.block));
-            counts.filter_map(|launch| launch.conditions.as_ref()).collect::<Vec<_>>()
+            counts.filter_map(window).collect::<Vec<&Readings>>()
         };
-        let all: Vec<&Readings> = arms.iter().flat_map(counted).collect();
-        for arm in &arms {
-            let usual = Usual::of(counted(arm).into_iter(), all.iter().copied());
+        let each = arms.iter().flat_map(|arm| windows.map(|window| counted(arm, window)));
+        let all: Vec<&Readings> = each.flatten().collect();
+        for (arm, window) in arms.iter().flat_map(|arm| windows.map(|window| (arm, window))) {
+            let usual = Usual::of(counted(arm, window).into_iter(), all.iter().copied());
             let (arm, launches) = *arm;
             out.extend(launches.iter().filter_map(|launch| {
-                let readings = launch.conditions.as_ref()?;
+                let readings = window(launch)?;
                 Some(Window { arm, setting, launch, readings, usual: usual.clone() })
             }));
         }

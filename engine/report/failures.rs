@@ -52,6 +52,7 @@ pub fn unreached(record: &Record, cell: &Cell) -> Option<String> {
     let why = match cell.stop {
         Some(StopReason::Interrupted) => "the run was stopped before",
         Some(StopReason::Budget) => "the time allowed ran out before",
+        Some(StopReason::Crowded) => "processes no longer fitted into memory before",
         Some(StopReason::NothingLeft) => "nothing was left to compare",
         _ if record.run.interrupted => "the run was stopped before",
         _ => "never launched",

@@ -101,6 +101,7 @@ fn cells(blocks: u32) -> Vec<Cell> {
                     },
                     conditions: None,
                     residence: None,
+                    settling: None,
                 }
             });
             cells.push(Cell {

@@ -58,6 +58,7 @@ fn launch(block: usize, outcome: Outcome) -> Launch {
         outcome,
         conditions: None,
         residence: None,
+        settling: None,
     }
 }
 

@@ -52,6 +52,7 @@ fn cells() -> Vec<Cell> {
                 outcome: Outcome::Measured(observed(&mut rng, seconds, batch)),
                 conditions: None,
                 residence: None,
+                settling: None,
             });
             cells.push(Cell {
                 variant: variant.into(),

@@ -339,6 +339,37 @@ fn with_courses(changed: usize, factor: fn(usize) -> f64) -> Record {
     record
 }
 
+#[test]
+fn a_process_that_stays_is_looked_at_over_all_of_its_bursts() {
+    let remarks = |factor: f64, stays: bool| {
+        let mut record = record();
+        record.cells.truncate(3);
+        let first = record.cells[1].launches[0].seen().expect("it was measured");
+        let steady = first.requests[1].clone();
+        for launch in record.cells.iter_mut().flat_map(|cell| &mut cell.launches) {
+            let part = launch.block % 5;
+            launch.residence = stays.then(|| Residence { round: launch.block - part, part });
+        }
+        for launch in &mut record.cells[1].launches {
+            let Ended::Measured(seen) = &mut launch.outcome else { continue };
+            // Five requests are too few to tell anything of a burst.
+            seen.requests = vec![steady.clone(); 5];
+            seen.requests[0].warmup = true;
+            for request in seen.requests.iter_mut().filter(|_| launch.block % 5 == 4) {
+                let first = request.tokens[0];
+                let longer = |at: u64| first + ((at - first) as f64 * factor) as u64;
+                request.tokens.iter_mut().for_each(|at| *at = longer(*at));
+            }
+        }
+        q8(record).1
+    };
+    let moving = remarks(1.1, true);
+    assert!(moving.contains("no steady state in 2 of 3 processes, which move by"), "{moving}");
+    for still in [remarks(1.0, true), remarks(1.1, false)] {
+        assert!(!still.contains("no steady state"), "{still}");
+    }
+}
+
 fn q8(record: Record) -> (Finding, String, usize) {
     let records = [record];
     let report = build(&records);

@@ -90,6 +90,7 @@ fn stopped(reason: StopReason) -> &'static str {
         StopReason::Unreachable => "stopped early: the asked precision is out of reach",
         StopReason::Decision => "stopped as soon as every verdict was decided",
         StopReason::NothingLeft => "stopped because nothing was left to compare",
+        StopReason::Crowded => "stopped because kept processes no longer fitted into memory",
         StopReason::Interrupted => "interrupted",
     }
 }

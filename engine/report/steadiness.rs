@@ -1,15 +1,17 @@
 //! Steady states of the launches of a cell: what is said about them, and what they do to verdicts.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::evidence::observed;
 use super::format;
 use crate::measure::quantile::median;
 use crate::measure::steady::{self, Class, Course};
-use crate::measure::{Estimate, Unit, summary};
+use crate::measure::{Estimate, Observed, Unit, summary};
 use crate::record::Cell;
 
-/// Launches of a cell by how their times went.
+/// Launches of a cell by how their times went; those of one process that stayed are one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Steadiness {
     pub flat: usize,
@@ -26,6 +28,9 @@ pub struct Steadiness {
     pub slowing: Option<f64>,
     /// Mean seconds of all requests of all launches, whatever their state.
     pub whole_mean: Option<f64>,
+    /// Some are processes that stayed, each looked at over all of its bursts.
+    #[serde(skip)]
+    stays: bool,
 }
 
 /// Share of launches without a steady state from which on a verdict must not depend on it.
@@ -37,13 +42,21 @@ const LEAST: usize = 3;
 pub fn of(cell: &Cell) -> Steadiness {
     let mut out = Steadiness::default();
     let (mut moving, mut slowing, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    for (_, seen) in observed(cell) {
-        let Course { class, start, movement } = steady::course(seen);
+    for bursts in processes(cell) {
+        let Course { class, start, movement } = steady::course_of(&bursts);
+        let first = bursts[0];
+        let noticed = first.requests.iter().take_while(|request| request.warmup).count();
+        let cut = noticed.max(steady::counted_from(first));
+        out.stays |= bursts.len() > 1;
         match class {
             Class::Flat => out.flat += 1,
+            // Bursts are cut by themselves, so that warm-up beyond that is among their values.
+            Class::WarmUp if bursts.len() > 1 && start > cut => {
+                out.no_steady_state += 1;
+                moving.push(movement);
+            }
             Class::WarmUp => {
                 out.warm_up += 1;
-                let noticed = seen.requests.iter().take_while(|request| request.warmup).count();
                 out.cut_later += usize::from(start > noticed);
             }
             Class::SlowDown => {
@@ -56,7 +69,8 @@ pub fn of(cell: &Cell) -> Steadiness {
             }
             Class::Unverified => out.unverified += 1,
         }
-        times.extend(seen.requests.iter().filter_map(summary::whole_time));
+        let requests = bursts.iter().flat_map(|seen| &seen.requests);
+        times.extend(requests.filter_map(summary::whole_time));
     }
     out.movement = median(&moving);
     out.slowing = median(&slowing);
@@ -65,13 +79,23 @@ pub fn of(cell: &Cell) -> Steadiness {
     out
 }
 
+/// What the processes of a cell saw: each launch by itself, the bursts of one that stayed together.
+pub fn processes(cell: &Cell) -> Vec<Vec<&Observed>> {
+    let mut out: BTreeMap<u32, Vec<&Observed>> = BTreeMap::new();
+    for (launch, seen) in observed(cell) {
+        out.entry(launch.place().replicate).or_default().push(seen);
+    }
+    out.into_values().collect()
+}
+
 impl Steadiness {
     /// Launches whose value depends on when it is taken.
     pub fn moving(&self) -> usize {
         self.no_steady_state + self.slow_down
     }
 
-    fn launches(&self) -> usize {
+    /// Processes that were looked at.
+    pub fn launches(&self) -> usize {
         self.flat + self.warm_up + self.slow_down + self.no_steady_state + self.unverified
     }
 
@@ -83,12 +107,13 @@ impl Steadiness {
     /// What a reader of the verdict must know.
     pub fn remark(&self) -> Option<String> {
         let launches = self.launches();
+        let what = if self.stays { "processes" } else { "launches" };
         if let (true, Some(movement)) = (self.is_unsteady(), self.movement) {
             let mean = self.whole_mean.map_or_else(String::new, |seconds| {
                 format!("; {} a request over everything", format::exact(seconds, Unit::Seconds))
             });
             return Some(format!(
-                "no steady state in {} of {launches} launches, which move by {}{mean}",
+                "no steady state in {} of {launches} {what}, which move by {}{mean}",
                 self.no_steady_state,
                 format::percent_rough(movement - 1.0)
             ));
@@ -98,7 +123,7 @@ impl Steadiness {
             && self.slow_down * 2 > launches
         {
             return Some(format!(
-                "slows down by {} within {} of {launches} launches",
+                "slows down by {} within {} of {launches} {what}",
                 format::percent_rough(slowing - 1.0),
                 self.slow_down
             ));

@@ -16,11 +16,10 @@ use super::session::{Measured, Session};
 use super::steps::{describe, ended};
 use crate::machine::watch::most_left_out;
 use crate::measure::design::orders;
-use crate::measure::replicates::BURSTS;
 use crate::measure::stop::{Decision, Rule, decide};
 use crate::plan::{Plan, Step as PlanStep};
 use crate::record::{Outcome, Step, StepState, StopReason};
-use crate::spec::{Bench as BenchSpec, Residency, Spec};
+use crate::spec::{Bench as BenchSpec, Spec};
 use crate::stage::{Artifact, Bench, Setting, Stage};
 pub(super) use arms::{AGAIN, launches_again, shows_noise};
 use arms::{Arm, arms};
@@ -29,7 +28,7 @@ pub(super) use launching::{At, Given, able, gpus, launch};
 use looking::{family, reason_of, widest, words};
 use piloting::{settle, settled, told};
 use rounds::{Making, Round};
-use tally::{complete, given_up, of};
+use tally::{bursts, complete, given_up, of};
 
 pub struct Blocks<'a> {
     pub spec: &'a Spec,
@@ -126,16 +125,17 @@ fn repeat(
     };
     let arms = arms(blocks, variants);
     let first = of(session, setting).map(|(_, launch)| launch.block + 1).max().unwrap_or(0);
-    // As many blocks make one of those that the rule counts.
-    let bursts = if design.residency == Residency::Keep { BURSTS } else { 1 };
-    let planned = rule.max_blocks.saturating_mul(bursts);
+    let planned = rule.max_blocks.saturating_mul(bursts(design, session.of(setting)));
     // Blocks that are left out are made again.
     let again = most_left_out(blocks.bench.guard.max_invalid.0, planned);
     let orders = orders(arms.len(), (first + planned + again) as usize, design.seed);
     // Time already spent on this setting in earlier stretches.
     let before: u64 = of(session, setting).map(|(_, launch)| launch.wall).sum();
-    let most = u64::from(planned) * arms.len() as u64;
-    let done = u64::from(complete(session, setting, variants) * bursts) * arms.len() as u64;
+    let launches = |blocks: u32, session: &Session| {
+        u64::from(blocks.saturating_mul(bursts(design, session.of(setting)))) * arms.len() as u64
+    };
+    let most = launches(rule.max_blocks, session);
+    let done = launches(complete(session, setting, variants), session);
     let bar = conditions.progress.launches(&format!("bench {setting}"), most, done);
     let mut block = first;
     let mut round: Option<Round<'_>> = None;
@@ -151,10 +151,15 @@ fn repeat(
         let order = &orders[block as usize];
         let making = Making { blocks, conditions, given, arms: &arms };
         if round.is_none() {
-            round = making.round(session, order, block as usize)?;
+            round = match making.round(session, order, block as usize)? {
+                Some(round) => Some(round),
+                None if bursts(design, session.of(setting)) > 1 => break StopReason::Crowded,
+                None => None,
+            };
+            bar.set_length(launches(rule.max_blocks, session));
         }
         making.block(session, round.as_mut(), order, block as usize, &|| bar.inc(1))?;
-        let planned = rule.min_blocks.saturating_mul(bursts);
+        let planned = rule.min_blocks.saturating_mul(bursts(design, session.of(setting)));
         examine(given.guard(), session, setting, block, planned, conditions.progress)?;
         block += 1;
         if let Some(found) = settle(blocks, session, variants) {
@@ -208,7 +213,8 @@ fn over(
 
 impl<'g> Making<'_, 'g> {
     /// The processes of a round that begins with `block`, where the spec keeps them and they fit
-    /// beside each other.
+    /// beside each other. Whether they fit is settled before the first launch of the setting: one
+    /// of which processes have stayed is never mixed with fresh ones, and has none any more.
     fn round(
         &self,
         session: &mut Session,
@@ -216,12 +222,15 @@ impl<'g> Making<'_, 'g> {
         block: usize,
     ) -> Result<Option<Round<'g>>, RunError> {
         let setting = &self.blocks.stage.setting;
-        let keeps = self.blocks.bench.design.residency == Residency::Keep;
-        if !keeps || session.of(setting).not_kept.is_some() {
+        if bursts(&self.blocks.bench.design, session.of(setting)) == 1 {
             return Ok(None);
         }
         match Round::begin(self, session, order, block)? {
             Ok(round) => Ok(Some(round)),
+            Err(why) if of(session, setting).any(|(_, launch)| launch.residence.is_some()) => {
+                self.conditions.progress.line(&format!("  {setting}: no other round: {why}"));
+                Ok(None)
+            }
             Err(why) => {
                 let line = format!("  {setting}: residency: keep → fresh: {why}");
                 self.conditions.progress.line(&line);

@@ -330,7 +330,7 @@ pub(super) struct Watch {
     process: OwnedFd,
     stdout: Option<std::process::ChildStdout>,
     stderr: Option<std::process::ChildStderr>,
-    limits: Limits,
+    pub limits: Limits,
     written: u64,
     /// The unfinished last line of standard output.
     line: Vec<u8>,

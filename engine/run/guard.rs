@@ -234,16 +234,31 @@ fn read(launch: &Launch) -> Option<&Readings> {
     launch.conditions.as_ref()
 }
 
+fn read_settling(launch: &Launch) -> Option<&Readings> {
+    launch.settling.as_ref()
+}
+
 /// What disturbed a block from outside.
 fn causes_of_block(log: &SettingLog, block: u32) -> Vec<Cause> {
     let earlier = log.counted().map(Measured::named).filter(|(_, known)| known.block < block);
-    let all = earlier.clone().filter_map(|(_, known)| read(known));
+    let all =
+        earlier.clone().flat_map(|(_, known)| read_settling(known).into_iter().chain(read(known)));
     let own = log.launches().map(Measured::named).filter(|(_, known)| known.block == block);
     let (names, windows): (Vec<&str>, Vec<(&Readings, Usual)>) = own
-        .filter_map(|(name, launch)| {
-            let same = earlier.clone().filter(|(other, _)| *other == name);
-            let usual = Usual::of(same.filter_map(|(_, known)| read(known)), all.clone());
-            Some((name, (read(launch)?, usual)))
+        .flat_map(|(name, launch)| {
+            let (earlier, all) = (earlier.clone(), all.clone());
+            // A load is other work than a burst.
+            let windows: [fn(&Launch) -> Option<&Readings>; 2] = [read_settling, read];
+            windows.into_iter().filter_map(move |window| {
+                let same = earlier.clone().filter(|(other, _)| *other == name);
+                let same = same.filter_map(|(_, known)| window(known));
+                let mut usual = Usual::of(same, all.clone());
+                if launch.residence.is_some() {
+                    // The processes that stay beside it are what pushes pages out.
+                    usual.faults = Some(f64::INFINITY);
+                }
+                Some((name, (window(launch)?, usual)))
+            })
         })
         .unzip();
     causes(&names, &windows)
@@ -277,7 +292,7 @@ fn worst(causes: &[Cause]) -> String {
 mod tests {
     use super::*;
     use crate::machine::watch::{Finding, Signal};
-    use crate::record::Outcome;
+    use crate::record::{Outcome, Residence};
 
     #[test]
     fn a_window_is_read_and_its_cost_is_known() {
@@ -321,9 +336,20 @@ mod tests {
             let conditions =
                 Readings { seconds, cores, busy, foreign: Some(foreign), ..Readings::default() };
             let outcome = Outcome::Skipped { why: String::new() };
-            let (pid, conditions, residence) = (None, Some(conditions), None);
+            let (pid, conditions) = (None, Some(conditions));
+            let (residence, settling) = (None, None);
             let (block, position) = (7, 0);
-            Launch { block, position, pid, started: 0, wall: 0, outcome, conditions, residence }
+            Launch {
+                block,
+                position,
+                pid,
+                started: 0,
+                wall: 0,
+                outcome,
+                conditions,
+                residence,
+                settling,
+            }
         };
         let progress = Progress::stderr(true);
         let look = |foreign, again| {
@@ -334,6 +360,38 @@ mod tests {
         let first = look(1.5, 0).expect("others used most of the machine");
         assert!(first.left_out && first.block == 7 && first.causes[0].variant == "q8");
         assert!(!look(1.5, MOST_AGAIN).expect("still a cause").left_out);
+    }
+
+    #[test]
+    fn faults_of_processes_that_stay_leave_no_block_out_and_what_disturbs_their_load_does() {
+        let quiet = || Readings { seconds: 10.0, cores: 2, ..Readings::default() };
+        let causes = |conditions: Readings, residence, settling| {
+            let launch = Launch {
+                block: 5,
+                position: 0,
+                pid: None,
+                started: 0,
+                wall: 0,
+                outcome: Outcome::Skipped { why: String::new() },
+                conditions: Some(conditions),
+                residence,
+                settling,
+            };
+            let (variant, artifact) = ("q8".into(), crate::base::Digest::of_bytes(b"artifact"));
+            let (setting, runtime) = (Setting::tokens(1, 8, 8, 1), None);
+            let mut log = SettingLog::default();
+            log.keep(Measured { setting, variant, artifact, runtime, launch });
+            let signals = causes_of_block(&log, 5).into_iter().map(|cause| cause.finding.signal);
+            signals.collect::<Vec<_>>()
+        };
+        let kept = Some(Residence { round: 5, part: 0 });
+        let faults = || Readings { faults: Some(1 << 20), ..quiet() };
+        assert_eq!(causes(faults(), None, None), [Signal::Faults]);
+        assert_eq!(causes(faults(), kept, Some(faults())), []);
+        let swapped = Readings { swapped_in: Some(1 << 20), ..quiet() };
+        assert_eq!(causes(swapped, kept, None), [Signal::Faults]);
+        let disturbed = Readings { busy: Some(2.0), foreign: Some(1.5), ..quiet() };
+        assert_eq!(causes(quiet(), kept, Some(disturbed)), [Signal::Foreign]);
     }
 
     #[test]

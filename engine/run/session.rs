@@ -338,6 +338,7 @@ mod tests {
                 outcome,
                 conditions: None,
                 residence: None,
+                settling: None,
             },
         }
     }

@@ -371,11 +371,21 @@ fn run_bench(
 pub(super) struct Memory {
     load_peak: Option<u64>,
     marked: bool,
+    /// Highest mark before the last reset, where there was one since the load.
+    served: Option<u64>,
 }
 
 impl Memory {
     pub fn after_load() -> Self {
-        Self { load_peak: machine::peak_memory(), marked: machine::reset_peak_memory() }
+        let (load_peak, served) = (machine::peak_memory(), None);
+        Self { load_peak, marked: machine::reset_peak_memory(), served }
+    }
+
+    /// Begins another stretch of serving: what was held since the last one ended, whose mark was
+    /// `seen`, does not count.
+    pub fn go_on(&mut self, seen: Option<u64>) {
+        self.served = seen;
+        self.marked &= machine::reset_peak_memory();
     }
 
     pub fn observed(
@@ -385,7 +395,7 @@ impl Memory {
         requests: Vec<Timeline>,
         (end, energy, sending): (WarmupEnd, Energy, Option<Sending>),
     ) -> Observed {
-        let steady = machine::peak_memory();
+        let steady = machine::peak_memory().into_iter().chain(self.served).max();
         let kinds = machine::resident_kinds();
         Observed {
             load,

@@ -134,13 +134,17 @@ struct Stay {
 /// warm-up before it; processor time is that since the burst before.
 fn stay(work: &mut dyn Work, stay: Stay, turn: &mut Turn<'_>) -> Result<(), JobError> {
     let Stay { rules, clock, load, source } = stay;
-    let memory = Memory::after_load();
+    let mut memory = Memory::after_load();
     let mut meter = Meter::start();
     let (first_call, warm, end) = settle(rules, &clock, &mut || work.answer(&mut meter))?;
     let mut before = Some((warm, end));
     let mut spent = 0;
-    let mut seen = None;
+    let (mut seen, mut mark) = (None, None);
     while let Some(seed) = turn(seen.take()) {
+        if before.is_none() {
+            // Answers are written down between bursts.
+            memory.go_on(mark);
+        }
         work.reseed(seed);
         let mut meter = Meter::start();
         // In the place of a first call.
@@ -151,6 +155,7 @@ fn stay(work: &mut dyn Work, stay: Stay, turn: &mut Turn<'_>) -> Result<(), JobE
         requests.extend(own);
         let first_call = first_call.clone();
         let mut observed = memory.observed(load, first_call, requests, (end, energy, None));
+        mark = observed.steady_memory;
         let total = observed.cpu_time;
         observed.cpu_time = total.map(|total| total.saturating_sub(spent));
         spent = total.unwrap_or(spent);

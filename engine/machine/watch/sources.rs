@@ -225,6 +225,27 @@ mod tests {
     }
 
     #[test]
+    fn what_children_that_stay_have_used_counts_as_ours_while_they_live_and_afterwards() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .expect("there is a shell");
+        let mut sources = Sources::open(None);
+        while process_time(child.id()).expect("it lives") < 0.2 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let mut own = |residents: &[u32]| {
+            sources.residents = residents.to_vec();
+            sources.whole(false).own.expect("it was read")
+        };
+        let (with, without) = (own(&[child.id()]), own(&[]));
+        child.kill().and_then(|()| child.wait()).expect("our own child");
+        let after = own(&[]);
+        assert!(with > without + 0.1, "{with} with it, {without} a moment later without");
+        assert!(after > without + 0.1, "{after} once it was waited for");
+    }
+
+    #[test]
     fn this_machine_is_read_and_what_is_missing_says_why() {
         let mut sources = Sources::open(Some(Err("no NVIDIA driver library found".into())));
         let first = sources.whole(true);

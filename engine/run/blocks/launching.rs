@@ -221,6 +221,7 @@ pub fn recorded(
         outcome,
         conditions: None,
         residence: None,
+        settling: None,
     })
 }
 

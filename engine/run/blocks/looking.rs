@@ -131,6 +131,7 @@ pub fn words(reason: StopReason) -> &'static str {
         StopReason::Unreachable => "target out of reach",
         StopReason::Decision => "every question is answered",
         StopReason::NothingLeft => "nothing left to measure",
+        StopReason::Crowded => "processes no longer fit beside each other",
         StopReason::Interrupted => "interrupted",
     }
 }

@@ -6,6 +6,7 @@ use super::Blocks;
 use super::arms::Arm;
 use super::launching::{At, Given, child, inputs, job, nanos, recorded};
 use super::tally::given_up;
+use crate::machine::watch::Readings;
 use crate::machine::{resident_memory, total_memory};
 use crate::measure::replicates::BURSTS;
 use crate::record::{Launch, Outcome, Residence};
@@ -41,6 +42,8 @@ struct Taken {
     /// Until it was ready, and when that began.
     loading: Duration,
     started: Duration,
+    /// What else the machine did meanwhile.
+    settling: Option<Readings>,
     #[expect(dead_code, reason = "the process writes into it for as long as it lives")]
     scratch: Workspace,
 }
@@ -78,11 +81,21 @@ impl<'g> Round<'g> {
             let job = Job::Reside(Box::new(job(blocks, variant, artifact, given, at)));
             let scratch = conditions.store.begin()?;
             let started = given.since(conditions);
-            let settled = conditions.launcher.settle(&child(blocks, &job, scratch.path(), at));
+            let mut pids: Vec<u32> = round.residents().map(Resident::pid).collect();
+            let settle = || {
+                let child = child(blocks, &job, scratch.path(), at);
+                let settled = conditions.launcher.settle(&child);
+                if let (Ok(Ok(resident)), Some(guard)) = (&settled, guard) {
+                    pids.push(resident.pid());
+                    guard.counts(pids);
+                }
+                settled
+            };
+            let (settled, settling) = Guard::around(guard, &blocks.stage.setting, at.block, settle);
             let ended = match settled {
                 Ok(Ok(resident)) => {
                     let loading = given.since(conditions).saturating_sub(started);
-                    let taken = Taken { resident, loading, started, scratch };
+                    let taken = Taken { resident, loading, started, settling, scratch };
                     round.seats[index] = Seat::Taken(Box::new(taken));
                     continue;
                 }
@@ -90,13 +103,11 @@ impl<'g> Round<'g> {
                 Err(error) => Err(error),
             };
             let launch = recorded(ended, artifact, at, started)?;
+            let launch = Launch { conditions: settling, ..launch };
             round.seats[index] = Seat::Failed(Box::new(launch));
         }
         if let Some(why) = round.crowded(0) {
             return Ok(Err(why));
-        }
-        if let Some(guard) = guard {
-            guard.counts(round.residents().map(Resident::pid).collect());
         }
         Ok(Ok(round))
     }
@@ -129,6 +140,7 @@ impl<'g> Round<'g> {
         if self.parts == 0 {
             launch.started = nanos(taken.started);
             launch.wall += nanos(taken.loading);
+            launch.settling = taken.settling.take();
         }
         if matches!(launch.outcome, Outcome::Failed(_)) {
             self.has_failed = true;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::measure::replicates::Place;
+use crate::measure::replicates::{BURSTS, Place};
 use crate::record::{Launch, Outcome};
-use crate::run::session::{Measured, Session};
+use crate::run::session::{Measured, Session, SettingLog};
+use crate::spec::{Design, Residency};
 use crate::stage::{Artifact, Setting};
 
 /// A variant is given up under a setting after this many failed launches in a row.
@@ -12,6 +13,13 @@ const PATIENCE: usize = 2;
 
 /// Also where something outside disturbed them: it may never end.
 const UTMOST_PATIENCE: usize = 6;
+
+/// Blocks that make one of those that the rule counts: as many as a process makes bursts, where
+/// processes stay.
+pub fn bursts(design: &Design, log: &SettingLog) -> u32 {
+    let keeps = design.residency == Residency::Keep && log.not_kept.is_none();
+    if keeps { BURSTS } else { 1 }
+}
 
 /// How many blocks are [`whole`]; those of one process are one.
 pub fn complete(session: &Session, setting: &Setting, variants: &[(String, Artifact)]) -> u32 {
@@ -65,4 +73,19 @@ fn ended_in_failures<'a>(
 ) -> bool {
     let last = launches.rev().filter(|(name, _)| *name == variant).take(most);
     last.filter(|(_, launch)| matches!(launch.outcome, Outcome::Failed(_))).count() == most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_one_to_the_rule_where_processes_do_not_stay() {
+        let fresh = Design { residency: Residency::Fresh, ..Design::default() };
+        let keep = Design { residency: Residency::Keep, ..Design::default() };
+        let mut log = SettingLog::default();
+        assert_eq!((bursts(&fresh, &log), bursts(&keep, &log)), (1, BURSTS));
+        log.not_kept = Some("side by side they hold too much".into());
+        assert_eq!(bursts(&keep, &log), 1);
+    }
 }

@@ -49,7 +49,7 @@ impl SettingLog {
     }
 
     /// Remembers a launch. A duplicated tail of the journal does not count it twice.
-    pub(super) fn keep(&mut self, new: Measured) {
+    pub(in crate::run) fn keep(&mut self, new: Measured) {
         let key = (new.variant.clone(), new.launch.block);
         self.launches.entry(key).or_insert(new);
     }
