@@ -104,32 +104,57 @@ pub(super) fn serve_in_turn<E>(
     Ok(None)
 }
 
+/// Points that a window is kept in, one for each slice of its time.
+const SLICES: u64 = 1024;
+
 /// Looks now and then whether the server falls behind.
 struct Watch {
     patience: Patience,
     next: u64,
-    seen: Vec<(u64, Seen)>,
+    /// When the slice of the last point is over.
+    slice_end: u64,
+    /// The first request that ended in each slice; it was idle where the server was before any.
+    seen: Vec<Seen>,
 }
 
 impl Watch {
     fn new(patience: Patience, begin: u64) -> Self {
-        Self { patience, next: begin.saturating_add(patience.after), seen: Vec::new() }
+        let span = patience.after.max(patience.window.saturating_add(patience.step));
+        let most = (span / Self::slice(patience) + 2) as usize;
+        let seen = room(most, &Seen { at: 1.0, waiting: 1.0, latency: 1.0, idle: true });
+        Self { patience, next: begin.saturating_add(patience.after), slice_end: 0, seen }
+    }
+
+    fn slice(patience: Patience) -> u64 {
+        (patience.window / SLICES).max(1)
     }
 
     fn gives_up(&mut self, done: u64, latency: u64, waiting: usize, idle: bool) -> bool {
         let seconds = |nanos: u64| nanos as f64 / 1e9;
-        let waiting = waiting as f64;
-        let seen = Seen { at: seconds(done), waiting, latency: seconds(latency), idle };
-        self.seen.push((done, seen));
+        match self.seen.last_mut() {
+            Some(last) if done < self.slice_end => last.idle |= idle,
+            _ => {
+                self.slice_end = done.saturating_add(Self::slice(self.patience));
+                let (waiting, latency) = (waiting as f64, seconds(latency));
+                self.seen.push(Seen { at: seconds(done), waiting, latency, idle });
+            }
+        }
         if done < self.next {
             return false;
         }
         self.next = done.saturating_add(self.patience.step);
-        let begin = done.saturating_sub(self.patience.window);
-        self.seen.retain(|(at, _)| *at >= begin);
-        let seen: Vec<Seen> = self.seen.iter().map(|(_, seen)| *seen).collect();
-        growing(&seen)
+        let begin = seconds(done.saturating_sub(self.patience.window));
+        self.seen.retain(|seen| seen.at >= begin);
+        growing(&self.seen)
     }
+}
+
+/// Room for `most` values whose pages are all there: a log that took them one by one would look
+/// like a leak.
+pub(super) fn room<T: Clone>(most: usize, filler: &T) -> Vec<T> {
+    let mut out = vec![filler.clone(); most];
+    out.clear();
+    out
 }
 
 /// A schedule whose generator lives in the server's clock: for virtual ones.
@@ -283,6 +308,33 @@ mod tests {
         let mut quick = Timed { clock: &clock, time: || 1 };
         let (seen, sending) = open_loop(&mut quick, &mut queue, RULES, &clock).unwrap();
         assert_eq!((seen.len(), sending.saturated), (10_000, None));
+    }
+
+    #[test]
+    fn watching_takes_no_more_room_however_many_requests_come() {
+        let patience = Patience::default();
+        let mut watch = Watch::new(patience, 0);
+        let room = watch.seen.capacity();
+        assert!(room < 1200, "{room}");
+        let mut most = 0;
+        // 500 in a second, for five minutes.
+        for i in 0..150_000 {
+            assert!(!watch.gives_up(i * 2_000_000, 1_000_000, 1, i == 100_000));
+            most = most.max(watch.seen.len());
+        }
+        assert_eq!(watch.seen.capacity(), room);
+        assert!(most > 1000, "{most} points of 65 s");
+        watch.gives_up(300_000_000_000, 1_000_000, 1, false);
+        assert!(watch.seen[0].at >= 235.0 && !watch.seen.iter().any(|seen| seen.idle));
+    }
+
+    #[test]
+    fn an_idle_moment_within_a_slice_is_kept() {
+        let mut watch = Watch::new(Patience::default(), 0);
+        for (done, idle) in [(0, false), (1_000_000, true), (2_000_000, false)] {
+            watch.gives_up(done, 1, 1, idle);
+        }
+        assert!(watch.seen.len() == 1 && watch.seen[0].idle);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 
 use super::arrivals::schedule_until;
 use super::load::HEAD_START;
-use super::open::serve_in_turn;
+use super::open::{room, serve_in_turn};
 use super::single_stream::{Given, Request, complete, run_once};
 use super::{Arrivals, Clock, Monotonic, Patience, Positive, Queue, Server, live};
 use crate::backend::{BackendError, Generator, Session};
@@ -115,14 +115,6 @@ impl Log {
         (self.requests, self.busy) = (0, 0);
         self.due = (at / self.rules.interval + 1) * self.rules.interval;
     }
-}
-
-/// Room for `most` values whose pages are all there: a log that took them one by one would look
-/// like a leak.
-fn room<T: Clone>(most: usize, filler: &T) -> Vec<T> {
-    let mut out = vec![filler.clone(); most];
-    out.clear();
-    out
 }
 
 /// After a first call, requests until the time is over. A reading is taken between requests, so a
