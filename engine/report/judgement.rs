@@ -9,7 +9,9 @@ use super::view::{Finding, Outcome, Reading};
 use super::{Options, build, export, terminal};
 use crate::measure::Method;
 use crate::measure::verdict::Verdict;
-use crate::record::{Disturbed, Failure, Outcome as Ended, Record, StopReason, Verdict as Death};
+use crate::record::{
+    Disturbed, Failure, Outcome as Ended, Record, Residence, StopReason, Verdict as Death,
+};
 
 fn outcomes(record: Record) -> Vec<(Outcome, String)> {
     let records = [record];
