@@ -89,7 +89,7 @@ mod tests {
         let found = pairs(&base, &own);
         assert_eq!(found.len(), 2);
         let ratio = found[0].1 / found[0].0;
-        assert!((ratio.ln() - (0.5_f64.ln() + 0.25_f64.ln()) / 2.0).abs() < 1e-12, "{ratio}");
+        assert!((ratio.ln() - f64::midpoint(0.5_f64.ln(), 0.25_f64.ln())).abs() < 1e-12, "{ratio}");
         assert_eq!(found[1], (5.0, 5.0));
     }
 

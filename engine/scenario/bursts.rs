@@ -15,7 +15,9 @@ pub fn settle<E>(
 ) -> Result<(Timeline, Vec<Timeline>, WarmupEnd), E> {
     let first_call = run()?;
     let (mut requests, end) = warm_up(rules, clock, run)?;
-    requests.iter_mut().for_each(|request| request.warmup = true);
+    for request in &mut requests {
+        request.warmup = true;
+    }
     Ok((first_call, requests, end))
 }
 

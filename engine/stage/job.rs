@@ -231,9 +231,8 @@ impl Job {
             Self::Pass { pass, params, input, data, runtime, out } => {
                 let found = pass::pass(pass, params)
                     .ok_or_else(|| JobError::new(format!("there is no pass `{pass}`")))?;
-                let kind = input.kind;
                 let (data, runtime) = (data.as_deref(), runtime.as_deref());
-                let input = &input.path;
+                let (input, kind) = (&input.path, input.kind);
                 let job = PassJob { input, kind, params, out, data, runtime, progress };
                 let notes = found.apply(&job)?;
                 Ok(Done::Artifact { kind: notes.kind, notes: notes.notes })

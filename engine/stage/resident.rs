@@ -50,7 +50,7 @@ pub fn reside(job: &Job, turn: &mut Turn<'_>) -> Result<(), JobError> {
             };
             let source = prompts.source();
             let mut work = Text { generator, prompts, request, clock };
-            stay(&mut work, Stay { rules: *rules, clock, load, source }, turn)
+            stay(&mut work, &Stay { rules: *rules, clock, load, source }, turn)
         }
         Job::BenchTensors(job) => {
             let batch = job.setting.batch;
@@ -63,7 +63,7 @@ pub fn reside(job: &Job, turn: &mut Turn<'_>) -> Result<(), JobError> {
             let signature = session.signature().clone();
             let mut work = Graph { session, requests, signature, batch, clock };
             let source = job.source();
-            stay(&mut work, Stay { rules: job.rules, clock, load, source }, turn)
+            stay(&mut work, &Stay { rules: job.rules, clock, load, source }, turn)
         }
         _ => Err(JobError::new("only a bench is made in bursts")),
     }
@@ -132,8 +132,8 @@ struct Stay {
 
 /// Settles, then makes bursts for as long as `turn` gives seeds. The first burst also tells of the
 /// warm-up before it; processor time is that since the burst before.
-fn stay(work: &mut dyn Work, stay: Stay, turn: &mut Turn<'_>) -> Result<(), JobError> {
-    let Stay { rules, clock, load, source } = stay;
+fn stay(work: &mut dyn Work, stay: &Stay, turn: &mut Turn<'_>) -> Result<(), JobError> {
+    let Stay { rules, clock, load, source } = *stay;
     let mut memory = Memory::after_load();
     let mut meter = Meter::start();
     let (first_call, warm, end) = settle(rules, &clock, &mut || work.answer(&mut meter))?;
