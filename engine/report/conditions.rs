@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::evidence::Evidence;
 use super::view::{ConditionsSheet, DisturbedRow, HogRow, SignalRow};
 use crate::machine::watch::{
-    Finding, Level, Readings, SIGNALS, Signal, Usual, judge_block, values,
+    Finding, Level, Readings, SIGNALS, Signal, Usual, judge, judge_block, values,
 };
 use crate::record::{AGAIN, Launch, Record};
 
@@ -110,7 +110,13 @@ fn findings(windows: &[Window<'_>]) -> (Vec<Vec<Finding>>, usize) {
     for block in blocks.values_mut() {
         block.sort_by_key(|at| windows[*at].launch.position);
         let own = block.iter().map(|at| (windows[*at].readings, windows[*at].usual.clone()));
-        for (at, finding) in judge_block(&own.collect::<Vec<_>>()) {
+        for (at, mut finding) in judge_block(&own.collect::<Vec<_>>()) {
+            let Window { launch, readings, usual, .. } = &windows[block[at]];
+            if launch.residence.is_some() && finding.signal == Signal::Faults {
+                let found = judge(readings, &usual.clone().beside_others());
+                let worst = found.iter().find(|known| known.signal == Signal::Faults);
+                finding.level = worst.map_or(Level::Warn, |known| known.level);
+            }
             out[block[at]].push(finding);
         }
     }

@@ -252,11 +252,9 @@ fn causes_of_block(log: &SettingLog, block: u32) -> Vec<Cause> {
             windows.into_iter().filter_map(move |window| {
                 let same = earlier.clone().filter(|(other, _)| *other == name);
                 let same = same.filter_map(|(_, known)| window(known));
-                let mut usual = Usual::of(same, all.clone());
-                if launch.residence.is_some() {
-                    // The processes that stay beside it are what pushes pages out.
-                    usual.faults = Some(f64::INFINITY);
-                }
+                let usual = Usual::of(same, all.clone());
+                let stays = launch.residence.is_some();
+                let usual = if stays { usual.beside_others() } else { usual };
                 Some((name, (window(launch)?, usual)))
             })
         })

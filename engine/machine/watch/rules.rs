@@ -75,6 +75,15 @@ impl Usual {
     }
 }
 
+impl Usual {
+    /// The same for a process that stays beside others: any number of faults is usual, because
+    /// these may have pushed its pages out.
+    #[must_use]
+    pub fn beside_others(self) -> Self {
+        Self { faults: Some(f64::INFINITY), ..self }
+    }
+}
+
 /// What is wrong with one window.
 pub fn judge(readings: &Readings, usual: &Usual) -> Vec<Finding> {
     let mut out = Vec::new();
