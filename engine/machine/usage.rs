@@ -1,6 +1,8 @@
 //! What this process has used so far, as the kernel counts it.
 
-use super::watch::counter;
+use std::path::Path;
+
+use super::watch::{counter, groups};
 
 /// Highest resident set size of this process since its start or the last reset, in bytes.
 pub fn peak_memory() -> Option<u64> {
@@ -111,14 +113,27 @@ pub fn kernel_kills() -> u64 {
     counter(&text, "oom_kill").unwrap_or(0)
 }
 
-/// Memory of the machine, or of the control group where that is less, in bytes.
+/// Memory of the machine, or what the control groups around this process allow where that is less,
+/// in bytes.
 pub fn total_memory() -> Option<u64> {
     use procfs::Current;
     let machine = procfs::Meminfo::current().ok()?.mem_total;
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok());
-    Some(group.map_or(machine, |limit| limit.min(machine)))
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = least_limit(Path::new("/sys/fs/cgroup"), &own);
+    Some(limit.map_or(machine, |limit| limit.min(machine)))
+}
+
+/// The least memory that a group below `root` allows; `own` is `/proc/self/cgroup`.
+fn least_limit(root: &Path, own: &str) -> Option<u64> {
+    // The root itself is looked at in any case: a container often sees its own group there.
+    let folders = groups(own, "memory").into_iter().chain([String::new()]);
+    // The file of version 2, and that of version 1; without a limit neither is a number that is less
+    // than the machine has.
+    let files = folders.flat_map(|folder| {
+        ["memory.max", "memory.limit_in_bytes"].map(|file| root.join(&folder).join(file))
+    });
+    let limits = files.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
+    limits.min()
 }
 
 #[cfg(test)]
@@ -144,6 +159,31 @@ mod tests {
         let kinds = resident_kinds().unwrap();
         assert!(kinds.anonymous > size as u64 * 9 / 10 && kinds.mapped > 0, "{kinds:?}");
         assert!(kinds.proportional.is_none_or(|bytes| bytes > size as u64 * 9 / 10), "{kinds:?}");
+    }
+
+    #[test]
+    fn the_least_limit_of_the_groups_around_counts() {
+        let scratch = crate::base::files::seam::Scratch::new();
+        let put = |file: &str, text: &str| {
+            let file = scratch.join(file);
+            std::fs::create_dir_all(file.parent().expect("in a folder")).expect("writable");
+            std::fs::write(file, text).expect("writable");
+        };
+        let second = "0::/user.slice/run-1.scope\n";
+        assert_eq!(least_limit(&scratch, second), None);
+        put("user.slice/run-1.scope/memory.max", "max\n");
+        put("user.slice/memory.max", "3000\n");
+        assert_eq!(least_limit(&scratch, second), Some(3000), "that of the group around it");
+        put("user.slice/run-1.scope/memory.max", "2000\n");
+        assert_eq!(least_limit(&scratch, second), Some(2000));
+        assert_eq!(least_limit(&scratch, "0::/system.slice\n"), None, "others do not");
+        let first = "4:memory:/jobs/7\n2:cpu,cpuacct:/jobs\n0::/\n";
+        put("memory/memory.limit_in_bytes", "9223372036854771712\n");
+        put("memory/jobs/memory.limit_in_bytes", "4000\n");
+        put("memory/jobs/7/memory.limit_in_bytes", "5000\n");
+        assert_eq!(least_limit(&scratch, first), Some(4000));
+        put("memory.max", "1000\n");
+        assert_eq!(least_limit(&scratch, ""), Some(1000), "a container sees its own as the root");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Probed {
     pub answer: Answer,
     /// Share of its requests that were over a bound; 1 where it was given up.
     pub over: f64,
-    /// Requests behind that share.
+    /// Requests behind that share; 0 where none counted, and then it says nothing.
     pub requests: f64,
 }
 
@@ -119,10 +119,9 @@ fn has_changed(seen: &[Probed], rate: f64) -> bool {
 
 /// Shares over a bound that rise with the rate, closest to those of `probes` in squares weighted by
 /// requests: pool adjacent violators (Ayer et al., Ann. Math. Stat. 26 (1955) 641-647). In order of
-/// the rate; rate and fitted share.
+/// the rate; rate and fitted share. Probes without a request that counts have none.
 pub fn isotonic(probes: &[Probed]) -> Vec<(f64, f64)> {
-    let mut sorted: Vec<&Probed> = probes.iter().collect();
-    sorted.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let sorted = weighty(probes);
     // Weighted sum, weight and number of members of each pool.
     let mut pools: Vec<(f64, f64, usize)> = Vec::new();
     for probe in &sorted {
@@ -140,14 +139,19 @@ pub fn isotonic(probes: &[Probed]) -> Vec<(f64, f64)> {
     sorted.iter().map(|probe| probe.rate).zip(fitted).collect()
 }
 
+/// Probes with requests that count, in order of the rate.
+fn weighty(probes: &[Probed]) -> Vec<&Probed> {
+    let mut out: Vec<&Probed> = probes.iter().filter(|probe| probe.requests > 0.0).collect();
+    out.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    out
+}
+
 fn cliff(seen: &[Probed]) -> Option<(f64, f64)> {
-    let open =
-        seen.iter().filter(|p| p.answer != Answer::Keeps).map(|p| p.rate).reduce(f64::min)?;
+    let sorted = weighty(seen);
+    let open = sorted.iter().find(|p| p.answer != Answer::Keeps)?.rate;
     let kept = seen.iter().filter(|p| p.answer == Answer::Keeps).map(|p| p.rate);
     let kept = kept.reduce(f64::max).filter(|kept| *kept > open)?;
     let fit = isotonic(seen);
-    let mut sorted: Vec<&Probed> = seen.iter().collect();
-    sorted.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     let weight: f64 = sorted.iter().map(|p| p.requests).sum();
     let mean = sorted.iter().map(|p| p.requests * p.over).sum::<f64>() / weight;
     let squares = |of: &dyn Fn(usize) -> f64| -> f64 {
@@ -247,6 +251,11 @@ mod tests {
         assert_eq!(found(&seen).cliff, Some((2.0, 3.0)));
         let straight = [seen[0], seen[1], seen[3]];
         assert_eq!(found(&straight).cliff, None);
+        // What nothing is known of is no cliff, and bends no fit.
+        let nothing = Probed { requests: 0.0, ..at(2.0, 1.0, Answer::Undecided) };
+        let around = [seen[0], nothing, seen[2], seen[3]];
+        assert_eq!(isotonic(&around), [(1.0, 0.0), (3.0, 0.0), (4.0, 0.9)]);
+        assert_eq!(found(&around).cliff, None);
     }
 
     proptest! {

@@ -136,7 +136,9 @@ impl RateProbe {
         let answer = self.answer(slo, confidence);
         let flags: Vec<bool> = self.valid().flat_map(|seen| slo.over(seen)).collect();
         if flags.is_empty() {
-            return Some(Probed { rate, answer, over: 1.0, requests: 1.0 });
+            // One that was given up weighs as one request; of the others nothing is known.
+            let requests = if answer == Answer::Undecided { 0.0 } else { 1.0 };
+            return Some(Probed { rate, answer, over: 1.0, requests });
         }
         let requests = flags.len() as f64;
         let over = flags.iter().filter(|over| **over).count() as f64 / requests;

@@ -57,6 +57,14 @@ pub enum SearchEnd {
     Interrupted,
 }
 
+fn values<'a>(launches: impl Iterator<Item = &'a Launch>, metric: &str) -> Vec<f64> {
+    let seen = launches.filter_map(|launch| match &launch.outcome {
+        Outcome::Measured(observed) => Some(observed),
+        Outcome::Failed(_) | Outcome::Skipped { .. } => None,
+    });
+    seen.flat_map(|observed| summary::values_as_made(observed, metric)).collect()
+}
+
 impl Probe {
     /// Launches that count.
     pub fn counted(&self) -> impl Iterator<Item = &Launch> + Clone {
@@ -67,11 +75,12 @@ impl Probe {
     /// warm-up afterwards is kept: a probe asks for a number of requests and bounds their tail, and
     /// leaving out slow ones because they were slow would make a size look quicker than it is.
     pub fn values(&self, metric: &str) -> Vec<f64> {
-        let seen = self.counted().filter_map(|launch| match &launch.outcome {
-            Outcome::Measured(observed) => Some(observed),
-            Outcome::Failed(_) | Outcome::Skipped { .. } => None,
-        });
-        seen.flat_map(|observed| summary::values_as_made(observed, metric)).collect()
+        values(self.counted(), metric)
+    }
+
+    /// The same of all launches, those that were left out too: how long requests take is known.
+    pub fn all_values(&self, metric: &str) -> Vec<f64> {
+        values(self.launches.iter(), metric)
     }
 
     /// The last failure, when there were so many that the probe was given up.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::base::Digest;
+use crate::machine::watch::Readings;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +27,9 @@ pub struct Soak {
     /// How it died, if it did: memory that keeps growing ends so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What else the machine did meanwhile; none where nobody watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Readings>,
     pub readings: Vec<Reading>,
 }
 

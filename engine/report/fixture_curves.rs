@@ -37,6 +37,7 @@ pub fn soak(variant: &str, slope: f64, later: f64) -> Soak {
         schedule: None,
         unmeasured: None,
         failure: None,
+        conditions: None,
         readings: (1..=3600).map(reading).collect(),
     }
 }

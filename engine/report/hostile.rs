@@ -205,6 +205,7 @@ fn soaks(text: &str, variant: &str) -> Vec<crate::record::Soak> {
         schedule: None,
         unmeasured,
         failure,
+        conditions: None,
         readings: Vec::new(),
     };
     let (detail, log_tail) = (text.to_owned(), text.to_owned());

@@ -3,6 +3,7 @@
 use super::latencies;
 use super::settings;
 use super::view::{HeldRow, Reading, SoakCurves, SoakLoad, SoakSheet};
+use crate::machine::watch::{Finding, Level, Readings, Usual, judge};
 use crate::measure::leak::{self, DESCRIPTORS, LEVEL, MEMORY, Matters};
 use crate::measure::load::{Invalid, allowed_delay};
 use crate::measure::quantile::{median, quantile};
@@ -66,7 +67,24 @@ fn sheet(record: &Record, soak: &Soak, confidence: f64) -> SoakSheet {
         ratio: found.map_or_else(gap, |found| Reading::Known(found.ratio)),
         skipped: soak.unmeasured.clone(),
         trouble,
+        met: soak.conditions.as_ref().and_then(worst),
     }
+}
+
+/// What was furthest beyond its threshold, of what leaves blocks out before what only warns. There
+/// are no earlier windows to compare with.
+fn worst(readings: &Readings) -> Option<String> {
+    let excess = |finding: &Finding| {
+        let gauge = finding.signal.gauge();
+        let threshold = match finding.level {
+            Level::Invalidate => gauge.invalidate,
+            Level::Warn => gauge.warn,
+        };
+        finding.value / threshold.filter(|most| *most > 0.0).unwrap_or(1.0)
+    };
+    let found = judge(readings, &Usual::default());
+    let by = |a: &Finding, b: &Finding| a.level.cmp(&b.level).then(excess(a).total_cmp(&excess(b)));
+    found.into_iter().max_by(by).map(|finding| finding.detail)
 }
 
 fn second(seen: &Seen) -> f64 {
@@ -229,6 +247,29 @@ mod tests {
         let markdown = export(&build(&records), "markdown", &Options::default()).unwrap();
         let told = markdown.split("## Long runs").nth(1).expect("a section");
         assert!(told.contains(&format!("**skipped**; skipped: {why}")), "{told}");
+    }
+
+    #[test]
+    fn what_the_machine_did_meanwhile_is_said_beside_the_verdict() {
+        let told = |foreign, steal| {
+            let (seconds, cores, busy) = (3600.0, 2, Some(2.0));
+            let (foreign, steal) = (Some(foreign), Some(steal));
+            let met = Readings { seconds, cores, busy, foreign, steal, ..Readings::default() };
+            let mut record = soaked();
+            record.soaks[0].conditions = Some(met);
+            let records = [record];
+            let report = build(&records);
+            let text = export(&report, "markdown", &Options::default()).unwrap();
+            assert!(report.studies[0].soaks[1].met.is_none(), "nobody watched");
+            (report.studies[0].soaks[0].met.clone(), text)
+        };
+        let (met, text) = told(1.5, 0.0);
+        let met = met.expect("others used most of the machine");
+        assert!(text.contains("the machine meanwhile: ") && met.contains("other"), "{met}");
+        let (met, text) = told(0.0, 0.0);
+        assert!(met.is_none() && !text.contains("the machine meanwhile"));
+        let (worst, _) = told(0.3, 0.9);
+        assert!(worst.is_some_and(|what| !what.contains("other processes")));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::machine::thread_time;
 
 /// What is spent of one processor, and when it is earned back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     /// When all that was spent so far is a quarter of a per cent of the time that has passed.
     paid: Instant,
@@ -12,6 +13,9 @@ pub struct Allowance {
 
 /// Seconds that pass for each second that is spent.
 const PRICE: f64 = 400.0;
+/// Nothing is waited for longer than this, however much was spent: who is blind for minutes watches
+/// nothing.
+const LONGEST: Duration = Duration::from_secs(20);
 
 impl Allowance {
     pub fn new() -> Self {
@@ -29,8 +33,15 @@ impl Allowance {
         let begin = thread_time();
         let out = work();
         let seconds = thread_time() - begin;
-        self.paid = self.paid.max(Instant::now()) + Duration::from_secs_f64(seconds * PRICE);
+        self.charge(seconds);
         (out, seconds)
+    }
+
+    /// Counts `seconds` of one processor as spent.
+    pub fn charge(&mut self, seconds: f64) {
+        let now = Instant::now();
+        let earned = self.paid.max(now) + Duration::from_secs_f64(seconds * PRICE);
+        self.paid = earned.min(now + LONGEST);
     }
 }
 
@@ -53,5 +64,14 @@ mod tests {
         assert!(seconds >= 0.002);
         assert!(!allowance.allows(Duration::ZERO) && !allowance.allows(Duration::from_millis(300)));
         assert!(allowance.allows(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn what_is_owed_is_bounded() {
+        let mut allowance = Allowance::new();
+        for _ in 0..100 {
+            allowance.charge(1.0);
+        }
+        assert!(!allowance.allows(LONGEST - Duration::from_secs(5)) && allowance.allows(LONGEST));
     }
 }

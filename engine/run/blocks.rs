@@ -138,6 +138,12 @@ fn repeat(
     let done = launches(complete(session, setting, variants), session);
     let bar = conditions.progress.launches(&format!("bench {setting}"), most, done);
     let mut block = first;
+    let least =
+        |session: &Session| rule.min_blocks.saturating_mul(bursts(design, session.of(setting)));
+    // An interruption may have come before its last block was looked at.
+    if let Some(last) = first.checked_sub(1) {
+        examine(given.guard(), session, setting, last, least(session), conditions.progress)?;
+    }
     let mut round: Option<Round<'_>> = None;
     let reason = loop {
         // A round is one block to the rule, which is not asked before it is over.
@@ -159,8 +165,7 @@ fn repeat(
             bar.set_length(launches(rule.max_blocks, session));
         }
         making.block(session, round.as_mut(), order, block as usize, &|| bar.inc(1))?;
-        let planned = rule.min_blocks.saturating_mul(bursts(design, session.of(setting)));
-        examine(given.guard(), session, setting, block, planned, conditions.progress)?;
+        examine(given.guard(), session, setting, block, least(session), conditions.progress)?;
         block += 1;
         if let Some(found) = settle(blocks, session, variants) {
             conditions.progress.line(&format!("  {setting}: {}", told(&found)));

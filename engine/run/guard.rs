@@ -43,6 +43,9 @@ struct State {
 const PERIOD: Duration = Duration::from_millis(500);
 /// Time between two looks at other processes, which cost more: a file of each is read.
 const LOOK_PERIOD: Duration = Duration::from_secs(2);
+/// Looks within one window that are kept; where it is longer, every second one goes and the others
+/// come half as often, so that watching for a day takes no more room than for a quarter of an hour.
+const MOST_LOOKS: usize = 2048;
 /// Who else runs matters most at both ends of a window. There, so much may be spent ahead.
 const AHEAD: Duration = LOOK_PERIOD;
 /// The look after one launch is the look before the next one if that begins this soon.
@@ -134,20 +137,35 @@ impl Guard {
         // is always allowed.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
         let changes = self.state().sources.change_within();
-        let period = if changes { PERIOD } else { LOOK_PERIOD };
+        let mut period = if changes { PERIOD } else { LOOK_PERIOD };
+        let mut look_period = LOOK_PERIOD;
         let mut seen = Vec::new();
-        let mut next_look = Instant::now() + LOOK_PERIOD;
+        let mut next_look = Instant::now() + look_period;
         while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
             let mut state = self.state();
             if Instant::now() >= next_look && state.looks.allows(Duration::ZERO) {
                 seen.push(state.look(Duration::ZERO, Sources::between).0);
-                next_look = Instant::now() + LOOK_PERIOD;
+                next_look = Instant::now() + look_period;
             } else if changes {
                 seen.push(state.sources.between(false));
+            }
+            if seen.len() >= MOST_LOOKS {
+                (period, look_period) = (2 * period, 2 * look_period);
+                thin(&mut seen);
             }
         }
         (seen, thread_time())
     }
+}
+
+/// Drops every second look, of those with a list of processes and of the others alike.
+fn thin(seen: &mut Vec<Snapshot>) {
+    let mut odd = [false; 2];
+    seen.retain(|look| {
+        let odd = &mut odd[usize::from(look.processes.is_some())];
+        *odd = !*odd;
+        *odd
+    });
 }
 
 impl State {
@@ -160,14 +178,17 @@ impl State {
     }
 
     /// A look at the machine, at other processes too where that may be spent `ahead`, and its
-    /// processor seconds.
+    /// processor seconds. Only a look at other processes counts as spent: counters are read anyway.
     fn look(
         &mut self,
         ahead: Duration,
         look: fn(&mut Sources, bool) -> Snapshot,
     ) -> (Snapshot, f64) {
-        let all = self.looks.allows(ahead);
-        self.looks.spend(|| look(&mut self.sources, all))
+        if self.looks.allows(ahead) {
+            return self.looks.spend(|| look(&mut self.sources, true));
+        }
+        let begin = thread_time();
+        (look(&mut self.sources, false), thread_time() - begin)
     }
 }
 
@@ -176,7 +197,7 @@ fn sources(gpus: &[u32]) -> Sources {
     Sources::open((!gpus.is_empty()).then(driver))
 }
 
-/// Looks back at a finished block of a setting. One that something outside disturbed is written
+/// Looks back at a block of a setting that is over, unless that was done before. One that something outside disturbed is written
 /// down with its causes; it is left out unless as many as `max_invalid` allows already are, of at
 /// least `planned` blocks.
 pub fn examine(
@@ -189,6 +210,9 @@ pub fn examine(
 ) -> Result<(), SessionError> {
     let Some(guard) = guard else { return Ok(()) };
     let log = session.of(setting);
+    if log.disturbed.contains_key(&block) {
+        return Ok(());
+    }
     let causes = causes_of_block(log, block);
     if causes.is_empty() {
         return Ok(());
@@ -310,6 +334,29 @@ mod tests {
         let off = spec::Guard { enabled: false, ..spec };
         assert!(Guard::open(&off, &[]).is_none());
         assert_eq!(Guard::around(None, &setting, 0, || 7), (7, None));
+    }
+
+    #[test]
+    fn long_windows_keep_half_of_the_looks_of_either_kind() {
+        let look =
+            |at| Snapshot { at, processes: (at % 4 == 0).then(Vec::new), ..Snapshot::default() };
+        let mut seen: Vec<Snapshot> = (0..16).map(look).collect();
+        thin(&mut seen);
+        let listed = seen.iter().filter(|look| look.processes.is_some()).count();
+        assert_eq!((seen.len(), listed), (8, 2));
+        assert!(seen.is_sorted_by_key(|look| look.at));
+    }
+
+    #[test]
+    fn reading_counters_owes_nothing() {
+        let guard = Guard::open(&spec::Guard::default(), &[]).expect("it is enabled");
+        let mut state = guard.state();
+        state.looks.charge(1.0);
+        let owed = state.looks;
+        for _ in 0..5 {
+            state.look(Duration::ZERO, Sources::whole);
+        }
+        assert!(state.looks == owed, "no process was listed");
     }
 
     #[test]

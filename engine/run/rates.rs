@@ -260,6 +260,7 @@ fn told(probe: &RateProbe, search: &RateSearch, confidence: f64) -> String {
     let detail = match (probe.failure(), probe.saturated()) {
         (Some(why), _) => why,
         (None, Some(waiting)) => format!("saturated, {waiting} waited"),
+        (None, None) if seen.requests == 0.0 => "nothing counted".to_owned(),
         (None, None) => {
             format!("{:.2} % of {} requests over", seen.over * 100.0, seen.requests)
         }

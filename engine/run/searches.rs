@@ -178,9 +178,9 @@ impl Searches<'_> {
         let looks = looks(search.bound, confidence);
         let mut look = 0;
         while look < LOOKS {
-            let values = probe.values(SEARCHED_METRIC);
-            let missing = looks[look].saturating_sub(values.len()) as u32;
-            if let Some(pace) = median(&values) {
+            let known = probe.values(SEARCHED_METRIC).len();
+            let missing = looks[look].saturating_sub(known) as u32;
+            if let Some(pace) = median(&probe.all_values(SEARCHED_METRIC)) {
                 let left = Nanos(left.saturating_sub(probe.wall()));
                 probe.cut_short = too_long(pace, missing, self.bench.limits.time, left);
                 if probe.cut_short.is_some() {

@@ -9,6 +9,7 @@ use super::Limits;
 use super::alone::Alone;
 use super::child::{Launch, LaunchError};
 use super::execute::{Conditions, Progressed, RunError};
+use super::guard::Guard;
 use super::placing::runner;
 use super::session::Session;
 use super::steps::{describe, ended, mark};
@@ -58,6 +59,7 @@ impl Soaks<'_> {
             schedule: None,
             unmeasured: None,
             failure: None,
+            conditions: None,
             readings: Vec::new(),
         };
         match self.schedule(step, stage, session).and_then(|schedule| {
@@ -168,7 +170,11 @@ impl Soaks<'_> {
             detail: detail.to_owned(),
             log_tail: String::new(),
         };
-        match self.conditions.launcher.launch(&launch, &|_| {}) {
+        let guard = self.state.guard.as_ref();
+        let work = || self.conditions.launcher.launch(&launch, &|_| {});
+        let (ended, conditions) = Guard::around(guard, &stage.setting, 0, work);
+        soak.conditions = conditions;
+        match ended {
             Err(LaunchError::Interrupted) => return Err(RunError::Interrupted),
             Err(start @ LaunchError::Start { .. }) => soak.unmeasured = Some(start.to_string()),
             Ok(ended) => match ended.result {

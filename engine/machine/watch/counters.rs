@@ -41,9 +41,9 @@ pub fn counter(text: &str, name: &str) -> Option<u64> {
     })
 }
 
-/// Folders below the root of the control groups that count throttling of this process, its own
-/// group first and the groups around it after it. `text` is `/proc/self/cgroup`.
-pub fn throttling_groups(text: &str) -> Vec<String> {
+/// Folders below the root of the control groups by which `controller`, such as `cpu`, holds this
+/// process, its own group first and the groups around it after it. `text` is `/proc/self/cgroup`.
+pub fn groups(text: &str, controller: &str) -> Vec<String> {
     let lines: Vec<(&str, &str)> = text
         .lines()
         .filter_map(|line| {
@@ -53,17 +53,17 @@ pub fn throttling_groups(text: &str) -> Vec<String> {
         .collect();
     let of = |wanted: &dyn Fn(&str) -> bool| lines.iter().find(|(names, _)| wanted(names));
     // Version 1 mounts its controllers by name, version 2 all of them at the root.
-    let (mount, path) = match of(&|names| names.split(',').any(|name| name == "cpu")) {
-        Some((_, path)) => ("cpu/", *path),
+    let (mount, path) = match of(&|names| names.split(',').any(|name| name == controller)) {
+        Some((_, path)) => (format!("{controller}/"), *path),
         None => match of(&str::is_empty) {
-            Some((_, path)) => ("", *path),
+            Some((_, path)) => (String::new(), *path),
             None => return Vec::new(),
         },
     };
     // A path that leads out of the namespace cannot be followed.
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if parts.contains(&"..") {
-        return vec![mount.to_owned()];
+        return vec![mount];
     }
     (0..=parts.len()).rev().map(|n| format!("{mount}{}", parts[..n].join("/"))).collect()
 }
@@ -99,10 +99,10 @@ mod tests {
     fn a_process_is_throttled_by_its_group_and_the_groups_around_it() {
         let second = "0::/user.slice/run-1.scope\n";
         let around = ["user.slice/run-1.scope", "user.slice", ""];
-        assert_eq!(throttling_groups(second), around);
+        assert_eq!(groups(second, "cpu"), around);
         let first = "9:name=systemd:/\n4:memory:/jobs/7\n2:cpu,cpuacct:/jobs\n0::/\n";
-        assert_eq!(throttling_groups(first), ["cpu/jobs", "cpu/"]);
-        assert_eq!(throttling_groups("0::/../../other\n"), [""]);
-        assert!(throttling_groups("").is_empty());
+        assert_eq!(groups(first, "cpu"), ["cpu/jobs", "cpu/"]);
+        assert_eq!(groups("0::/../../other\n", "cpu"), [""]);
+        assert!(groups("", "cpu").is_empty());
     }
 }

@@ -18,7 +18,7 @@ mod signal;
 mod snapshot;
 mod sources;
 
-pub(super) use counters::counter;
+pub(super) use counters::{counter, groups};
 
 pub use canary::{Canary, CanaryLoop};
 pub use gpu::{GpuReadings, GpuSample, GpuSource, Slowdown, Tenant};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::counters::{counter, pressure_total, processor_ticks, throttling_groups};
+use super::counters::{counter, groups, pressure_total, processor_ticks};
 use super::gpu::GpuSource;
 use super::processes;
 use super::signal::Signal;
@@ -46,7 +46,7 @@ impl Sources {
                 allowed.iter().map(|cpu| format!("/sys/devices/system/cpu/cpu{cpu}/{path}"));
             files.filter(|file| read_number(file).is_some()).collect()
         };
-        let groups = throttling_groups(&read("/proc/self/cgroup").unwrap_or_default());
+        let groups = groups(&read("/proc/self/cgroup").unwrap_or_default(), "cpu");
         let throttling = groups.iter().map(|group| format!("/sys/fs/cgroup/{group}/cpu.stat"));
         let mut out = Self {
             begin: Instant::now(),

@@ -59,6 +59,7 @@ fn soak(sheet: &SoakSheet) -> SoakText {
     let mut remarks: Vec<String> = sheet.trouble.iter().cloned().collect();
     remarks.extend(sheet.skipped.as_ref().map(|why| format!("skipped: {why}")));
     remarks.extend(sheet.load.as_ref().and_then(late));
+    remarks.extend(sheet.met.as_ref().map(|what| format!("the machine meanwhile: {what}")));
     let changes: Vec<String> = sheet.changes.iter().map(|at| format::span(*at)).collect();
     if !changes.is_empty() {
         remarks.push(format!("the rate changes after {}", changes.join(", ")));

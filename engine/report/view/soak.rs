@@ -30,6 +30,9 @@ pub struct SoakSheet {
     pub skipped: Option<String>,
     /// How it died, or why it was ended early.
     pub trouble: Option<String>,
+    /// The worst that the machine did meanwhile beyond a threshold of the guard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub met: Option<String>,
     /// For drawings; the readings themselves stay in the record.
     #[serde(skip)]
     pub curves: SoakCurves,
