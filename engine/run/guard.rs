@@ -197,9 +197,9 @@ fn sources(gpus: &[u32]) -> Sources {
     Sources::open((!gpus.is_empty()).then(driver))
 }
 
-/// Looks back at a block of a setting that is over, unless that was done before. One that something outside disturbed is written
-/// down with its causes; it is left out unless as many as `max_invalid` allows already are, of at
-/// least `planned` blocks.
+/// Looks back at a block of a setting that is over, unless that was done before. One that something
+/// outside disturbed is written down with its causes; it is left out unless as many as `max_invalid`
+/// allows already are, of at least `planned` blocks.
 pub fn examine(
     guard: Option<&Guard>,
     session: &mut Session,
