@@ -72,6 +72,6 @@ mod tests {
         for _ in 0..100 {
             allowance.charge(1.0);
         }
-        assert!(!allowance.allows(LONGEST - Duration::from_secs(5)) && allowance.allows(LONGEST));
+        assert!(!allowance.allows(LONGEST * 3 / 4) && allowance.allows(LONGEST));
     }
 }
