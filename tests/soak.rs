@@ -83,7 +83,7 @@ fn loaded(house: &House, bound: &str) -> PathBuf {
         .replace("  q8: {stages: [{quantize: {method: gguf, format: q8_0}}]}\n", "")
         .replace("max_time: 1h", "max_time: 8s")
         .replace("  design:", &format!("{scenarios}  design:"));
-    house.folder.write("t.yaml", format!("{text}  soak: {{duration: 10s, load: 0.8}}\n"))
+    house.folder.write("t.yaml", format!("{text}  soak: {{duration: 10s, load: 80%}}\n"))
 }
 
 /// Seconds that a request takes here.

@@ -306,7 +306,7 @@ fn pace(bench: &BenchSpec, asked: &Soak) -> Pace {
     let law = server.unwrap_or_default();
     // The schema lets only numbers above 0 through.
     let above = |number: Option<f64>| number.and_then(Positive::new);
-    match (above(asked.rate), above(asked.load)) {
+    match (above(asked.rate), above(asked.load.map(|share| share.0))) {
         (Some(rate), _) => Pace::Rate(rate, law),
         (None, Some(share)) => Pace::Share(share, law),
         (None, None) => Pace::Closed,

@@ -131,6 +131,12 @@ impl Rules<'_> {
             self.report("spec/out-of-range", &duration, what);
             return;
         }
+        if let Some(share) = soak.load.filter(|share| !(0.01..=1.0).contains(&share.0)) {
+            let what = format!("{} is {share}, not between 1% and 100%", dotted(&load));
+            self.report("spec/out-of-range", &load, what).hint =
+                Some("beyond the largest rate the server only falls behind: `80%` is usual".into());
+            return;
+        }
         let searches = |scenario: &Scenario| matches!(scenario, Scenario::Server(load) if load.search.is_some());
         match (soak.rate, soak.load) {
             (Some(_), Some(_)) => {

@@ -234,7 +234,7 @@ pub(crate) mod tests {
             "{design: {residency: keep, noise_floor: off, stop: {early_decision: true}}}",
             "{design: {requests: {count: fixed, max: 20}}}",
             "{scenarios: [single_stream, {server: {rate: [5]}}], soak: {duration: 10s}}",
-            "{scenarios: [{server: {search: {p99_latency: 1s}}}], soak: {duration: 300s, load: 0.8}}",
+            "{scenarios: [{server: {search: {p99_latency: 1s}}}], soak: {duration: 300s, load: 80%}}",
         ] {
             let text = format!("{SMALL}bench: {bench}\n");
             let loaded = load(&text, &[]).unwrap_or_else(|found| panic!("{bench}: {found:?}"));

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::Nanos;
+use crate::base::{Nanos, Percent};
 
 /// Keeps every variant at work for a while, one after the other and after everything else is timed, and looks for memory that keeps growing and for throughput that falls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,10 +15,9 @@ pub struct Soak {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 100_000.0))]
     pub rate: Option<f64>,
-    /// The same, as a share of the largest rate at which the variant was found to keep its bounds by the `search` of scenario `server`: `0.8` is usual.
+    /// The same, as a share of the largest rate at which the variant was found to keep its bounds by the `search` of scenario `server`, from 1% to 100%; `80%` is usual.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.01, max = 1.0))]
-    pub load: Option<f64>,
+    pub load: Option<Percent>,
 }
 
 /// Requests that a soak on a schedule has at least and at most: fewer tell nothing, and the time of
