@@ -185,7 +185,10 @@ impl Faults {
             problems.push(explain.name(pointer, name));
         }
         for key in &self.unknown {
-            let intended = closest(key, self.missing.iter().map(String::as_str)).map(str::to_owned);
+            let missing = || self.missing.iter().map(String::as_str);
+            // Such as `price_per_hour` for `per_hour`; short names are in many words by chance.
+            let within = || missing().find(|name| name.len() > 3 && key.contains(name));
+            let intended = closest(key, missing()).or_else(within).map(str::to_owned);
             if let Some(name) = &intended {
                 self.missing.retain(|m| m != name);
             }

@@ -9,7 +9,7 @@ use crate::base::{Nanos, Percent};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Soak {
-    /// How long each variant works, under the first setting of the matrix. Ten minutes find what is steep; an hour finds half a megabyte per hour.
+    /// How long each variant works, under the first setting of the matrix. Ten minutes find what is steep; an hour finds half a megabyte per hour in a process of 200 MiB.
     pub duration: Nanos,
     /// Requests per second that arrive on a schedule, whatever the server does; latency counts from the scheduled instant. Left out, as `load`: one request after the other.
     #[serde(skip_serializing_if = "Option::is_none")]
