@@ -1,6 +1,6 @@
 //! Who else used the processors: processes that are not ours, and what they took.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 
@@ -40,6 +40,8 @@ pub struct Hog {
 const MOST_HOGS: usize = 4;
 /// Nobody is named for less, in processors.
 const LEAST_HOG: f64 = 0.02;
+/// Generations of processes that are followed; real trees are shallow.
+const DEEPEST: u32 = 64;
 
 /// The processes in `looks`, one entry per look in order of time, that used most of a window of
 /// `seconds`, the greediest first.
@@ -48,28 +50,18 @@ const LEAST_HOG: f64 = 0.02;
 /// look all it has. Children that came and went count with the parent that waited for them, apart
 /// from those that a look has seen.
 pub fn hogs(looks: &[&[Process]], seconds: f64) -> Vec<Hog> {
-    let [first, .., last] = looks else { return Vec::new() };
-    let key = |process: &Process| (process.pid, process.started);
+    let [first, .., _] = looks else { return Vec::new() };
     let begin: HashMap<_, &Process> = first.iter().map(|p| (key(p), p)).collect();
-    let alive: HashSet<_> = last.iter().map(key).collect();
-    // The last that was seen of every process, and what it had used before the window.
-    let mut seen: HashMap<(u32, u64), &Process> = HashMap::new();
-    for process in looks.iter().flat_map(|look| look.iter()) {
-        seen.insert(key(process), process);
-    }
+    let family = Family::of(looks);
     let before =
         |p: &Process| begin.get(&key(p)).map_or((0.0, 0.0), |old| (old.seconds, old.ended));
-    // What parents have been credited with for ended children that are named themselves.
-    let mut known_of_parent: HashMap<u32, f64> = HashMap::new();
-    for process in seen.values().filter(|p| !alive.contains(&key(p))) {
-        *known_of_parent.entry(process.parent).or_default() += process.seconds + process.ended;
-    }
-    let mut out: Vec<Hog> = seen
+    let mut out: Vec<Hog> = family
+        .seen
         .values()
-        .map(|process| {
+        .map(|known| {
+            let process = known.process;
             let (own, ended) = before(process);
-            let known = known_of_parent.get(&process.pid).copied().unwrap_or(0.0);
-            let of_children = (process.ended - ended - known).max(0.0);
+            let of_children = (process.ended - ended - family.waited_for(known)).max(0.0);
             let used = (process.seconds - own).max(0.0) + of_children;
             Hog { name: process.name.clone(), pid: process.pid, cores: used / seconds.max(1e-9) }
         })
@@ -78,6 +70,60 @@ pub fn hogs(looks: &[&[Process]], seconds: f64) -> Vec<Hog> {
     out.sort_by(|a, b| b.cores.total_cmp(&a.cores).then(a.pid.cmp(&b.pid)));
     out.truncate(MOST_HOGS);
     out
+}
+
+/// What tells processes apart.
+fn key(process: &Process) -> (u32, u64) {
+    (process.pid, process.started)
+}
+
+/// A process as it was seen last, and in which look.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    process: &'a Process,
+    look: usize,
+}
+
+/// All processes of a window, with the children that ended in it.
+struct Family<'a> {
+    seen: HashMap<(u32, u64), Seen<'a>>,
+    /// By the number of their parent.
+    ended: HashMap<u32, Vec<Seen<'a>>>,
+}
+
+impl<'a> Family<'a> {
+    fn of(looks: &[&'a [Process]]) -> Self {
+        let mut seen = HashMap::new();
+        for (look, all) in looks.iter().enumerate() {
+            seen.extend(all.iter().map(|process| (key(process), Seen { process, look })));
+        }
+        let mut ended: HashMap<u32, Vec<Seen<'_>>> = HashMap::new();
+        for known in seen.values().filter(|known| known.look + 1 < looks.len()) {
+            ended.entry(known.process.parent).or_default().push(*known);
+        }
+        Self { seen, ended }
+    }
+
+    /// What a process was credited with, when it was seen last, for ended children that are named
+    /// themselves: all they ever used, which may lie long before the window.
+    fn waited_for(&self, parent: &Seen<'_>) -> f64 {
+        let before = |child: &&Seen<'_>| child.look < parent.look;
+        self.children(parent).filter(before).map(|child| self.total(child, DEEPEST)).sum()
+    }
+
+    /// What whoever waits for an ended process is credited with at least: what it and its children
+    /// used, those too that it waited for after it was seen last.
+    fn total(&self, ended: &Seen<'_>, deepest: u32) -> f64 {
+        // A number that came back could make a circle.
+        let Some(deeper) = deepest.checked_sub(1) else { return 0.0 };
+        let later = |child: &&Seen<'_>| child.look >= ended.look;
+        let later = self.children(ended).filter(later).map(|child| self.total(child, deeper));
+        ended.process.seconds + ended.process.ended + later.sum::<f64>()
+    }
+
+    fn children(&self, parent: &Seen<'_>) -> impl Iterator<Item = &Seen<'a>> {
+        self.ended.get(&parent.process.pid).into_iter().flatten()
+    }
 }
 
 /// Every process that is neither `own` nor descends from it. `None` where the kernel shows none.
@@ -115,8 +161,8 @@ pub fn family(pid: u32, ancestor: u32) -> bool {
 
 /// Follows `parent` from `pid` until it meets `ancestor`.
 fn descends(mut pid: u32, ancestor: u32, parent: impl Fn(u32) -> Option<u32>) -> bool {
-    // Real trees are shallow; a table that changed while it was read could be a circle.
-    for _ in 0..64 {
+    // A table that changed while it was read could be a circle.
+    for _ in 0..DEEPEST {
         if pid == ancestor {
             return true;
         }
@@ -191,6 +237,29 @@ mod tests {
         let found = hogs(&[&first, &middle, &last], 1.0);
         let told: Vec<_> = found.iter().map(|hog| (hog.name.as_str(), hog.cores)).collect();
         assert_eq!(told, [("make", 2.0), ("cc", 0.5)]);
+    }
+
+    /// A shell waits for a build, the build for a compiler that began long before the window.
+    #[test]
+    fn what_descendants_used_before_the_window_is_nobodys() {
+        let (shell, build, compiler) = (
+            process(5, 1, "sh", 1.0, 0.0),
+            process(6, 5, "make", 2.0, 30.0),
+            process(7, 6, "cc", 600.0, 0.0),
+        );
+        let first = [shell.clone(), build.clone(), compiler.clone()];
+        let middle = [shell.clone(), build.clone(), Process { seconds: 600.5, ..compiler }];
+        // The compiler used another quarter of a second that no look saw.
+        let last = [Process { ended: 2.0 + 30.0 + 600.75, ..shell.clone() }];
+        let told = |looks: &[&[Process]]| -> Vec<(String, f64)> {
+            hogs(looks, 1.0).into_iter().map(|hog| (hog.name, hog.cores)).collect()
+        };
+        let expected = [("cc".to_owned(), 0.5), ("sh".to_owned(), 0.25)];
+        assert_eq!(told(&[&first, &middle, &last]), expected);
+        // The build is there for one more look, and has waited for its compiler by then.
+        let later = [shell, Process { ended: 30.0 + 600.75, ..build }];
+        let expected = [("cc".to_owned(), 0.5), ("make".to_owned(), 0.25)];
+        assert_eq!(told(&[&first, &middle, &later, &last]), expected);
     }
 
     #[test]
