@@ -4,7 +4,8 @@
 //! Bounds that count them all as independent are too narrow. The launch is the independent unit,
 //! so launches are either summed up one by one or resampled as a whole.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use rand::RngExt as _;
@@ -76,6 +77,11 @@ pub struct Launches<'a> {
     filled: Vec<&'a Vec<f64>>,
     /// All samples in ascending order.
     pooled: Vec<f64>,
+    /// Those of each launch in ascending order; launches in an order of their own, so that the same
+    /// launches give the same bounds in any order.
+    ordered: Vec<Vec<f64>>,
+    /// For resampling, if that is asked for.
+    ranked: OnceCell<Ranked>,
 }
 
 impl<'a> Launches<'a> {
@@ -84,53 +90,58 @@ impl<'a> Launches<'a> {
         let filled: Vec<&Vec<f64>> = launches.iter().filter(|own| !own.is_empty()).collect();
         let pooled =
             sorted(&filled.iter().flat_map(|own| own.iter().copied()).collect::<Vec<_>>())?;
-        Some(Self { filled, pooled })
+        let mut ordered: Vec<Vec<f64>> = filled.iter().filter_map(|own| sorted(own)).collect();
+        ordered.sort_by(|x, y| x.partial_cmp(y).unwrap_or(Ordering::Equal));
+        Some(Self { filled, pooled, ordered, ranked: OnceCell::new() })
     }
 
     /// As [`quantile_of_launches`].
     pub fn quantile(&self, q: f64, level: f64) -> Option<Clustered> {
-        clustered(&self.filled, &self.pooled, q, level)
-    }
-}
-
-fn clustered(filled: &[&Vec<f64>], pooled: &[f64], q: f64, level: f64) -> Option<Clustered> {
-    let upper = two_sided(level)?;
-    let point = quantile::of_sorted(pooled, q, level)?.point;
-    let below =
-        |launch: &&Vec<f64>| launch.iter().map(|x| f64::from(u8::from(*x <= point))).collect();
-    let indicators: Vec<Vec<f64>> = filled.iter().map(below).collect();
-    let within = effective_size(&indicators);
-    let spread = Spread::of(&indicators);
-    let effective = within.min(pooled.len() as f64 / spread.inflation());
-    let ranks = quantile::dependent_of_sorted(pooled, q, level, effective)?;
-    let out = |bounds, method, effective| {
-        Some(Clustered { point, bounds, method, effective, grade: grade(q, effective) })
-    };
-    let share = within / pooled.len() as f64;
-    let enough = |launch: &&Vec<f64>| (launch.len() as f64 * share).floor() as usize >= ranks.need;
-    if filled.len() > 1 && filled.iter().all(enough) {
-        return out(Ok(sections(filled, q, point, upper)?), Method::Sectioning, effective);
-    }
-    let Some(by_rank) = ranks.bounds else {
-        return out(Err(Lacking::Samples(ranks.need)), Method::OrderStatistic, effective);
-    };
-    if filled.len() == 1 {
-        return out(Ok(by_rank), Method::OrderStatistic, effective);
-    }
-    // A little less, because 1 − 0.95 is a little more than a twentieth.
-    let fewest = (LAUNCHES_BEYOND / q.min(1.0 - q) - 1e-9).ceil() as usize;
-    if filled.len() < fewest {
-        let most = spread.most_inflation();
-        let least = within.min(pooled.len() as f64 / most);
-        let careful = quantile::dependent_of_sorted(pooled, q, level, least)?.bounds;
-        return match careful.filter(|_| most <= MOST_INFLATED) {
-            Some(bounds) => out(Ok(bounds), Method::OrderStatistic, least),
-            None => out(Err(Lacking::Launches(fewest)), Method::ClusterBootstrap, effective),
+        let (filled, pooled) = (&self.filled, self.pooled.as_slice());
+        let upper = two_sided(level)?;
+        let point = quantile::of_sorted(pooled, q, level)?.point;
+        let below =
+            |launch: &&Vec<f64>| launch.iter().map(|x| f64::from(u8::from(*x <= point))).collect();
+        let indicators: Vec<Vec<f64>> = filled.iter().map(below).collect();
+        let within = effective_size(&indicators);
+        let spread = Spread::of(&indicators);
+        let effective = within.min(pooled.len() as f64 / spread.inflation());
+        let ranks = quantile::dependent_of_sorted(pooled, q, level, effective)?;
+        let out = |bounds, method, effective| {
+            Some(Clustered { point, bounds, method, effective, grade: grade(q, effective) })
         };
+        let share = within / pooled.len() as f64;
+        let enough =
+            |launch: &&Vec<f64>| (launch.len() as f64 * share).floor() as usize >= ranks.need;
+        if filled.len() > 1 && filled.iter().all(enough) {
+            return out(
+                Ok(sections(&self.ordered, q, point, upper)?),
+                Method::Sectioning,
+                effective,
+            );
+        }
+        let Some(by_rank) = ranks.bounds else {
+            return out(Err(Lacking::Samples(ranks.need)), Method::OrderStatistic, effective);
+        };
+        if filled.len() == 1 {
+            return out(Ok(by_rank), Method::OrderStatistic, effective);
+        }
+        // A little less, because 1 − 0.95 is a little more than a twentieth.
+        let fewest = (LAUNCHES_BEYOND / q.min(1.0 - q) - 1e-9).ceil() as usize;
+        if filled.len() < fewest {
+            let most = spread.most_inflation();
+            let least = within.min(pooled.len() as f64 / most);
+            let careful = quantile::dependent_of_sorted(pooled, q, level, least)?.bounds;
+            return match careful.filter(|_| most <= MOST_INFLATED) {
+                Some(bounds) => out(Ok(bounds), Method::OrderStatistic, least),
+                None => out(Err(Lacking::Launches(fewest)), Method::ClusterBootstrap, effective),
+            };
+        }
+        let ranked = self.ranked.get_or_init(|| Ranked::of(&self.ordered));
+        let drawn = resampled(ranked, filled.len(), q, upper);
+        let bounds = (drawn.0.min(by_rank.0), drawn.1.max(by_rank.1));
+        out(Ok(bounds), Method::ClusterBootstrap, effective)
     }
-    let drawn = resampled(filled, q, upper);
-    let bounds = (drawn.0.min(by_rank.0), drawn.1.max(by_rank.1));
-    out(Ok(bounds), Method::ClusterBootstrap, effective)
 }
 
 /// Mean squares of a one-way analysis of variance of launches.
@@ -200,23 +211,16 @@ fn least_ratio(launches: usize, samples: usize) -> f64 {
     })
 }
 
-fn sections(launches: &[&Vec<f64>], q: f64, point: f64, upper: f64) -> Option<(f64, f64)> {
-    let each = launches.iter().map(|launch| Some(type_7(&sorted(launch)?, q)));
-    // Ascending, so that the sum does not depend on the order of launches.
-    let each = sorted(&each.collect::<Option<Vec<f64>>>()?)?;
+fn sections(ordered: &[Vec<f64>], q: f64, point: f64, upper: f64) -> Option<(f64, f64)> {
+    let each: Vec<f64> = ordered.iter().map(|launch| type_7(launch, q)).collect();
     let n = each.len();
     let squares: f64 = each.iter().map(|x| (x - point).powi(2)).sum();
     let half = t_quantile(upper, df(n)) * (squares / df(n) / n as f64).sqrt();
     half.is_finite().then_some((point - half, point + half))
 }
 
-/// Percentiles of the quantile over resamples of whole launches.
-fn resampled(launches: &[&Vec<f64>], q: f64, upper: f64) -> (f64, f64) {
-    let b = launches.len();
-    // In an order of their own, so that the same launches give the same bounds in any order.
-    let mut ordered: Vec<Vec<f64>> = launches.iter().filter_map(|l| sorted(l)).collect();
-    ordered.sort_by(|x, y| x.partial_cmp(y).unwrap_or(std::cmp::Ordering::Equal));
-    let ranked = Ranked::of(&ordered);
+/// Percentiles of the quantile over resamples of `b` whole launches.
+fn resampled(ranked: &Ranked, b: usize, q: f64, upper: f64) -> (f64, f64) {
     let mut drawn: Vec<f64> = DRAWS.with_borrow_mut(|draws| {
         if draws.0 != b {
             *draws = (b, draw(b));
